@@ -1,0 +1,84 @@
+"""Windows of a series: views of one array, split in time without overlap of targets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .files import DataError
+
+
+@dataclass(frozen=True)
+class Windows:
+    """All windows of one split. ``series`` is [C, L]; window i covers ``seq_len + pred_len`` steps from ``starts[i]``."""
+
+    series: torch.Tensor
+    starts: torch.Tensor
+    seq_len: int
+    pred_len: int
+
+    def __len__(self):
+        return len(self.starts)
+
+    def batch(self, index) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs [B, C, seq_len] and targets [B, C, pred_len] of the windows ``index`` (integers or a slice)."""
+        view = self.series.unfold(-1, self.seq_len + self.pred_len, 1)  # [C, L - size + 1, size], no copy
+        window = view[:, self.starts[index]].transpose(0, 1)  # the copy of one batch
+        return window[..., :self.seq_len], window[..., self.seq_len:]
+
+    def to(self, device) -> "Windows":
+        return Windows(self.series.to(device), self.starts.to(device), self.seq_len, self.pred_len)
+
+    def first(self, n: int) -> "Windows":
+        """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""
+        if not n or n >= len(self):
+            return self
+        keep = torch.linspace(0, len(self) - 1, n, device=self.starts.device).long()
+        return Windows(self.series, self.starts[keep], self.seq_len, self.pred_len)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Train, validation and test windows of one data set, scaled by the training rows alone.
+
+    ``borders`` are the rows at which train, validation and test targets end; ``mean`` and ``std`` are [C], in the
+    units of the file.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    train: Windows
+    val: Windows
+    test: Windows
+    borders: tuple[int, int, int]
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def split(values: np.ndarray, borders: tuple[int, int, int], seq_len: int, pred_len: int, *, name="series",
+          channels=None, step: int = 1, scale: bool = True) -> Splits:
+    """Split ``values`` [L, C] at the row ``borders``; validation and test windows start seq_len rows early.
+
+    Targets never cross a border, so no test target is ever seen in training. ``step`` is the distance of window
+    starts (1, or the window's size for series made of independent windows). Raises ``DataError`` if a split is too
+    short for one window.
+    """
+    mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    if scale:
+        mean, std = values[:borders[0]].mean(0), values[:borders[0]].std(0)
+        std = np.where(std == 0, 1.0, std)
+    series = torch.from_numpy(np.ascontiguousarray(((values - mean) / std).T, dtype=np.float32))
+    parts, begin = [], 0
+    overlap = seq_len if step == 1 else 0
+    for which, end in zip(("training", "validation", "test"), borders):
+        first = max(begin - overlap, 0)
+        last = end - seq_len - pred_len
+        if last < first:
+            raise DataError(f"{name}: the {which} split has {end - first} rows, too few for one window of seq_len + "
+                            f"pred_len = {seq_len + pred_len}; give a longer series or a shorter window.")
+        parts.append(Windows(series, torch.arange(first, last + 1, step), seq_len, pred_len))
+        begin = end
+    names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
+    return Splits(name, names, *parts, tuple(borders), mean, std)

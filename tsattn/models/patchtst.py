@@ -1,0 +1,104 @@
+"""PatchTST (Nie et al., ICLR 2023), channel-independent, with an exchangeable attention.
+
+Settings follow the PatchTST configuration of the paper's authors: end padding, learned positional encoding in +-0.02,
+post-norm BatchNorm over batch and tokens, GELU, residual attention, a flatten head shared by the channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import revin
+from .attention import make_attention
+from .dropout import Dropout, MaskSource
+from .points import Point
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Over batch and tokens: statistics per feature of [N, T, D]."""
+
+    def forward(self, x):
+        return super().forward(x.flatten(0, 1)).view_as(x)
+
+
+class FeedForward(nn.Module):
+    """W_2 dropout(gelu(W_1 x)), token by token."""
+
+    def __init__(self, s, source):
+        super().__init__()
+        self.W_1, self.W_2 = nn.Linear(s.d_model, s.d_ff), nn.Linear(s.d_ff, s.d_model)
+        self.dropout = Dropout(s.dropout, source)
+        self.hidden = Point()
+
+    def forward(self, x):
+        return self.W_2(self.dropout(F.gelu(self.hidden(self.W_1(x)))))  # [N, T, d_ff] inside
+
+
+class EncoderLayer(nn.Module):
+    """x + attention(x), then x + feed-forward(x), each normalised after (post) or before (pre) the sublayer."""
+
+    def __init__(self, s, n_tokens, source):
+        super().__init__()
+        self.pre = s.norm_position == "pre"
+        norm = {"batch": BatchNorm, "layer": nn.LayerNorm}[s.norm]
+        self.attention, self.norm_1 = make_attention(s, n_tokens), norm(s.d_model)
+        self.feed_forward, self.norm_2 = FeedForward(s, source), norm(s.d_model)
+        # The attention's output and the residual branch each have a dropout: two in a row.
+        self.dropout_1, self.dropout_2 = Dropout(s.dropout, source, times=2), Dropout(s.dropout, source)
+        self.attention_out, self.feed_forward_out = Point(), Point()
+
+    def forward(self, x, scores):
+        a, scores = self.attention(self.norm_1(x) if self.pre else x, scores)
+        x = self.dropout_1(self.attention_out(a), residual=x)
+        x = x if self.pre else self.norm_1(x)
+        f = self.feed_forward_out(self.feed_forward(self.norm_2(x) if self.pre else x))
+        x = self.dropout_2(f, residual=x)
+        return (x if self.pre else self.norm_2(x)), scores
+
+
+class PatchTST(nn.Module):
+    """Windows [B, C, seq_len] -> forecasts [B, C, pred_len]. Points: ``tokens``, ``position`` and those of the layers."""
+
+    def __init__(self, s):
+        super().__init__()
+        self.s, T = s, s.n_tokens
+        self.masks = MaskSource()
+        self.W_P = nn.Linear(s.patch_len, s.d_model)
+        if s.positional_encoding == "learned":
+            self.W_pos = nn.Parameter(torch.empty(T, s.d_model).uniform_(-0.02, 0.02))
+        self.dropout = Dropout(s.dropout, self.masks)
+        self.layers = nn.ModuleList(EncoderLayer(s, T, self.masks) for _ in range(s.n_layers))
+        self.norm = nn.LayerNorm(s.d_model) if s.norm_position == "pre" else nn.Identity()
+        self.head = nn.Linear(s.d_model * (T if s.head == "flatten" else 1), s.pred_len)
+        self.tokens, self.position = Point(), Point()
+
+    def patches(self, x):
+        """Normalised windows [N, seq_len] -> patches [N, T, patch_len]; the end is padded with the last value."""
+        if self.s.pad_end:
+            x = F.pad(x.unsqueeze(1), (0, self.s.stride), mode="replicate").squeeze(1)
+        return x.unfold(-1, self.s.patch_len, self.s.stride)
+
+    def embed(self, x):
+        """[N, seq_len] -> tokens with their positional encoding [N, T, D]."""
+        x = self.tokens(self.W_P(self.patches(x)))
+        if self.s.positional_encoding == "learned":
+            x = x + self.position(self.W_pos)
+        return self.dropout(x)
+
+    def encode(self, x):
+        """Tokens [N, T, D] -> tokens after the last layer [N, T, D]."""
+        scores = None
+        for layer in self.layers:
+            x, scores = layer(x, scores)
+        return self.norm(x)
+
+    def forward(self, x):
+        B, C, _ = x.shape
+        if self.s.revin:
+            x, mean, std = revin.normalise(x)
+        z = self.encode(self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
+        z = z.flatten(1) if self.s.head == "flatten" else z.mean(1)
+        y = self.head(z).view(B, C, -1)
+        return y * std + mean if self.s.revin else y

@@ -1,0 +1,10 @@
+"""Reversible instance normalisation (Kim et al., ICLR 2022), without affine parameters."""
+
+import torch
+
+
+def normalise(x, eps: float = 1e-5):
+    """Each window [B, C, L] to zero mean and unit standard deviation over L; returns it with both, [B, C, 1]."""
+    mean = x.mean(-1, keepdim=True)
+    std = torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + eps)
+    return (x - mean) / std, mean, std

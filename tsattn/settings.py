@@ -1,0 +1,161 @@
+"""What one run is: a frozen dataclass, its validation, and the identifier that names its result.
+
+The defaults are the settings of the lab talk (learning rate 1e-3, 100 epochs, batch 128, 336 -> 96, d_model 128,
+d_ff 256, patch 16); what the talk leaves open follows the PatchTST files of the paper's authors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
+DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine")
+PROFILES = ("paper", "quick", "smoke")
+
+_CHOICES = {
+    "model": ("PatchTST",),
+    "attention": ATTENTIONS,
+    "norm": ("batch", "layer"),
+    "norm_position": ("post", "pre"),
+    "positional_encoding": ("learned", "none"),
+    "head": ("flatten", "mean"),
+    "precision": ("float32", "tf32", "bf16"),
+    "profile": PROFILES,
+}
+# Labels of a run that cannot change its result.
+_LABELS = ("profile", "device")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that defines one training run. Raises ``ValueError`` naming the field if a value is impossible.
+
+    Lengths (``seq_len``, ``pred_len``, ``patch_len``, ``stride``) are in time steps.
+    """
+
+    # data
+    dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
+    seq_len: int = 336
+    pred_len: int = 96
+    # model
+    model: str = "PatchTST"
+    attention: str = "softmax"
+    patch_len: int = 16
+    stride: int = 16
+    pad_end: bool = True  # repeat the last value `stride` times, which adds one token
+    d_model: int = 128
+    d_ff: int = 256
+    n_heads: int = 16
+    n_layers: int = 3
+    dropout: float = 0.2
+    norm: str = "batch"
+    norm_position: str = "post"
+    residual_attention: bool = True  # pre-softmax scores are added from layer to layer
+    positional_encoding: str = "learned"
+    head: str = "flatten"
+    revin: bool = True
+    # training
+    learning_rate: float = 1e-3
+    epochs: int = 100
+    patience: int = 10  # epochs without a better validation MSE before the run stops
+    batch_size: int = 128
+    lr_hold: int = 3  # epochs at the full learning rate ...
+    lr_decay: float = 0.9  # ... which is then multiplied by this after every epoch
+    max_steps: int = 0  # training steps per epoch; 0 is the whole split
+    max_windows: int = 0  # validation and test windows evaluated; 0 is all of them
+    seed: int = 2021
+    precision: str = "float32"
+    # labels
+    profile: str = "paper"
+    device: str = "auto"
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[field.type]
+            if not isinstance(value, kind) or (field.type != "bool" and isinstance(value, bool)):
+                raise ValueError(f"{field.name}={value!r}: expected a value of type {field.type}.")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
+        for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads", "n_layers",
+                     "epochs", "patience", "batch_size", "lr_hold"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
+        for name in ("max_steps", "max_windows", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 0.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate={self.learning_rate}: must be greater than 0 and finite.")
+        if not 0 < self.lr_decay <= 1:
+            raise ValueError(f"lr_decay={self.lr_decay}: must be greater than 0 and at most 1.")
+        if self.d_model % self.n_heads:
+            divisors = [str(h) for h in range(1, self.d_model + 1) if self.d_model % h == 0]
+            raise ValueError(f"n_heads={self.n_heads}: must divide d_model={self.d_model}; "
+                             f"allowed: {', '.join(divisors)}.")
+        if self.patch_len > self.seq_len:
+            raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
+        if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
+            raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
+        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
+            raise ValueError(f"device={self.device!r}: choose auto, cpu, cuda or cuda:N.")
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of patches T of one channel's window."""
+        return (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end)
+
+    @property
+    def dataset_name(self) -> str:
+        """Name of the data without any folder, fit for a table or a title."""
+        return self.dataset if self.dataset in DATASETS else Path(self.dataset).name
+
+    @property
+    def run_id(self) -> str:
+        """Stable name of the result: readable prefix and a hash over every setting that can change the numbers.
+
+        A user's CSV counts by its content, so that an edited file is a new run and a moved one is not.
+        """
+        content = {k: v for k, v in asdict(self).items() if k not in _LABELS}
+        for name in ("learning_rate", "dropout", "lr_decay"):
+            content[name] = float(content[name])
+        if self.attention != "softmax":
+            del content["residual_attention"]
+            if self.attention != "fixed":
+                del content["n_heads"]
+        if self.dataset not in DATASETS:
+            path = Path(self.dataset).expanduser()
+            if not path.is_file():
+                raise FileNotFoundError(f"{self.dataset}: no such file; give the path of an existing CSV file.")
+            content["dataset"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+        name = Path(self.dataset_name).stem
+        return f"{self.model}-{name}-{self.seq_len}-{self.pred_len}-{self.attention}-s{self.seed}-{digest}"
+
+    def but(self, **changes) -> "Settings":
+        """A copy with some fields changed, validated again."""
+        unknown = set(changes) - {f.name for f in fields(self)}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no such setting; choose among "
+                             f"{', '.join(f.name for f in fields(self))}.")
+        return replace(self, **changes)
+
+
+_PROFILE_CHANGES = {
+    "paper": {},
+    "quick": dict(epochs=2, max_windows=1024),
+    "smoke": dict(epochs=2, max_steps=3, max_windows=64, batch_size=16, d_model=16, d_ff=32, n_heads=4, n_layers=2),
+}
+SEEDS = {"paper": (2021, 2022, 2023), "quick": (2021,), "smoke": (2021, 2022)}
+
+
+def make(profile: str = "paper", **changes) -> Settings:
+    """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tiny, for tests)."""
+    if profile not in PROFILES:
+        raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
+    return Settings(profile=profile).but(**{**_PROFILE_CHANGES[profile], **changes})
