@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,7 @@ class Splits:
     borders: tuple[int, int, int]
     mean: np.ndarray
     std: np.ndarray
+    sha256: str  # of the scaled series
 
 
 def split(values: np.ndarray, borders: tuple[int, int, int], seq_len: int, pred_len: int, *, name="series",
@@ -81,4 +83,5 @@ def split(values: np.ndarray, borders: tuple[int, int, int], seq_len: int, pred_
         parts.append(Windows(series, torch.arange(first, last + 1, step), seq_len, pred_len))
         begin = end
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
-    return Splits(name, names, *parts, tuple(borders), mean, std)
+    return Splits(name, names, *parts, tuple(borders), mean, std,
+                  hashlib.sha256(series.numpy().tobytes()).hexdigest())

@@ -1,0 +1,169 @@
+"""The committed record of measurements: tidy CSV tables, one per kind, in which every row carries its checksum.
+
+Writing is atomic (a new file replaces the old one), safe with several processes (a lock), idempotent by key, and never
+happens on top of a table that does not read well.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import os
+import platform
+import subprocess
+import zlib
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from filelock import FileLock
+
+from .settings import Settings
+from .training import Result
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+
+
+class LedgerError(RuntimeError):
+    """A table is damaged; the message names file and line."""
+
+
+def _cell(value) -> str:
+    """Text of one cell: floats in the shortest form that reads back exactly, nothing for what is missing."""
+    if isinstance(value, (np.generic, torch.Tensor)):
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return " ".join(str(value).split())
+
+
+def _check(header: list[str], cells: list[str]) -> str:
+    """Checksum of the row's filled cells with their column names: unchanged when a table gains a column."""
+    text = "\x1f".join(f"{h}={c}" for h, c in zip(header, cells) if c)
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+class Ledger:
+    """The tables ``<folder>/<table>.csv`` and the per-window errors ``<folder>/window_errors/<run_id>.npy``."""
+
+    def __init__(self, folder=RESULTS):
+        self.folder = Path(folder)
+
+    def read(self, table: str) -> pd.DataFrame:
+        """All rows of a table, without their checksums; empty if there is none. Raises ``LedgerError``."""
+        header, rows = self._rows(table)
+        text = io.StringIO()
+        csv.writer(text).writerows([header] + rows)
+        text.seek(0)
+        return pd.read_csv(text) if header else pd.DataFrame()
+
+    def record(self, table: str, rows: list[dict], key: list[str]) -> None:
+        """Add rows; one whose ``key`` columns equal those of an earlier row replaces it. Raises ``LedgerError``."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock"):
+            header, old = self._rows(table)
+            merged = {}
+            for row in [dict(zip(header, cells)) for cells in old] + \
+                       [{k: _cell(v) for k, v in row.items()} for row in rows]:
+                merged[tuple(row.get(k, "") for k in key)] = row
+            header = list(dict.fromkeys(header + [k for row in rows for k in row]))
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(header + ["check"])
+            for row in merged.values():
+                cells = [row.get(k, "") for k in header]
+                writer.writerow(cells + [_check(header, cells)])
+            _replace(self.folder / f"{table}.csv", text.getvalue().encode())
+
+    def _rows(self, table: str) -> tuple[list[str], list[list[str]]]:
+        path = self.folder / f"{table}.csv"
+        if not path.is_file():
+            return [], []
+        mend = "restore it from version control, or remove the line to have it measured again"
+        with open(path, newline="", encoding="utf-8") as f:
+            reader = csv.reader(f)
+            header, rows = next(reader, []), []
+            if not header or header[-1] != "check":
+                raise LedgerError(f"{path}, line 1: not the header of a ledger table; {mend}.")
+            for cells in reader:
+                if len(cells) != len(header) or _check(header[:-1], cells[:-1]) != cells[-1]:
+                    raise LedgerError(f"{path}, line {reader.line_num}: truncated or changed by hand; {mend}.")
+                rows.append(cells[:-1])
+        return header[:-1], rows
+
+    # -- runs
+
+    def record_run(self, result: Result) -> None:
+        """A run's row, its curves and its per-window errors; the row comes last and makes the run complete."""
+        s = result.settings
+        if result.test_errors is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, result.test_errors.astype(np.float32))
+            _replace(self.folder / "window_errors" / f"{s.run_id}.npy", buffer.getvalue())
+        if result.curves:
+            self.record("curves", [{"run_id": s.run_id, **row} for row in result.curves], ["run_id", "epoch"])
+        settings = asdict(s)
+        settings["dataset"] = s.dataset_name
+        measured = {k: getattr(result, k) for k in ("status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse",
+                                                    "test_mae", "seconds")}
+        row = {"run_id": s.run_id, **settings, "n_tokens": s.n_tokens, **measured, "epochs_run": len(result.curves),
+               **provenance(), **result.how}
+        self.record("runs", [row], ["run_id"])
+
+    def runs(self, settings: list[Settings]) -> pd.DataFrame:
+        """Rows of ``runs`` for these settings, in their order; what is missing is left out."""
+        table = self.read("runs")
+        if table.empty:
+            return table
+        ids = [s.run_id for s in settings]
+        return table.set_index("run_id").reindex([i for i in ids if i in set(table.run_id)]).reset_index()
+
+    def curves(self, settings: list[Settings]) -> pd.DataFrame:
+        """Per-epoch rows of these settings, with their attention and seed."""
+        names = pd.DataFrame([{"run_id": s.run_id, "attention": s.attention, "seed": s.seed} for s in settings])
+        curves = self.read("curves")
+        return curves.merge(names, on="run_id") if len(curves) else curves
+
+    def window_errors(self, s: Settings) -> np.ndarray:
+        """MSE of every test window [windows] at the best epoch. Raises ``LedgerError`` if it does not fit its run."""
+        path = self.folder / "window_errors" / f"{s.run_id}.npy"
+        errors, row = np.load(path), self.runs([s]).iloc[0]
+        if not np.isclose(errors.mean(dtype=np.float64), row.test_mse, rtol=1e-5):
+            raise LedgerError(f"{path}: its mean is not the test_mse of the run; restore it from version control.")
+        return errors
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def source_revision() -> str:
+    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on."""
+    package = ROOT / "tsattn"
+    files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
+             *sorted(package.glob("models/*.py"))]
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
+    try:
+        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], capture_output=True,
+                                text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "no-commit"
+    return f"{commit}:{digest}"
+
+
+def provenance() -> dict:
+    """How a measurement was made: versions, source revision and time (UTC)."""
+    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "source": source_revision(), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}

@@ -1,0 +1,98 @@
+"""Many runs: what is in the ledger is read, what is missing is trained, side by side."""
+
+from __future__ import annotations
+
+import os
+import queue
+
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+from tqdm.auto import tqdm
+
+from .ledger import Ledger
+from .settings import Settings
+from .training import CHECKPOINTS, Result, train
+
+
+def missing(settings: list[Settings], ledger: Ledger, weights: bool = False, checkpoints=CHECKPOINTS) -> list[Settings]:
+    """Those of ``settings`` that have no row in the ledger (or, with ``weights``, no trained weights here)."""
+    done = ledger.runs(settings)
+    status = dict(zip(done.run_id, done.status)) if len(done) else {}
+
+    def lacks(s):
+        if s.run_id not in status:
+            return True
+        return weights and status[s.run_id] == "complete" and \
+            not (checkpoints / s.run_id / "best.safetensors").is_file()
+
+    return [s for s in {s.run_id: s for s in settings}.values() if lacks(s)]
+
+
+def estimate(settings: list[Settings], ledger: Ledger) -> float:
+    """Hours of single runs that ``settings`` will take, from the ledger's timings of the most similar runs.
+
+    A run without any precedent of its model and attention is estimated by the mean of all; NaN with an empty ledger.
+    """
+    table = ledger.read("runs")
+    if table.empty:
+        return float("nan")
+    table = table[table.status == "complete"]
+    total = 0.0
+    for s in settings:
+        near = table
+        for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len", "learning_rate"):
+            closer = near[near[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
+            near = closer if len(closer) else near
+        total += (near.seconds * near.threads).mean()
+    return total / 3600
+
+
+def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None, checkpoints=CHECKPOINTS,
+          jobs: int | None = None, weights: bool = False, progress: bool = True) -> pd.DataFrame:
+    """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time.
+
+    Each run gets its share of the cores. Results are recorded as they arrive, so an interrupted sweep continues where
+    it was. A run whose process dies is started once more (from its last epoch); if it dies again, or its data or
+    settings cannot be used, it is recorded as failed and the sweep goes on. ``weights`` also trains again what is in
+    the ledger but has no weights here.
+    """
+    ledger = ledger or Ledger()
+    todo = missing(settings, ledger, weights, checkpoints)
+    cores = os.cpu_count() or 1
+    jobs = max(1, min(jobs or cores, len(todo)))
+    options = dict(data_dir=data_dir, checkpoints=checkpoints, threads=max(1, cores // jobs))
+    if len(todo) == 1:
+        ledger.record_run(train(todo[0], progress=progress, **options))
+    elif todo:
+        # One process per place: when one dies it is known which run it was.
+        places: queue.Queue = queue.Queue()
+        for _ in range(jobs):
+            places.put(ProcessPoolExecutor(1))
+        results = Parallel(jobs, backend="threading", return_as="generator_unordered")(
+            delayed(_attempt)(s, places, options) for s in todo)
+        try:
+            for result in tqdm(results, total=len(todo), desc="runs", unit="run", disable=not progress):
+                ledger.record_run(result)
+        finally:
+            while not places.empty():
+                places.get().shutdown(wait=False, kill_workers=True)
+    return ledger.runs(settings)
+
+
+def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
+    place = places.get()
+    try:
+        for _ in range(2):
+            try:
+                return place.submit(train, s, progress=False, **options).result()
+            except BrokenProcessPool as error:
+                place.shutdown(wait=False, kill_workers=True)
+                place, reason = ProcessPoolExecutor(1), f"its process died twice ({type(error).__name__})"
+            except (ValueError, OSError, torch.OutOfMemoryError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                break
+        return Result(s, status="failed", reason=reason)
+    finally:
+        places.put(place)

@@ -1,0 +1,282 @@
+"""The one loop: fit, validate, keep the best weights, resume. It does not know which experiment it serves."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import math
+import os
+import time
+import zlib
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from . import data, models
+from .settings import Settings
+
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+DIVERGED = 100  # a training MSE above this multiple of the error of forecasting zero
+
+
+@dataclass
+class Result:
+    """What a run measured. MSE and MAE are in units of the training standard deviation (squared for MSE)."""
+
+    settings: Settings
+    status: str = "complete"  # or "failed", with the reason
+    reason: str = ""
+    best_epoch: int = 0  # counted from 1, chosen by validation MSE
+    val_mse: float = math.nan
+    val_mae: float = math.nan
+    test_mse: float = math.nan
+    test_mae: float = math.nan
+    seconds: float = 0.0
+    curves: list[dict] = field(default_factory=list)  # one row per epoch
+    test_errors: np.ndarray | None = None  # [windows] float32, MSE of each test window at the best epoch
+    how: dict = field(default_factory=dict)  # device, threads, parameters
+
+
+class Diverged(RuntimeError):
+    """The loss is not finite or has left all bounds; the message says in which epoch."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """``auto`` is the first CUDA device, else the CPU. Raises ``ValueError`` for a CUDA device that is not there."""
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r}: no CUDA device is available here; use auto or cpu.")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
+    """Write atomically, with a checksum of every byte of the tensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = {k: json.dumps(v) for k, v in metadata.items()} | {"crc32": json.dumps(_crc32(tensors))}
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    save_file(tensors, temporary, metadata=text)
+    os.replace(temporary, path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and metadata of a file of ``save_tensors``. Raises ``ValueError`` if it is damaged."""
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = {k: json.loads(v) for k, v in f.metadata().items()}
+            tensors = {k: f.get_tensor(k) for k in f.keys()}
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error}); remove it to have it made again.") from None
+    if metadata.pop("crc32") != _crc32(tensors):
+        raise ValueError(f"{path}: damaged (wrong checksum); remove it to have it made again.")
+    return tensors, metadata
+
+
+def _crc32(tensors) -> int:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+    return total
+
+
+def keep_pages() -> None:
+    """Have glibc keep freed memory: otherwise every step gets its activations as fresh pages, a fifth of its time.
+
+    Without effect where the C library has no ``mallopt``.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        mallopt(-4, 0)  # M_MMAP_MAX
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+@contextmanager
+def precision(name: str, device: torch.device):
+    """float32, TF32 matrix products, or bf16 autocast for the length of the block."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=name == "bf16"):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def threads_used(n: int | None):
+    """Run PyTorch on ``n`` threads for the length of the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def evaluate(model, windows: data.Windows, batch_size: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode."""
+    training = model.training
+    model.eval()
+    mse, mae = [], []
+    for i in range(0, len(windows), batch_size):
+        x, y = windows.batch(slice(i, i + batch_size))
+        error = model(x).float() - y
+        mse.append(error.square().mean((1, 2)))
+        mae.append(error.abs().mean((1, 2)))
+    model.train(training)
+    return torch.cat(mse), torch.cat(mae)
+
+
+def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, threads: int | None = None,
+          progress: bool = True) -> Result:
+    """Train, validate after every epoch and test the epoch with the best validation MSE.
+
+    The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again, ends with the
+    numbers of an uninterrupted one. The best weights stay there as ``best.safetensors``. The test split is measured
+    every epoch and steers nothing. A loss that is not finite or diverges ends the run with status ``failed``.
+    """
+    device = resolve_device(s.device)
+    if device.type == "cpu":
+        keep_pages()
+    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir)
+    with threads_used(threads), precision(s.precision, device), \
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        run = _Run(s, splits, device, Path(checkpoints) / s.run_id)
+        result = run.result
+        result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16],
+                          **dict(zip(("parameters", "parameters_used"),
+                                     models.count_parameters(s, len(splits.channels)))))
+        bar = tqdm(total=s.epochs * run.steps, desc=f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
+                   initial=len(result.curves) * run.steps)
+        try:
+            while len(result.curves) < s.epochs and len(result.curves) - result.best_epoch < s.patience:
+                run.epoch(bar)
+        except Diverged as error:
+            result.status, result.reason = "failed", str(error)
+            return result
+        finally:
+            bar.close()
+        return run.finish()
+
+
+class _Run:
+    """State of one training run between epochs."""
+
+    def __init__(self, s: Settings, splits: data.Splits, device, folder: Path):
+        self.s, self.device, self.folder, self.result = s, device, folder, Result(s)
+        self.train_windows = splits.train.to(device)
+        self.val, self.test = (w.first(s.max_windows).to(device) for w in (splits.val, splits.test))
+        self.steps = len(splits.train) // s.batch_size
+        if not self.steps:
+            raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than one batch; "
+                                 f"set batch_size to at most that.")
+        self.steps = min(self.steps, s.max_steps or self.steps)
+        self.bound = DIVERGED * splits.train.series[:, :splits.borders[0]].square().mean().item()
+        self.model = models.build(s, len(splits.channels)).to(device)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate, fused=True)
+        self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self._resume()
+
+    # -- one epoch
+
+    def epoch(self, bar) -> None:
+        """Train one epoch, measure the three splits, and write the state to disk."""
+        s, result, number = self.s, self.result, len(self.result.curves) + 1
+        started = time.perf_counter()
+        for group in self.optimiser.param_groups:
+            group["lr"] = s.learning_rate * s.lr_decay ** max(0, number - s.lr_hold)
+        # Shuffling and dropout depend on seed and epoch alone, so a resumed run needs no random state.
+        if hasattr(self.model, "masks"):
+            self.model.masks.seed(s.seed, number)
+        torch.manual_seed(s.seed * 100_003 + number)
+        order = torch.randperm(len(self.train_windows), generator=torch.Generator().manual_seed(s.seed * 1009 + number))
+        order = order[:self.steps * s.batch_size].to(self.device).view(self.steps, s.batch_size)
+        self.model.train()
+        sums = torch.zeros(2, device=self.device, dtype=torch.float64)  # read once per epoch: no host synchronisation
+        for i, index in enumerate(order, 1):
+            x, y = self.train_windows.batch(index)
+            error = self.model(x).float() - y
+            loss = error.square().mean()
+            loss.backward()
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            with torch.no_grad():
+                sums += torch.stack((loss, error.abs().mean()))
+            bar.update()
+            if not bar.disable and i % 8 == 0:
+                bar.set_postfix(epoch=number, loss=f"{sums[0].item() / i:.4f}")
+        train_mse, train_mae = (sums / self.steps).tolist()
+        if not train_mse < self.bound:
+            raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more than {DIVERGED} times "
+                           f"the error of forecasting zero; lower learning_rate={s.learning_rate}")
+        (val_mse, val_mae), (test_mse, test_mae) = (
+            tuple(e.double().mean().item() for e in evaluate(self.model, w)) for w in (self.val, self.test))
+        if not math.isfinite(val_mse + test_mse):
+            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch {number}: not finite; "
+                           f"lower learning_rate={s.learning_rate}")
+        best = min((row["val_mse"] for row in result.curves), default=math.inf)
+        seconds = time.perf_counter() - started
+        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae, val_mse=val_mse,
+                                  val_mae=val_mae, test_mse=test_mse, test_mae=test_mae, seconds=seconds))
+        if val_mse < best:
+            result.best_epoch = number
+            self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self._save()
+
+    def finish(self) -> Result:
+        """Result at the best epoch; the resume file gives way to the best weights."""
+        result = self.result
+        row = result.curves[result.best_epoch - 1]
+        for name in ("val_mse", "val_mae", "test_mse", "test_mae"):
+            setattr(result, name, row[name])
+        result.seconds = sum(r["seconds"] for r in result.curves)
+        self.model.load_state_dict(self.best)
+        result.test_errors = evaluate(self.model, self.test)[0].cpu().numpy()
+        save_tensors(self.folder / "best.safetensors", self.best, settings=asdict(self.s))
+        (self.folder / "resume.safetensors").unlink(missing_ok=True)
+        return result
+
+    # -- resume
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
+        save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
+                     best_epoch=self.result.best_epoch)
+
+    def _resume(self) -> None:
+        path = self.folder / "resume.safetensors"
+        if not path.is_file():
+            return
+        tensors, metadata = load_tensors(path)
+        parts: dict = {"model": {}, "best": {}, "adam": {}}
+        for name, value in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = value.to(self.device)
+        self.model.load_state_dict(parts["model"])
+        self.best = parts["best"]
+        state: dict = {}
+        for name, value in parts["adam"].items():
+            i, _, key = name.partition(".")
+            state.setdefault(int(i), {})[key] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        self.result.curves, self.result.best_epoch = metadata["curves"], metadata["best_epoch"]
+
+
+def load_trained(s: Settings, n_channels: int, checkpoints=CHECKPOINTS):
+    """The model of ``s`` with its best weights, in evaluation mode. Raises ``FileNotFoundError`` if it is not here."""
+    path = Path(checkpoints) / s.run_id / "best.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained weights; train with tsattn.sweep.sweep([settings], weights=True).")
+    model = models.build(s, n_channels)
+    model.load_state_dict(load_tensors(path)[0])
+    return model.eval()
