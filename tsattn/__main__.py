@@ -1,0 +1,98 @@
+"""Command line: ``python -m tsattn report | sweep | run``. Options only; the work is in the rooms."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from . import settings as settings_module
+from .data import DataError
+from .ledger import Ledger, LedgerError
+from .settings import ATTENTIONS, PROFILES, Settings, make
+
+
+def value(text: str):
+    """A JSON value where the text is one (numbers, lists, true), else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def settings_options(parser, skip=()) -> None:
+    """One option per field of ``Settings``; what is not given comes from the profile."""
+    group = parser.add_argument_group("settings (default: those of the profile)")
+    for field in fields(Settings):
+        if field.name not in ("profile", *skip):
+            group.add_argument("--" + field.name.replace("_", "-"), dest=field.name, type=value, metavar=field.type,
+                               default=argparse.SUPPRESS)
+
+
+def chosen(args, skip=()) -> dict:
+    names = {f.name for f in fields(Settings)} - {"profile", *skip}
+    return {k: v for k, v in vars(args).items() if k in names}
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tsattn", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    report = commands.add_parser("report", help="execute the chapters with papermill")
+    report.add_argument("--only", nargs="+", default=[], metavar="NN", help="chapter numbers, e.g. 01")
+    report.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    report.add_argument("--in-place", action="store_true", help="replace the notebooks in notebooks/ by executed ones")
+
+    run = commands.add_parser("run", help="train one model; the last line is its result as JSON")
+    settings_options(run)
+
+    sweep = commands.add_parser("sweep", help="train what is missing of all attentions and seeds")
+    sweep.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), metavar="NAME")
+    sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
+    sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    settings_options(sweep, skip=("attention", "seed"))
+
+    for command in (report, run, sweep):
+        command.add_argument("--profile", choices=PROFILES, default="paper")
+    for command in (run, sweep):
+        command.add_argument("--data-dir", help="folder searched first for the data files")
+        command.add_argument("--results", type=Path, help="folder of the ledger (default: results/)")
+
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "report":
+            from .report import report as execute
+
+            return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
+        from .sweep import sweep as execute
+
+        ledger = Ledger(args.results) if args.results else Ledger()
+        if args.command == "run":
+            runs = [make(args.profile, **chosen(args))]
+        else:
+            seeds = args.seeds or settings_module.SEEDS[args.profile]
+            changes = chosen(args, skip=("attention", "seed"))
+            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions]
+        options = {} if args.command == "run" else {"jobs": args.jobs}
+        table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
+        shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
+        if args.command == "run":
+            print(json.dumps(json.loads(shown.iloc[0].to_json())))
+        else:
+            print(shown.drop(columns="reason").to_string(index=False))
+        failed = table[table.status != "complete"]
+        for row in failed.itertuples():
+            print(f"{row.run_id}: {row.reason}", file=sys.stderr)
+        return int(len(failed) > 0)
+    except (DataError, LedgerError, ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
