@@ -14,6 +14,8 @@ import os
 import platform
 import subprocess
 import zlib
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -54,6 +56,7 @@ class Ledger:
 
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
+        self.tally: Counter = Counter()  # what was read and what was made through this object
 
     def read(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none. Raises ``LedgerError``."""
@@ -80,6 +83,34 @@ class Ledger:
                 cells = [row.get(k, "") for k in header]
                 writer.writerow(cells + [_check(header, cells)])
             _replace(self.folder / f"{table}.csv", text.getvalue().encode())
+
+    def measured(self, table: str, key: dict, measure: Callable[[], list[dict]]) -> pd.DataFrame:
+        """Rows of ``table`` whose columns ``key`` have these values; if there are none, ``measure()`` makes them.
+
+        Every new row gets the key and its provenance. Raises ``LedgerError``.
+        """
+        wanted = {k: _cell(v) for k, v in key.items()}
+
+        def found():
+            header, rows = self._rows(table)
+            index = [i for i, cells in enumerate(rows)
+                     if all(dict(zip(header, cells)).get(k, "") == v for k, v in wanted.items())]
+            return self.read(table).iloc[index].reset_index(drop=True)
+
+        rows = found()
+        self.tally["measurements read" if len(rows) else "measurements made"] += 1
+        if rows.empty:
+            made = [{**key, **row} for row in measure()]
+            self.record(table, [{**row, **provenance()} for row in made], list(made[0]))
+            rows = found()
+        return rows
+
+    def summary(self) -> str:
+        """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(self.tally.items()) if n) or "nothing read"
+        now = provenance()
+        return (f"Provenance: {counts}; Python {now['python']}, torch {now['torch']}, numpy {now['numpy']}; "
+                f"source {now['source']}; {now['time']}")
 
     def _rows(self, table: str) -> tuple[list[str], list[list[str]]]:
         path = self.folder / f"{table}.csv"

@@ -60,6 +60,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     """
     ledger = ledger or Ledger()
     todo = missing(settings, ledger, weights, checkpoints)
+    ledger.tally["runs trained"] += len(todo)
+    ledger.tally["runs read"] += len({s.run_id for s in settings}) - len(todo)
     cores = os.cpu_count() or 1
     jobs = max(1, min(jobs or cores, len(todo)))
     options = dict(data_dir=data_dir, checkpoints=checkpoints, threads=max(1, cores // jobs))

@@ -1,0 +1,56 @@
+"""One look for every figure, legible from the back row: style, colours, seeds with their interval, and saving."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from .data import SYNTHETIC
+from .statistics import interval
+
+# Okabe and Ito's palette: distinct also without full colour vision.
+COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
+PUBLISHED = "#555555"
+
+
+def style() -> None:
+    """Set the look for all figures that follow."""
+    sns.set_theme(context="talk", style="ticks", font_scale=0.8)
+    plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
+                         "axes.spines.right": False, "axes.titleweight": "bold", "axes.titlelocation": "left",
+                         "figure.constrained_layout.use": True, "legend.frameon": False, "svg.hashsalt": "tsattn"})
+
+
+def caution(dataset: str, profile: str) -> str:
+    """Words that must stand beside every number that is not a full run on the named data; empty if it is one."""
+    words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (dataset == SYNTHETIC)
+    words += [f"{profile.upper()} PROFILE: shortened training, not a result"] * (profile != "paper")
+    return "; ".join(words)
+
+
+def save(fig, name: str, folder, words: str = "") -> None:
+    """Write ``<folder>/<name>.png`` (200 dpi) and ``.svg``; ``words`` of caution are printed across the top."""
+    if words:
+        fig.text(0.5, 1.02, words, ha="center", va="bottom", color="#B00000", weight="bold", fontsize=18)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    fig.savefig(folder / f"{name}.png")
+    fig.savefig(folder / f"{name}.svg", metadata={"Date": None})
+
+
+def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, label: str | None = None) -> None:
+    """Every seed as a dot; beside it the mean with its 95 % t interval. ``table`` has one row per seed and ``x``.
+
+    ``x`` holds positions on the axis; ``offset`` moves the group so that two can stand side by side.
+    """
+    for position, group in table.groupby(x):
+        mean, low, high = interval(group[y])
+        ax.scatter(np.full(len(group), position + offset - 0.08), group[y], s=45, color=color, alpha=0.55, lw=0)
+        error = [[mean - low], [high - mean]] if np.isfinite(low) else None
+        ax.errorbar(position + offset + 0.08, mean, yerr=error, fmt="o", ms=9, color=color, capsize=5, lw=2.5,
+                    label=label)
+        label = None
