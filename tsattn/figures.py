@@ -42,15 +42,17 @@ def save(fig, name: str, folder, words: str = "") -> None:
     fig.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
-def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, label: str | None = None) -> None:
+def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, gap: float = 0.08,
+          label: str | None = None) -> None:
     """Every seed as a dot; beside it the mean with its 95 % t interval. ``table`` has one row per seed and ``x``.
 
-    ``x`` holds positions on the axis; ``offset`` moves the group so that two can stand side by side.
+    ``x`` holds positions on the axis; ``offset`` moves the group so that several can stand side by side,
+    and ``gap`` is the distance of dots and mean from the middle.
     """
     for position, group in table.groupby(x):
         mean, low, high = interval(group[y])
-        ax.scatter(np.full(len(group), position + offset - 0.08), group[y], s=45, color=color, alpha=0.55, lw=0)
+        ax.scatter(np.full(len(group), position + offset - gap), group[y], s=45, color=color, alpha=0.55, lw=0)
         error = [[mean - low], [high - mean]] if np.isfinite(low) else None
-        ax.errorbar(position + offset + 0.08, mean, yerr=error, fmt="o", ms=9, color=color, capsize=5, lw=2.5,
+        ax.errorbar(position + offset + gap, mean, yerr=error, fmt="o", ms=9, color=color, capsize=5, lw=2.5,
                     label=label)
         label = None

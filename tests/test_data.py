@@ -1,0 +1,95 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tsattn.data import SYNTHETIC, DataError, DataUnavailable, available, files, load
+from tsattn.data.windows import split
+
+
+def csv(path, n=400, **columns):
+    table = pd.DataFrame({"date": pd.date_range("2020-01-01", periods=n, freq="h"), "a": np.arange(n) * 1.0,
+                          "b": np.sin(np.arange(n))})
+    for name, values in columns.items():
+        table[name] = values
+    table.to_csv(path, index=False)
+    return str(path)
+
+
+def test_the_standard_split_of_etth1(etth1):
+    s = load(etth1, 336, 96)
+    assert [len(w) for w in (s.train, s.val, s.test)] == [8209, 2785, 2785] and s.channels[-1] == "OT"
+    rows = s.train.series[:, :8640].double()
+    assert rows.mean(1).abs().max() < 1e-5 and (rows.std(1, unbiased=False) - 1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("seq_len, pred_len", [(336, 96), (8, 3)])
+def test_no_window_crosses_its_split(seq_len, pred_len):
+    time = np.arange(1500.0)[:, None]  # the value of a step is its own time
+    borders = (500, 1000, 1500)
+    s = split(time, borders, seq_len, pred_len, scale=False)
+    for windows, begin, end in zip((s.train, s.val, s.test), (0, *borders), borders):
+        x, y = windows.batch(slice(None))
+        assert y.min() >= (begin if begin else seq_len) and y.max() == end - 1
+        assert x.min() >= max(0, begin - seq_len)
+        assert torch.equal(y[:, 0, 0], x[:, 0, -1] + 1)
+    assert s.train.batch(slice(None))[0].max() < borders[0]
+
+
+def test_scaling_knows_only_the_training_rows():
+    values = np.random.default_rng(0).normal(size=(400, 2))
+    changed = values.copy()
+    changed[280:] *= 50
+    a, b = (split(v, (280, 320, 400), 24, 12) for v in (values, changed))
+    assert np.array_equal(a.mean, b.mean) and np.array_equal(a.std, b.std)
+
+
+def test_windows_are_views_of_one_array():
+    s = split(np.random.default_rng(0).normal(size=(400, 2)), (280, 320, 400), 24, 12)
+    assert s.train.series.data_ptr() == s.test.series.data_ptr()
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(a=["x"] + [0.0] * 399), "row 1, column a: 'x' is not a number"),
+    (dict(a=[0.0, np.nan] + [0.0] * 398), "row 2, column a: the value is nan"),
+    (dict(a=[0.0, np.inf] + [0.0] * 398), "row 2, column a: the value is inf"),
+    (dict(date=["noon"] + ["2020-01-01"] * 399), "row 1, column date: 'noon' is not a time"),
+    (dict(date=pd.date_range("2020-01-01", periods=400, freq="h")[::-1]), "does not come after"),
+    (dict(n=60), "too few for one window")])
+def test_a_bad_csv_gets_one_sentence_that_says_where(tmp_path, change, words):
+    with pytest.raises(DataError) as error:
+        load(csv(tmp_path / "mine.csv", **change), 96, 24)
+    assert words in str(error.value) and "mine.csv" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TSATTN_DATA", str(tmp_path))
+    csv(tmp_path / "ETTh1.csv")
+    with pytest.raises(DataError, match="wrong SHA-256"):
+        load("ETTh1", 96, 24)
+    csv(tmp_path / "ETTm1.csv")
+    with pytest.raises(DataError, match="column HUFL is missing"):
+        load("ETTm1", 96, 24)
+
+
+def test_without_file_and_network_only_absence_is_forgiven(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "search_places", lambda data_dir=None: [tmp_path])
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache")
+    monkeypatch.setattr("pooch.HTTPDownloader", lambda **k: (_ for _ in ()).throw(OSError("no network")))
+    with pytest.raises(DataUnavailable, match="TSATTN_DATA"):
+        load("ETTh1", 96, 24)
+    assert available("ETTh1") == SYNTHETIC and len(load(SYNTHETIC, 96, 24).test)
+
+
+def test_a_half_finished_download_is_not_data(tmp_path, monkeypatch):
+    def breaks(url, target, pooch):
+        with open(target, "w") as f:
+            f.write("date,HUFL\n")
+        raise ConnectionError("broken off")
+
+    monkeypatch.setattr(files, "search_places", lambda data_dir=None: [tmp_path])
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path)
+    monkeypatch.setattr("pooch.HTTPDownloader", lambda **k: breaks)
+    with pytest.raises(DataUnavailable, match="ConnectionError"):
+        load("ETTh1", 96, 24)
+    assert not (tmp_path / "ETTh1.csv").exists()
