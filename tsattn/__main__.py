@@ -79,7 +79,7 @@ def main(argv=None) -> int:
         table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
         shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
         if args.command == "run":
-            print(json.dumps(json.loads(shown.iloc[0].to_json())))
+            print(json.dumps(shown.astype(object).where(shown.notna(), None).to_dict("records")[0]))
         else:
             print(shown.drop(columns="reason").to_string(index=False))
         failed = table[table.status != "complete"]

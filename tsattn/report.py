@@ -53,6 +53,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> i
         (build / f"{chapter.stem}.html").write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
         if in_place and state == "done":
             shutil.copy(target, chapter)
+            fill_readme()
         line = f"{chapter.stem}: {state}, {time.perf_counter() - started:.0f} s. {provenance_line(notebook)}"
         print(line, file=sys.stderr, flush=True)
         summary.append(line)
@@ -91,3 +92,17 @@ def provenance_line(notebook) -> str:
             if text.startswith("Provenance: "):
                 return text.removeprefix("Provenance: ").splitlines()[0]
     return ""
+
+
+def fill_readme() -> None:
+    """Put the summary row of every executed chapter (its cell tagged ``readme``) into the README's table."""
+    rows = []
+    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if "readme" in cell.metadata.get("tags", []):
+                shown = [o.data["text/markdown"] for o in cell.outputs if "data" in o]
+                rows += [line for text in shown for line in text.splitlines() if line not in rows]
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
+    after = rest.partition("<!-- end of results -->")[2]
+    readme.write_text("\n".join([before + "<!-- results -->", *rows, "<!-- end of results -->"]) + after, encoding="utf-8")

@@ -1,0 +1,99 @@
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tsattn.ledger import Ledger, LedgerError
+from tsattn.settings import make
+from tsattn.sweep import estimate, missing, sweep
+
+RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("swept")
+    ledger = Ledger(folder / "results")
+    table = sweep(RUNS, ledger=ledger, checkpoints=folder / "checkpoints", progress=False)
+    return ledger, table, folder
+
+
+def test_a_sweep_trains_what_is_missing_and_reads_the_rest(swept):
+    ledger, table, folder = swept
+    assert list(table.run_id) == [s.run_id for s in RUNS] and set(table.status) == {"complete"}
+    assert {"profile", "model", "dataset", "seq_len", "pred_len", "patch_len", "stride", "attention", "learning_rate",
+            "seed", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "torch", "source", "threads",
+            "device", "time"} <= set(pd.read_csv(ledger.folder / "runs.csv").columns)
+    before = (ledger.folder / "runs.csv").read_bytes()
+    again = sweep(RUNS, ledger=ledger, checkpoints=folder / "checkpoints", progress=False)
+    pd.testing.assert_frame_equal(again, table)
+    assert (ledger.folder / "runs.csv").read_bytes() == before and not missing(RUNS, ledger)
+    assert len(ledger.curves(RUNS)) == table.epochs_run.sum()
+    assert estimate(RUNS, ledger) == pytest.approx((table.seconds * table.threads).sum() / 3600)
+
+
+def test_window_errors_belong_to_their_run(swept):
+    ledger, table, _ = swept
+    assert ledger.window_errors(RUNS[0]).mean() == pytest.approx(table.test_mse[0], rel=1e-5)
+    path = ledger.folder / "window_errors" / f"{RUNS[0].run_id}.npy"
+    good = path.read_bytes()
+    np.save(path, np.zeros(3, dtype=np.float32))
+    with pytest.raises(LedgerError, match="its mean is not"):
+        ledger.window_errors(RUNS[0])
+    path.write_bytes(good)
+
+
+def test_a_failed_run_is_recorded_and_the_sweep_goes_on(tmp_path):
+    runs = [RUNS[0], make("smoke", dataset="state-machine", pred_len=2500)]
+    table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c", progress=False)
+    assert list(table.status) == ["complete", "failed"] and "too few for one window" in table.reason[1]
+
+
+@pytest.mark.parametrize("damage, line", [
+    (lambda lines: lines[:1] + [lines[1].replace("0.5", "0.6")] + lines[2:], 2),
+    (lambda lines: lines[:-1] + [lines[-1][:-4]], 4),
+    (lambda lines: ["alpha,beta"] + lines[1:], 1)])
+def test_damage_is_reported_by_line_and_never_overwritten(tmp_path, damage, line):
+    ledger = Ledger(tmp_path)
+    ledger.record("t", [{"k": i, "v": i + 0.5} for i in range(3)], ["k"])
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(damage(path.read_text().splitlines())) + "\n")
+    before = path.read_bytes()
+    for touch in (lambda: ledger.read("t"), lambda: ledger.record("t", [{"k": 9, "v": 9}], ["k"])):
+        with pytest.raises(LedgerError, match=f"t.csv, line {line}:"):
+            touch()
+    assert path.read_bytes() == before
+
+
+def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record("t", [{"k": 1, "v": 0.1}, {"k": 2, "v": 1 / 3}], ["k"])
+    ledger.record("t", [{"k": 1, "v": 0.2, "w": "a, b\n\"c\""}], ["k"])
+    table = ledger.read("t").set_index("k")
+    assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
+
+
+def write(folder, i):
+    Ledger(folder).record("t", [{"k": i, "v": i * i}], ["k"])
+
+
+def test_several_writers_lose_nothing(tmp_path):
+    with ProcessPoolExecutor(4) as pool:
+        list(pool.map(write, [tmp_path] * 24, range(24)))
+    table = Ledger(tmp_path).read("t")
+    assert sorted(table.k) == list(range(24)) and (table.v == table.k**2).all()
+
+
+def test_a_measurement_is_made_once(tmp_path):
+    ledger, calls = Ledger(tmp_path), []
+
+    def measure():
+        calls.append(1)
+        return [{"step": i, "mse": i / 3} for i in range(2)]
+
+    for _ in range(2):
+        rows = ledger.measured("m", {"run_id": "a", "alpha": 0.1}, measure)
+    other = ledger.measured("m", {"run_id": "a", "alpha": 0.2}, measure)
+    assert len(calls) == 2 and len(rows) == len(other) == 2 and rows.mse[1] == 1 / 3
+    assert "2 measurements made, 1 measurements read" in ledger.summary()

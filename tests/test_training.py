@@ -1,0 +1,120 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from tsattn import training
+from tsattn.data import SYNTHETIC, load
+from tsattn.settings import ATTENTIONS, make
+from tsattn.training import evaluate, load_tensors, load_trained, save_tensors, train
+
+QUIET = dict(progress=False, threads=1)
+
+
+def smoke(**changes):
+    return make("smoke", dataset=SYNTHETIC, **changes)
+
+
+def numbers(result):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in result.curves]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_same_seed_same_numbers_and_another_seed_others(attention, tmp_path):
+    a, b, c = (train(smoke(attention=attention, seed=seed), checkpoints=tmp_path / str(i), **QUIET)
+               for i, seed in enumerate((1, 1, 2)))
+    assert numbers(a) == numbers(b) != numbers(c)
+    assert np.array_equal(a.test_errors, b.test_errors)
+
+
+def test_the_result_does_not_depend_on_the_state_of_the_global_generators(tmp_path):
+    torch.manual_seed(5)
+    a = train(smoke(), checkpoints=tmp_path / "a", **QUIET)
+    state = torch.random.get_rng_state()
+    b = train(smoke(), checkpoints=tmp_path / "b", **QUIET)
+    assert numbers(a) == numbers(b) and torch.equal(state, torch.random.get_rng_state())
+
+
+def test_training_learns_and_keeps_the_epoch_of_best_validation(tmp_path):
+    s = smoke(epochs=6, max_steps=20, d_model=32)
+    r = train(s, checkpoints=tmp_path, **QUIET)
+    val = [row["val_mse"] for row in r.curves]
+    assert r.curves[-1]["train_mse"] < 0.9 * r.curves[0]["train_mse"]
+    assert r.val_mse == min(val) == val[r.best_epoch - 1] and r.test_mse == r.curves[r.best_epoch - 1]["test_mse"]
+    test = load(s.dataset, s.seq_len, s.pred_len).test.first(s.max_windows)
+    again = evaluate(load_trained(s, 1, tmp_path), test)[0].numpy()
+    assert np.array_equal(again, r.test_errors) and np.isclose(again.mean(), r.test_mse)
+
+
+def test_evaluation_uses_every_window_and_leaves_the_mode_alone(tmp_path):
+    s = smoke()
+    train(s, checkpoints=tmp_path, **QUIET)
+    model, windows = load_trained(s, 1, tmp_path).train(), load(s.dataset, s.seq_len, s.pred_len).test.first(50)
+    whole, parts = evaluate(model, windows)[0], evaluate(model, windows, batch_size=7)[0]
+    assert len(whole) == 50 and model.training
+    torch.testing.assert_close(whole, parts)
+
+
+def test_patience_ends_the_run(tmp_path):
+    r = train(smoke(epochs=40, patience=2, learning_rate=1e-9), checkpoints=tmp_path, **QUIET)
+    best = int(np.argmin([row["val_mse"] for row in r.curves])) + 1
+    assert len(r.curves) == min(best + 2, 40) and r.best_epoch == best
+
+
+SCRIPT = """
+import sys, torch
+from tsattn.settings import make
+from tsattn.training import train
+torch.set_num_threads(1)
+train(make("smoke", dataset="state-machine", epochs=12, max_steps=12), checkpoints=sys.argv[1], progress=False, threads=1)
+"""
+
+
+def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
+    s = smoke(epochs=12, max_steps=12)
+    whole = train(s, checkpoints=tmp_path / "whole", **QUIET)
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
+    resume, deadline = tmp_path / "killed" / s.run_id / "resume.safetensors", time.time() + 120
+    while not resume.exists() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert resume.exists(), "the run ended before it could be killed"
+    done = len(load_tensors(resume)[1]["curves"])
+    assert 1 <= done < 12
+    resumed = train(s, checkpoints=tmp_path / "killed", **QUIET)
+    assert numbers(resumed) == numbers(whole) and np.array_equal(resumed.test_errors, whole.test_errors)
+    assert not resume.exists()
+
+
+def test_divergence_ends_the_run_and_is_recorded_as_such(tmp_path):
+    r = train(smoke(learning_rate=1e9, norm="layer", revin=False), checkpoints=tmp_path, **QUIET)
+    assert r.status == "failed" and "epoch" in r.reason and "learning_rate" in r.reason
+
+
+def test_a_damaged_file_is_detected(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_tensors(path, {"a": torch.arange(1000.0)}, epoch=3)
+    tensors, metadata = load_tensors(path)
+    assert torch.equal(tensors["a"], torch.arange(1000.0)) and metadata == {"epoch": 3}
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="wrong checksum"):
+        load_tensors(path)
+    path.write_bytes(content[:-100])
+    with pytest.raises(ValueError, match="damaged"):
+        load_tensors(path)
+
+
+def test_an_absent_device_and_absent_weights_are_said(tmp_path):
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="no CUDA device"):
+            training.resolve_device("cuda")
+    with pytest.raises(FileNotFoundError, match="no trained weights"):
+        load_trained(smoke(), 1, tmp_path)
