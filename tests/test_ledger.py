@@ -88,12 +88,18 @@ def test_several_writers_lose_nothing(tmp_path):
 def test_a_measurement_is_made_once(tmp_path):
     ledger, calls = Ledger(tmp_path), []
 
-    def measure():
-        calls.append(1)
-        return [{"step": i, "mse": i / 3} for i in range(2)]
+    def measure(run_id, alpha):
+        calls.append(alpha)
+        return [{"step": i, "mse": alpha * i / 3} for i in range(2)]
 
-    for _ in range(2):
-        rows = ledger.measured("m", {"run_id": "a", "alpha": 0.1}, measure)
-    other = ledger.measured("m", {"run_id": "a", "alpha": 0.2}, measure)
-    assert len(calls) == 2 and len(rows) == len(other) == 2 and rows.mse[1] == 1 / 3
+    keys = [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
+    ledger.measured("m", keys[:1], measure)
+    rows = ledger.measured("m", keys, measure)
+    assert calls == [0.1, 0.2] and list(rows.alpha) == [0.1, 0.1, 0.2, 0.2] and rows.mse[3] == 0.2 / 3
     assert "2 measurements made, 1 measurements read" in ledger.summary()
+
+
+def test_measurements_side_by_side_are_the_same(tmp_path):
+    keys = [{"x": i} for i in range(4)]
+    tables = [Ledger(tmp_path / str(jobs)).measured("m", keys, lambda x: [{"y": x / 7}], jobs=jobs) for jobs in (1, 2)]
+    assert list(tables[0].y) == list(tables[1].y) == [i / 7 for i in range(4)]

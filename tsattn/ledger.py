@@ -16,6 +16,7 @@ import subprocess
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +25,8 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock
+from joblib import Parallel, delayed, parallel_config
+from tqdm.auto import tqdm
 
 from .settings import Settings
 from .training import Result
@@ -84,26 +87,29 @@ class Ledger:
                 writer.writerow(cells + [_check(header, cells)])
             _replace(self.folder / f"{table}.csv", text.getvalue().encode())
 
-    def measured(self, table: str, key: dict, measure: Callable[[], list[dict]]) -> pd.DataFrame:
-        """Rows of ``table`` whose columns ``key`` have these values; if there are none, ``measure()`` makes them.
+    def measured(self, table: str, keys: list[dict], measure: Callable[..., list[dict]], jobs: int = 1) -> pd.DataFrame:
+        """Rows of ``table`` for ``keys``, in their order; where there are none, ``measure(**key)`` makes them.
 
-        Every new row gets the key and its provenance. Raises ``LedgerError``.
+        ``jobs`` keys are measured side by side, each in a process with one thread. Every new row gets its key and its
+        provenance and is recorded as it arrives. Raises ``LedgerError``.
         """
-        wanted = {k: _cell(v) for k, v in key.items()}
-
         def found():
             header, rows = self._rows(table)
-            index = [i for i, cells in enumerate(rows)
-                     if all(dict(zip(header, cells)).get(k, "") == v for k, v in wanted.items())]
-            return self.read(table).iloc[index].reset_index(drop=True)
+            at: dict = {}
+            for i, cells in enumerate(rows):
+                row = dict(zip(header, cells))
+                at.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(i)
+            return [at.get(tuple(map(_cell, key.values())), []) for key in keys]
 
-        rows = found()
-        self.tally["measurements read" if len(rows) else "measurements made"] += 1
-        if rows.empty:
-            made = [{**key, **row} for row in measure()]
-            self.record(table, [{**row, **provenance()} for row in made], list(made[0]))
-            rows = found()
-        return rows
+        todo = [key for key, rows in zip(keys, found()) if not rows]
+        self.tally["measurements made"] += len(todo)
+        self.tally["measurements read"] += len(keys) - len(todo)
+        with parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else nullcontext():
+            made = Parallel(jobs, return_as="generator")(delayed(measure)(**key) for key in todo)
+            for key, rows in zip(todo, tqdm(made, total=len(todo), desc=table, disable=not todo)):
+                rows = [{**key, **row} for row in rows]
+                self.record(table, [{**row, **provenance()} for row in rows], list(rows[0]))
+        return self.read(table).iloc[[i for rows in found() for i in rows]].reset_index(drop=True)
 
     def summary(self) -> str:
         """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
