@@ -1,0 +1,124 @@
+import pytest
+import torch
+
+from tsattn import interventions as iv
+from tsattn.models import build
+from tsattn.settings import make
+
+NOTHING = [lambda m: iv.perturb_attention(m), lambda m: iv.perturb_feed_forward(m),
+           lambda m: iv.disturb_output(m, "attention", 0.0), lambda m: iv.perturb_attention(m, layers=[]),
+           lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens), with_positions=True)]
+SOMETHING = [lambda m: iv.perturb_attention(m, smoothing=0.5), lambda m: iv.perturb_attention(m, noise=1.0, layers=[1]),
+             lambda m: iv.perturb_attention(m, smoothing=1.0, uniform="ones"),
+             lambda m: iv.perturb_attention(m, noise=1.0, relative=False),
+             lambda m: iv.perturb_feed_forward(m, smoothing=0.5), lambda m: iv.perturb_feed_forward(m, noise=1.0),
+             lambda m: iv.replace_attention(m, "zero"), lambda m: iv.remove(m, "feed_forward"),
+             lambda m: iv.disturb_output(m, "feed_forward", 0.5), lambda m: iv.set_positions(m, torch.zeros_like),
+             lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens).flip(0), with_positions=True)]
+
+
+@pytest.fixture
+def model():
+    """A model with sharp attention and positions that matter, as after training."""
+    model = build(make("smoke"), 1).eval()
+    with torch.no_grad():
+        model.W_pos.normal_()
+        for layer in model.layers:
+            layer.attention.W_q.weight.mul_(5)
+    return model
+
+
+@pytest.fixture
+def x():
+    return torch.randn(4, 2, 336, generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def changed(model, x, block):
+    with block(model):
+        return model(x)
+
+
+@pytest.mark.parametrize("block", NOTHING)
+def test_strength_0_changes_no_bit(model, x, block):
+    assert torch.equal(changed(model, x, block), model(x))
+
+
+@pytest.mark.parametrize("block", SOMETHING)
+def test_every_intervention_acts_and_is_restored_exactly_also_after_an_exception(model, x, block):
+    before, state = model(x), {k: v.clone() for k, v in model.state_dict().items()}
+    assert not torch.allclose(changed(model, x, block), before)
+    with pytest.raises(RuntimeError, match="inside"):
+        with block(model):
+            raise RuntimeError("inside")
+    assert torch.equal(model(x), before)
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_smoothing_1_is_attention_with_the_uniform_matrix(model, x):
+    """Softmax weights with A = 1/T by hand: the mean variant, with the same weights."""
+    mean = build(make("smoke", attention="mean"), 1).eval()
+    mean.load_state_dict(model.state_dict())
+    for block in (lambda m: iv.perturb_attention(m, smoothing=1.0), lambda m: iv.replace_attention(m, "mean"),
+                  lambda m: iv.perturb_attention(m, smoothing=1.0, noise=2.0)):
+        torch.testing.assert_close(changed(model, x, block), mean(x))
+
+
+@pytest.mark.parametrize("attention", ["identity", "zero"])
+def test_replacing_the_matrix_is_the_variant_with_the_same_weights(model, x, attention):
+    other = build(make("smoke", attention=attention), 1).eval()
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(changed(model, x, lambda m: iv.replace_attention(m, attention)), other(x))
+
+
+def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
+    seen = {}
+    for uniform in ("mean", "ones"):
+        with iv.perturb_attention(model, smoothing=1.0, uniform=uniform, layers=[0]):
+            layer = model.layers[0].attention
+            tokens = model.embed(x.flatten(0, 1))
+            seen[uniform] = layer(tokens)[0] - layer.W_o.bias
+    torch.testing.assert_close(seen["ones"], model.s.n_tokens * seen["mean"], rtol=1e-4, atol=1e-4)
+
+
+def test_noise_has_the_size_it_says(model, x):
+    layer, tokens, kept = model.layers[0], model.embed(x.flatten(0, 1)), []
+    clean = layer.feed_forward.W_1(tokens)
+    with iv.perturb_feed_forward(model, noise=0.5, layers=[0], generator=torch.Generator().manual_seed(1)):
+        kept.append(layer.feed_forward.hidden(clean))
+    ratio = (kept[0] - clean).std(-1) / clean.std(-1)
+    assert abs(ratio.mean().item() - 0.5) < 0.02
+
+
+def test_a_disturbance_has_exactly_the_relative_size_asked_for(model, x):
+    out = torch.randn(8, 22, 16)
+    with iv.disturb_output(model, "attention", 0.3):
+        delta = model.layers[0].attention_out(out) - out
+    torch.testing.assert_close(delta.norm(dim=-1) / out.norm(dim=-1), torch.full((8, 22), 0.3))
+
+
+def test_attention_without_positions_is_permutation_equivariant(x):
+    model = build(make("smoke", positional_encoding="none"), 1).eval()
+    order = torch.randperm(model.s.n_tokens, generator=torch.Generator().manual_seed(0))
+    tokens = model.embed(x.flatten(0, 1))
+    torch.testing.assert_close(model.encode(tokens[:, order]), model.encode(tokens)[:, order])
+
+
+def test_the_flatten_head_sees_order_and_the_mean_head_does_not(x):
+    order = torch.randperm(22, generator=torch.Generator().manual_seed(0))
+    for head, blind in (("flatten", False), ("mean", True)):
+        model = build(make("smoke", positional_encoding="none", head=head), 1).eval()
+        with iv.permute_tokens(model, order, with_positions=False):
+            permuted = model(x)
+        assert torch.allclose(permuted, model(x), atol=1e-5) == blind
+
+
+@pytest.mark.parametrize("block, words", [
+    (lambda m: iv.perturb_attention(m, layers=[7]), "layers 0 to 1"), (lambda m: iv.remove(m, "norm"), "feed_forward"),
+    (lambda m: iv.perturb_attention(m, uniform="two"), "mean or ones"),
+    (lambda m: iv.replace_attention(m, "fixed"), "identity, zero, mean"),
+    (lambda m: iv.act(m, {"nowhere": abs}).__enter__(), "nowhere: no such point"),
+    (lambda m: iv.permute_tokens(m, torch.zeros(22), with_positions=True), "exactly once")])
+def test_bad_input_gets_one_sentence(model, block, words):
+    with pytest.raises(ValueError, match=words):
+        block(model)
