@@ -86,6 +86,12 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     assert "4 runs read" in again and "runs trained" not in again
 
 
+def test_chapter_4_executes_on_etth1(etth1, tmp_path):
+    shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert set(runs.n_tokens) == {4, 1} and len(runs) == 8 and "SMOKE PROFILE" in shown
+
+
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
