@@ -52,6 +52,7 @@ def main(argv=None) -> int:
     sweep.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), metavar="NAME")
     sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
     sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
     settings_options(sweep, skip=("attention", "seed"))
 
     for command in (report, run, sweep):
@@ -75,7 +76,7 @@ def main(argv=None) -> int:
             seeds = args.seeds or settings_module.SEEDS[args.profile]
             changes = chosen(args, skip=("attention", "seed"))
             runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions]
-        options = {} if args.command == "run" else {"jobs": args.jobs}
+        options = {} if args.command == "run" else {"jobs": args.jobs, "weights": args.weights}
         table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
         shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
         if args.command == "run":

@@ -1,4 +1,4 @@
-"""One look for every figure, legible from the back row: style, colours, seeds with their interval, and saving."""
+"""One look for every figure, legible from the back row: style, colours, seeds with their interval, summary row, and saving."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def caution(dataset: str, profile: str) -> str:
     words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (dataset == SYNTHETIC)
     words += [f"{profile.upper()} PROFILE: shortened training, not a result"] * (profile != "paper")
     return "; ".join(words)
+
+
+def summary_row(chapter: str, claim: str, measured: str, verdict: str) -> str:
+    """The chapter's row of the README's table, as a Markdown table; ``chapter`` is the notebook's name."""
+    return ("| chapter | the paper's claim | measured | does it hold? |\n|---|---|---|---|\n"
+            f"| [{int(chapter[:2])}](notebooks/{chapter}.ipynb) | {claim} | {measured} | {verdict} |")
 
 
 def save(fig, name: str, folder, words: str = "") -> None:

@@ -104,25 +104,26 @@ def replace_attention(model, attention: str, *, layers=None):
     return act(model, {f"layers.{i}.attention.weights": matrices[attention] for i in _layers(model, layers)})
 
 
-def remove(model, sublayer: str, *, layers=None):
-    """Take the output of ``attention`` or ``feed_forward`` away entirely, biases included."""
+def _act_on_output(model, sublayer: str, action, layers):
     if sublayer not in ("attention", "feed_forward"):
         raise ValueError(f"sublayer={sublayer!r}: choose attention or feed_forward.")
-    return act(model, {f"layers.{i}.{sublayer}_out": torch.zeros_like for i in _layers(model, layers)})
+    return act(model, {f"layers.{i}.{sublayer}_out": action for i in _layers(model, layers)})
+
+
+def remove(model, sublayer: str, *, layers=None):
+    """Take the output of ``attention`` or ``feed_forward`` away entirely, biases included."""
+    return _act_on_output(model, sublayer, torch.zeros_like, layers)
 
 
 def disturb_output(model, sublayer: str, size: float, *, layers=None, generator=None):
     """Add to a sublayer's output a Gaussian disturbance of relative size ||delta|| / ||output|| = ``size``, per token."""
-    if sublayer not in ("attention", "feed_forward"):
-        raise ValueError(f"sublayer={sublayer!r}: choose attention or feed_forward.")
-
     def add(x):
         if not size:
             return x
         delta = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         return x + size * x.norm(dim=-1, keepdim=True) * delta / delta.norm(dim=-1, keepdim=True)
 
-    return act(model, {f"layers.{i}.{sublayer}_out": add for i in _layers(model, layers)})
+    return _act_on_output(model, sublayer, add, layers)
 
 
 def set_positions(model, change):

@@ -63,11 +63,7 @@ class Ledger:
 
     def read(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none. Raises ``LedgerError``."""
-        header, rows = self._rows(table)
-        text = io.StringIO()
-        csv.writer(text).writerows([header] + rows)
-        text.seek(0)
-        return pd.read_csv(text) if header else pd.DataFrame()
+        return _frame(*self._rows(table))
 
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
         """Add rows; one whose ``key`` columns equal those of an earlier row replaces it. Raises ``LedgerError``."""
@@ -75,8 +71,7 @@ class Ledger:
         with FileLock(self.folder / ".lock"):
             header, old = self._rows(table)
             merged = {}
-            for row in [dict(zip(header, cells)) for cells in old] + \
-                       [{k: _cell(v) for k, v in row.items()} for row in rows]:
+            for row in old + [{k: _cell(v) for k, v in row.items()} for row in rows]:
                 merged[tuple(row.get(k, "") for k in key)] = row
             header = list(dict.fromkeys(header + [k for row in rows for k in row]))
             text = io.StringIO()
@@ -95,21 +90,23 @@ class Ledger:
         """
         def found():
             header, rows = self._rows(table)
-            at: dict = {}
-            for i, cells in enumerate(rows):
-                row = dict(zip(header, cells))
-                at.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(i)
-            return [at.get(tuple(map(_cell, key.values())), []) for key in keys]
+            by_key: dict = {}
+            for row in rows:
+                by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
+            return header, [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
 
-        todo = [key for key, rows in zip(keys, found()) if not rows]
+        header, groups = found()
+        todo = [key for key, rows in zip(keys, groups) if not rows]
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
         with parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else nullcontext():
             made = Parallel(jobs, return_as="generator")(delayed(measure)(**key) for key in todo)
             for key, rows in zip(todo, tqdm(made, total=len(todo), desc=table, disable=not todo)):
-                rows = [{**key, **row} for row in rows]
-                self.record(table, [{**row, **provenance()} for row in rows], list(rows[0]))
-        return self.read(table).iloc[[i for rows in found() for i in rows]].reset_index(drop=True)
+                rows, how = [{**key, **row} for row in rows], provenance()
+                self.record(table, [{**row, **how} for row in rows], list(rows[0]))
+        if todo:
+            header, groups = found()
+        return _frame(header, [row for rows in groups for row in rows])
 
     def summary(self) -> str:
         """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
@@ -118,7 +115,7 @@ class Ledger:
         return (f"Provenance: {counts}; Python {now['python']}, torch {now['torch']}, numpy {now['numpy']}; "
                 f"source {now['source']}; {now['time']}")
 
-    def _rows(self, table: str) -> tuple[list[str], list[list[str]]]:
+    def _rows(self, table: str) -> tuple[list[str], list[dict]]:
         path = self.folder / f"{table}.csv"
         if not path.is_file():
             return [], []
@@ -131,7 +128,7 @@ class Ledger:
             for cells in reader:
                 if len(cells) != len(header) or _check(header[:-1], cells[:-1]) != cells[-1]:
                     raise LedgerError(f"{path}, line {reader.line_num}: truncated or changed by hand; {mend}.")
-                rows.append(cells[:-1])
+                rows.append(dict(zip(header[:-1], cells)))
         return header[:-1], rows
 
     # -- runs
@@ -174,6 +171,15 @@ class Ledger:
         if not np.isclose(errors.mean(dtype=np.float64), row.test_mse, rtol=1e-5):
             raise LedgerError(f"{path}: its mean is not the test_mse of the run; restore it from version control.")
         return errors
+
+
+def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header)
+    writer.writeheader()
+    writer.writerows(rows)
+    text.seek(0)
+    return pd.read_csv(text) if header else pd.DataFrame()
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -7,13 +7,12 @@ import re
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import papermill
 from nbconvert import HTMLExporter
 
-ROOT = Path(__file__).resolve().parents[1]
+from .ledger import ROOT
 
 
 def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> int:

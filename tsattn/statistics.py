@@ -16,6 +16,12 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def spread(values, digits: int = 3) -> str:
+    """``interval`` as text for a table cell: mean [low, high]."""
+    mean, low, high = interval(values)
+    return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else " (one seed)")
+
+
 def paired(a, b, level: float = 0.95) -> tuple[float, float, float]:
     """``interval`` of the differences a - b of values paired by seed."""
     return interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), level)
