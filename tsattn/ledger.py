@@ -19,6 +19,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,7 @@ class Ledger:
 
     def __init__(self, folder=RESULTS):
         self.folder = Path(folder)
+        source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
 
     def read(self, table: str) -> pd.DataFrame:
@@ -88,14 +90,7 @@ class Ledger:
         ``jobs`` keys are measured side by side, each in a process with one thread. Every new row gets its key and its
         provenance and is recorded as it arrives. Raises ``LedgerError``.
         """
-        def found():
-            header, rows = self._rows(table)
-            by_key: dict = {}
-            for row in rows:
-                by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
-            return header, [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
-
-        header, groups = found()
+        header, groups = self._found(table, keys)
         todo = [key for key, rows in zip(keys, groups) if not rows]
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
@@ -105,8 +100,20 @@ class Ledger:
                 rows, how = [{**key, **row} for row in rows], provenance()
                 self.record(table, [{**row, **how} for row in rows], list(rows[0]))
         if todo:
-            header, groups = found()
+            header, groups = self._found(table, keys)
         return _frame(header, [row for rows in groups for row in rows])
+
+    def lacking(self, table: str, keys: list[dict]) -> list[dict]:
+        """Those of ``keys`` for which ``measured`` would have to measure."""
+        return [key for key, rows in zip(keys, self._found(table, keys)[1]) if not rows]
+
+    def _found(self, table: str, keys: list[dict]) -> tuple[list[str], list[list[dict]]]:
+        """Header of the table and the rows of every key. All keys have the same columns."""
+        header, rows = self._rows(table)
+        by_key: dict = {}
+        for row in rows:
+            by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
+        return header, [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
 
     def summary(self) -> str:
         """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
@@ -192,8 +199,9 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(temporary, path)
 
 
+@cache
 def source_revision() -> str:
-    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on."""
+    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on, when first asked for."""
     package = ROOT / "tsattn"
     files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
              *sorted(package.glob("models/*.py"))]

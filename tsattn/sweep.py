@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
+from collections.abc import Callable
 
 import pandas as pd
 import torch
@@ -11,9 +13,10 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 from tqdm.auto import tqdm
 
+from . import data
 from .ledger import Ledger
 from .settings import Settings
-from .training import CHECKPOINTS, Result, train
+from .training import CHECKPOINTS, Result, load_trained, train
 
 
 def missing(settings: list[Settings], ledger: Ledger, weights: bool = False, checkpoints=CHECKPOINTS) -> list[Settings]:
@@ -98,3 +101,30 @@ def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
         return Result(s, status="failed", reason=reason)
     finally:
         places.put(place)
+
+
+def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Callable[..., list[dict]], *,
+               ledger: Ledger, data_dir=None, checkpoints=CHECKPOINTS) -> pd.DataFrame:
+    """Rows of ``table`` for every trained run and point; what the ledger lacks is measured, one process per core.
+
+    ``measure(model, splits, **point)`` gets the run's model with its best weights, in evaluation mode, and returns rows;
+    they are kept under ``run_id`` and the columns of the point. Where weights are not here, the run is trained again,
+    after a word on how long that takes.
+    """
+    by_id = {s.run_id: s for s in runs}
+    keys = [{"run_id": run_id, **point} for run_id in by_id for point in points]
+    needed = {key["run_id"] for key in ledger.lacking(table, keys)}
+    lost = missing([by_id[run_id] for run_id in needed], ledger, True, checkpoints)
+    cores = os.cpu_count() or 1
+    if lost:
+        print(f"{len(lost)} trained models are not here and are trained again; on {cores} cores this takes about "
+              f"{math.ceil(60 * estimate(lost, ledger) / min(cores, len(lost)))} minutes.", flush=True)
+        sweep(lost, ledger=ledger, data_dir=data_dir, checkpoints=checkpoints, weights=True)
+
+    def at(run_id, **point):
+        s = by_id[run_id]
+        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir)
+        with torch.no_grad():
+            return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
+
+    return ledger.measured(table, keys, at, jobs=cores)

@@ -119,8 +119,12 @@ def threads_used(n: int | None):
 
 
 @torch.no_grad()
-def evaluate(model, windows: data.Windows, batch_size: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
-    """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode."""
+def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
+
+    Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in the cache.
+    """
+    batch_size = batch_size or (512 if windows.series.is_cuda else 16)
     training = model.training
     model.eval()
     mse, mae = [], []

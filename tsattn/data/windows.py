@@ -29,6 +29,10 @@ class Windows:
         window = view[:, self.starts[index]].transpose(0, 1)  # the copy of one batch
         return window[..., :self.seq_len], window[..., self.seq_len:]
 
+    def __getitem__(self, index) -> "Windows":
+        """The windows ``index`` (integers or a slice) alone; the series stays shared."""
+        return Windows(self.series, self.starts[index], self.seq_len, self.pred_len)
+
     def to(self, device) -> "Windows":
         return Windows(self.series.to(device), self.starts.to(device), self.seq_len, self.pred_len)
 
@@ -36,8 +40,7 @@ class Windows:
         """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""
         if not n or n >= len(self):
             return self
-        keep = torch.linspace(0, len(self) - 1, n, device=self.starts.device).long()
-        return Windows(self.series, self.starts[keep], self.seq_len, self.pred_len)
+        return self[torch.linspace(0, len(self) - 1, n, device=self.starts.device).long()]
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,7 @@ class SoftmaxAttention(Attention):
         logits = q @ k.transpose(-1, -2)  # [N, H, T, T]
         if self.residual and scores is not None:
             logits = logits + scores
-        logits = self.scores(logits)
-        A = self.weights(logits.softmax(-1))
+        A = self.weights(self.scores(logits).softmax(-1))
         return self.W_o(self.join(A @ v)), logits
 
 
