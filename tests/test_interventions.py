@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from tsattn import interventions as iv
+from tsattn.data import load
 from tsattn.models import build
 from tsattn.settings import make
+from tsattn.training import evaluate
 
 NOTHING = [lambda m: iv.perturb_attention(m), lambda m: iv.perturb_feed_forward(m),
            lambda m: iv.disturb_output(m, "attention", 0.0), lambda m: iv.perturb_attention(m, layers=[]),
@@ -111,6 +113,39 @@ def test_the_flatten_head_sees_order_and_the_mean_head_does_not(x):
         with iv.permute_tokens(model, order, with_positions=False):
             permuted = model(x)
         assert torch.allclose(permuted, model(x), atol=1e-5) == blind
+
+
+def test_a_model_in_training_mode_is_refused(model):
+    with pytest.raises(ValueError, match="training mode"):
+        with iv.remove(model.train(), "attention"):
+            pass
+
+
+def test_the_grid_is_what_single_interventions_measure(model):
+    windows = load("state-machine", 336, 96).test.first(20)
+    grid = iv.perturbation_grid(model, windows, "attention", [0.0, 0.5], [0.0, 1.0], draws=2, batch_size=7)
+    at = {(row["smoothing"], row["noise"]): row for row in grid}
+    for smoothing in (0.0, 0.5):
+        with iv.perturb_attention(model, smoothing):
+            assert at[smoothing, 0.0]["test_mse"] == pytest.approx(evaluate(model, windows)[0].mean().item(), rel=1e-5)
+    assert at[0.0, 1.0]["std"] > 0 == at[0.5, 0.0]["std"]
+    assert len({row["test_mse"] for row in grid}) == 4
+
+
+def test_relative_size_of_a_known_disturbance(model):
+    windows = load("state-machine", 336, 96).test.first(20)
+    size = iv.relative_size(model, windows, "feed_forward",
+                            lambda layers: iv.disturb_output(model, "feed_forward", 0.7, layers=layers), batch_size=8)
+    assert size == pytest.approx(0.7, rel=1e-5)
+    gone = iv.relative_size(model, windows, "attention", lambda layers: iv.remove(model, "attention", layers=layers))
+    assert gone == pytest.approx(1.0)
+
+
+def test_the_same_draws_come_again(model):
+    draws, x = iv.Draws(3), torch.zeros(4, 5)
+    first = [draws(x), draws(x)]
+    assert all(torch.equal(a, draws.rewind()(x) if i == 0 else draws(x)) for i, a in enumerate(first))
+    assert not torch.equal(*first)
 
 
 @pytest.mark.parametrize("block, words", [

@@ -6,6 +6,7 @@ import torch
 
 from tsattn.models import build, count_parameters
 from tsattn.models.attention import VARIANTS, SoftmaxAttention, make_attention
+from tsattn.models import fused
 from tsattn.models.dropout import Dropout, MaskSource
 from tsattn.settings import ATTENTIONS, Settings, make
 
@@ -111,3 +112,21 @@ def test_dropout_has_its_mean_its_rate_and_its_seed():
     source.seed(1, 3)
     assert not torch.equal(layer(x), y)
     assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("change", [{}, {"residual_attention": False}, {"dropout": 0.0}, {"attention": "zero"},
+                                    {"attention": "fixed"}, {"norm": "layer", "patch_len": 336, "pad_end": False}])
+def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(change, monkeypatch):
+    """In float64, with several chunks and the same dropout masks; a seed gives the same model and masks to both."""
+    monkeypatch.setattr(fused, "CHUNK", 50)
+    x, found = torch.randn(7, 3, 336).double(), []
+    for plain in (True, False):
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_, plain=plain: plain)
+        model = build(make("smoke", **change), 3).double().train()
+        y = model(x)
+        (y * torch.linspace(0, 1, y.numel()).view_as(y)).sum().backward()
+        found.append([y] + [p.grad for p in model.parameters() if p.grad is not None])
+    assert len(found[0]) == len(found[1])
+    for a, b in zip(*found):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+    assert model.dropout.dropped == 0 or not torch.equal(y, model(x)), "dropout is at work"

@@ -21,6 +21,11 @@ def test_run_id_changes_with_every_setting_that_changes_the_result(name):
     assert Settings().but(**{name: value}).run_id != Settings().run_id
 
 
+def test_run_ids_of_the_ledger_stay_what_they_are():
+    assert Settings().run_id == "PatchTST-ETTh1-336-96-softmax-s2021-10856171aa"
+    assert Settings(attention="zero", patch_len=24, stride=24, pad_end=False).run_id.endswith("zero-s2021-374ea95637")
+
+
 def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
     assert make("paper", device="cpu").run_id == Settings(profile="quick").run_id
     assert make(attention="zero", n_heads=8).run_id == make(attention="zero").run_id

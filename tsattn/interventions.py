@@ -44,16 +44,25 @@ def _normal(x, generator):
     return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
+def _points(model, names) -> dict:
+    points = {name: module for name, module in model.named_modules() if isinstance(module, Point)}
+    for name in names:
+        if name not in points:
+            raise ValueError(f"{name}: no such point; this model has {', '.join(points)}.")
+        if model.training:
+            raise ValueError(f"{name}: the model is in training mode; call model.eval() first.")
+    return points
+
+
 @contextmanager
 def act(model, actions: dict):
     """Let functions tensor -> tensor act at the points of ``model`` with these names.
 
-    Raises ``ValueError`` for a name that is no point of the model, and for a point at which something acts already.
+    Raises ``ValueError`` for a name that is no point of the model, for a point at which something acts already, and for
+    a model in training mode, whose steps may pass by the points.
     """
-    points = {name: module for name, module in model.named_modules() if isinstance(module, Point)}
+    points = _points(model, actions)
     for name in actions:
-        if name not in points:
-            raise ValueError(f"{name}: no such point; this model has {', '.join(points)}.")
         if points[name].act is not None:
             raise ValueError(f"{name}: another intervention acts here already; leave its block first.")
     try:
@@ -69,7 +78,7 @@ def act(model, actions: dict):
 def observe(model, names: list[str]) -> Iterator[dict]:
     """Keep what passes the points ``names``: a list of tensors, one per forward pass, after any intervention there."""
     seen: dict = {name: [] for name in names}
-    points = dict(model.named_modules())
+    points = _points(model, names)
     hooks = [points[name].register_forward_hook(lambda _, __, out, name=name: seen[name].append(out.detach()))
              for name in names]
     try:

@@ -27,6 +27,9 @@ _CHOICES = {
 }
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device")
+# Settings that came after the first measurements count in the run_id only if they differ from this default, so that
+# adding one leaves every earlier run_id as it is.
+_LATER: dict = {}
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Settings:
 
         A user's CSV counts by its content, so that an edited file is a new run and a moved one is not.
         """
-        content = {k: v for k, v in asdict(self).items() if k not in _LABELS}
+        content = {k: v for k, v in asdict(self).items() if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
         for name in ("learning_rate", "dropout", "lr_decay"):
             content[name] = float(content[name])
         if self.attention != "softmax":

