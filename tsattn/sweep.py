@@ -67,7 +67,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ledger.tally["runs read"] += len({s.run_id for s in settings}) - len(todo)
     cores = os.cpu_count() or 1
     jobs = max(1, min(jobs or cores, len(todo)))
-    options = dict(data_dir=data_dir, checkpoints=checkpoints, threads=max(1, cores // jobs))
+    options = dict(data_dir=data_dir, checkpoints=checkpoints, n_threads=max(1, cores // jobs))
     if len(todo) == 1:
         ledger.record_run(train(todo[0], progress=progress, **options))
     elif todo:
