@@ -11,6 +11,7 @@ from pathlib import Path
 from . import settings as settings_module
 from .data import DataError
 from .ledger import Ledger, LedgerError
+from .plan import PLANS
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
 
@@ -49,7 +50,8 @@ def main(argv=None) -> int:
     settings_options(run)
 
     sweep = commands.add_parser("sweep", help="train what is missing of all attentions and seeds")
-    sweep.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), metavar="NAME")
+    sweep.add_argument("--plan", choices=list(PLANS), help="the report's own list of runs, in order of importance")
+    sweep.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all that the model has")
     sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
     sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
     sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
@@ -72,10 +74,13 @@ def main(argv=None) -> int:
         ledger = Ledger(args.results) if args.results else Ledger()
         if args.command == "run":
             runs = [make(args.profile, **chosen(args))]
+        elif args.plan:
+            runs = [s for part in PLANS[args.plan](args.profile).values() for s in part]
         else:
             seeds = args.seeds or settings_module.SEEDS[args.profile]
             changes = chosen(args, skip=("attention", "seed"))
-            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions]
+            has = ATTENTIONS if make(args.profile, **changes).attention != "none" else ["none"]
+            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions or has]
         options = {} if args.command == "run" else {"jobs": args.jobs, "weights": args.weights}
         table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
         shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
