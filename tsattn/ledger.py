@@ -180,6 +180,13 @@ class Ledger:
         return errors
 
 
+    def errors_by_seed(self, settings: list[Settings]) -> dict:
+        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
+        runs = self.runs(settings)
+        done = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
+        return {s.seed if s.seeded else None: self.window_errors(s) for s in settings if s.run_id in done}
+
+
 def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:
     text = io.StringIO()
     writer = csv.DictWriter(text, header)

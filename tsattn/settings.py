@@ -148,6 +148,11 @@ class Settings:
         return self.dataset.startswith("ETT") or self.dataset not in DATASETS
 
     @property
+    def seeded(self) -> bool:
+        """Whether the seed can change the result."""
+        return "seed" in _DEPENDS.get(self.model, _TRAINING)
+
+    @property
     def run_id(self) -> str:
         """Stable name of the result: readable prefix and a hash over every setting that can change the numbers.
 
@@ -172,7 +177,7 @@ class Settings:
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
         name = Path(self.dataset_name).stem
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
-                 *([f"s{self.seed}"] if "seed" in content else []), digest]
+                 *([f"s{self.seed}"] if self.seeded else []), digest]
         return "-".join(map(str, parts))
 
     def but(self, **changes) -> "Settings":
