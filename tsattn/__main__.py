@@ -1,4 +1,4 @@
-"""Command line: ``python -m tsattn report | sweep | run``. Options only; the work is in the rooms."""
+"""Command line: ``python -m tsattn report | sweep | run | verify``. Options only; the work is in the rooms."""
 
 from __future__ import annotations
 
@@ -57,9 +57,15 @@ def main(argv=None) -> int:
     sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
     settings_options(sweep, skip=("attention", "seed"))
 
+    verify = commands.add_parser("verify", help="train rows of the ledger again and compare; nothing is recorded")
+    verify.add_argument("--sample", type=int, default=3, metavar="N", help="rows drawn at random (default: 3)")
+    verify.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
+    verify.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
+                        help="draw only among rows that took less")
+
     for command in (report, run, sweep):
         command.add_argument("--profile", choices=PROFILES, default="paper")
-    for command in (run, sweep):
+    for command in (run, sweep, verify):
         command.add_argument("--data-dir", help="folder searched first for the data files")
         command.add_argument("--results", type=Path, help="folder of the ledger (default: results/)")
 
@@ -69,9 +75,13 @@ def main(argv=None) -> int:
             from .report import report as execute
 
             return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
-        from .sweep import sweep as execute
+        from .sweep import sweep as execute, verify as retrain
 
         ledger = Ledger(args.results) if args.results else Ledger()
+        if args.command == "verify":
+            found = retrain(ledger, args.sample, args.run_id, args.cheaper_than, args.data_dir)
+            print(found.to_string(index=False))
+            return int((found.outcome == "different").any())
         if args.command == "run":
             runs = [make(args.profile, **chosen(args))]
         elif args.plan:

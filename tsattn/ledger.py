@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -164,6 +164,18 @@ class Ledger:
             return table
         ids = [s.run_id for s in settings]
         return table.set_index("run_id").reindex([i for i in ids if i in set(table.run_id)]).reset_index()
+
+    def settings(self, run_id: str) -> Settings:
+        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they do not give its name."""
+        row = next((row for row in self._rows("runs")[1] if row["run_id"] == run_id), None)
+        if row is None:
+            raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
+        parse = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+        values = {f.name: parse[f.type](row[f.name]) for f in fields(Settings) if row.get(f.name)}
+        s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
+        if s.run_id != run_id:
+            raise LedgerError(f"{run_id}: the settings in its row are those of {s.run_id}; restore it from version control.")
+        return s
 
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
         """Per-epoch rows of these settings, with their attention and seed."""
