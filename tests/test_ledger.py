@@ -1,13 +1,19 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.ledger import Ledger, LedgerError
+from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.settings import make
 from tsattn.settings import ATTENTIONS, MODELS
-from tsattn.sweep import estimate, missing, sweep, verify
+from tsattn.sweep import estimate, missing, plan, sweep, verify
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -128,3 +134,60 @@ def test_measurements_side_by_side_are_the_same(tmp_path):
     keys = [{"x": i} for i in range(4)]
     tables = [Ledger(tmp_path / str(jobs)).measured("m", keys, lambda x: [{"y": x / 7}], jobs=jobs) for jobs in (1, 2)]
     assert list(tables[0].y) == list(tables[1].y) == [i / 7 for i in range(4)]
+
+
+def test_a_dry_run_names_what_is_missing_and_its_time(swept):
+    ledger, table, folder = swept
+    more = [*RUNS, RUNS[0].but(seed=7)]
+    text = plan(more, ledger, jobs=1)
+    assert more[2].run_id in text and RUNS[0].run_id not in text and "1 of 3 runs are missing" in text
+    assert "hours with 1 at a time" in text
+    assert "0 of 2 runs are missing" in plan(RUNS, ledger)
+
+
+def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
+    """Two worker processes, one killed in the middle of its run: the ledger ends complete, with the numbers of quiet runs."""
+    distributed = pytest.importorskip("distributed")
+    runs = [make("smoke", dataset="state-machine", attention="zero", seed=seed, epochs=12, patience=12, max_steps=20)
+            for seed in (1, 2, 3)]
+    quiet = sweep(runs, ledger=Ledger(tmp_path / "quiet"), checkpoints=tmp_path / "c0", progress=False)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        killed = []
+
+        def kill():
+            while not killed:
+                for folder in (tmp_path / "c1").glob("*/resume.safetensors"):
+                    with distributed.Client(cluster.scheduler_address) as client:
+                        busy = [w for w, tasks in client.processing().items() if tasks]
+                        if busy:
+                            killed.append(client.run(os.getpid, workers=busy[:1])[busy[0]])
+                            os.kill(killed[0], signal.SIGKILL)
+                            return
+                time.sleep(0.01)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c1", progress=False,
+                      cluster=cluster.scheduler_address)
+        killer.join(30)
+    assert killed and list(table.status) == ["complete"] * 3
+    assert list(table.test_mse) == list(quiet.test_mse) and list(table.epochs_run) == list(quiet.epochs_run)
+
+
+def test_a_cluster_whose_workers_share_a_process_is_refused(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        with pytest.raises(ValueError, match="--nthreads 1"):
+            sweep(RUNS, ledger=Ledger(tmp_path), cluster=cluster.scheduler_address, progress=False)
+
+
+def test_training_needs_little_beyond_torch(tmp_path):
+    """Training, sweep and ledger run on a machine that has none of the notebooks', figures' and statistics' packages."""
+    code = ("import sys\n"
+            "for name in 'scipy sklearn pooch matplotlib seaborn papermill nbformat nbconvert distributed dask'.split():\n"
+            "    sys.modules[name] = None\n"
+            "from tsattn.__main__ import main\n"
+            f"sys.exit(main('sweep --profile smoke --dataset state-machine --attentions zero mean --seeds 1 "
+            f"--results {tmp_path}'.split()))")
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    assert len(Ledger(tmp_path).read("runs")) == 2

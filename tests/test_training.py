@@ -13,7 +13,7 @@ from tsattn.data import SYNTHETIC, load
 from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.training import evaluate, load_tensors, load_trained, save_tensors, train
 
-QUIET = dict(progress=False, threads=1)
+QUIET = dict(progress=False, n_threads=1)
 
 
 def smoke(**changes):
@@ -82,7 +82,7 @@ import sys, torch
 from tsattn.settings import make
 from tsattn.training import train
 torch.set_num_threads(1)
-train(make("smoke", dataset="state-machine", epochs=12, max_steps=12), checkpoints=sys.argv[1], progress=False, threads=1)
+train(make("smoke", dataset="state-machine", epochs=12, max_steps=12), checkpoints=sys.argv[1], progress=False, n_threads=1)
 """
 
 
@@ -129,3 +129,12 @@ def test_an_absent_device_and_absent_weights_are_said(tmp_path):
             training.resolve_device("cuda")
     with pytest.raises(FileNotFoundError, match="no trained weights"):
         load_trained(smoke(), 1, tmp_path)
+
+
+def test_several_threads_give_the_numbers_of_one_up_to_rounding(tmp_path):
+    s = smoke(max_steps=10)
+    one, two = (train(s, checkpoints=tmp_path / str(n), progress=False, n_threads=n) for n in (1, 2))
+    assert [n for n in (one.how["threads"], two.how["threads"])] == [1, 2] and torch.get_num_threads() == 1
+    np.testing.assert_allclose(one.test_errors, two.test_errors, rtol=1e-3)
+    again = train(s, checkpoints=tmp_path / "again", progress=False, n_threads=2)
+    assert np.array_equal(two.test_errors, again.test_errors), "the same threads, the same numbers"

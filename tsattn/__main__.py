@@ -54,6 +54,8 @@ def main(argv=None) -> int:
     sweep.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all that the model has")
     sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
     sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    sweep.add_argument("--cluster", default="", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://host:8786")
+    sweep.add_argument("--dry-run", action="store_true", help="print what is missing and how long it will take")
     sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
     settings_options(sweep, skip=("attention", "seed"))
 
@@ -75,7 +77,7 @@ def main(argv=None) -> int:
             from .report import report as execute
 
             return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
-        from .sweep import sweep as execute, verify as retrain
+        from .sweep import plan, sweep as execute, verify as retrain
 
         ledger = Ledger(args.results) if args.results else Ledger()
         if args.command == "verify":
@@ -91,7 +93,10 @@ def main(argv=None) -> int:
             changes = chosen(args, skip=("attention", "seed"))
             has = ATTENTIONS if make(args.profile, **changes).attention != "none" else ["none"]
             runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions or has]
-        options = {} if args.command == "run" else {"jobs": args.jobs, "weights": args.weights}
+        options = {} if args.command == "run" else dict(jobs=args.jobs, weights=args.weights, cluster=args.cluster)
+        if getattr(args, "dry_run", False):
+            print(plan(runs, ledger, args.jobs, args.weights))
+            return 0
         table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
         shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
         if args.command == "run":

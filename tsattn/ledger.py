@@ -222,7 +222,7 @@ def _replace(path: Path, content: bytes) -> None:
 def source_revision() -> str:
     """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on, when first asked for."""
     package = ROOT / "tsattn"
-    files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
+    files = [package / "settings.py", package / "threads.py", package / "training.py", *sorted(package.glob("data/*.py")),
              *sorted(package.glob("models/*.py"))]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
     try:

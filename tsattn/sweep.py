@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,33 +36,50 @@ def missing(settings: list[Settings], ledger: Ledger, weights: bool = False, che
     return [s for s in {s.run_id: s for s in settings}.values() if lacks(s)]
 
 
-def estimate(settings: list[Settings], ledger: Ledger) -> float:
-    """Hours of single runs that ``settings`` will take, from the ledger's timings of the most similar runs.
+def seconds_expected(settings: list[Settings], ledger: Ledger) -> list[float]:
+    """Core-seconds that each run will take, from the ledger's timings of the runs most like it.
 
     A run without any precedent of its model and attention is estimated by the mean of all; NaN with an empty ledger.
     """
     table = ledger.read("runs")
     if table.empty:
-        return float("nan")
-    table = table[table.status == "complete"]
-    total = 0.0
+        return [math.nan] * len(settings)
+    table = table[table.status == "complete"].assign(cost=lambda t: t.seconds * t.threads)
+    expected = []
     for s in settings:
         near = table
         for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len", "learning_rate"):
             closer = near[near[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
             near = closer if len(closer) else near
-        total += (near.seconds * near.threads).mean()
-    return total / 3600
+        expected.append(near.cost.mean())
+    return expected
+
+
+def estimate(settings: list[Settings], ledger: Ledger) -> float:
+    """Core-hours of ``settings`` together; NaN with an empty ledger."""
+    return sum(seconds_expected(settings, ledger)) / 3600
+
+
+def plan(settings: list[Settings], ledger: Ledger, jobs: int | None = None, weights: bool = False) -> str:
+    """What ``sweep`` would train, a line each, and how long that takes with ``jobs`` single-threaded runs at a time."""
+    todo = missing(settings, ledger, weights)
+    expected = seconds_expected(todo, ledger)
+    jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
+    lines = [f"{s.run_id}  about {w / 60:.0f} min" if w > 0 else s.run_id for s, w in zip(todo, expected)]
+    total = f", about {sum(expected) / 3600 / jobs:.1f} hours with {jobs} at a time" if sum(expected) > 0 else ""
+    return "\n".join([*lines, f"{len(todo)} of {len({s.run_id for s in settings})} runs are missing{total}"])
 
 
 def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None, checkpoints=CHECKPOINTS,
-          jobs: int | None = None, weights: bool = False, progress: bool = True) -> pd.DataFrame:
+          jobs: int | None = None, weights: bool = False, cluster: str = "", progress: bool = True) -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time.
 
-    Each run gets its share of the cores. Results are recorded as they arrive, so an interrupted sweep continues where
-    it was. A run whose process dies is started once more (from its last epoch); if it dies again, or its data or
-    settings cannot be used, it is recorded as failed and the sweep goes on. ``weights`` also trains again what is in
-    the ledger but has no weights here.
+    Each run gets its share of the cores. With ``cluster``, the address of a Dask scheduler, runs go to its workers, one
+    thread each; they need this package, the data, and ``checkpoints`` in a folder that they share, if a run is to
+    continue where a dead worker left it. Results are recorded here as they arrive, so an interrupted sweep continues
+    where it was. A run whose process dies is started once more (from its last epoch); if it dies again, or its data or
+    settings cannot be used, it is recorded as failed and the sweep goes on. ``weights`` also trains again what is in the
+    ledger but has no weights here.
     """
     ledger = ledger or Ledger()
     todo = missing(settings, ledger, weights, checkpoints)
@@ -70,23 +87,41 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ledger.tally["runs read"] += len({s.run_id for s in settings}) - len(todo)
     cores = os.cpu_count() or 1
     jobs = max(1, min(jobs or cores, len(todo)))
-    options = dict(data_dir=data_dir, checkpoints=checkpoints, threads=max(1, cores // jobs))
-    if len(todo) == 1:
+    options = dict(data_dir=data_dir, checkpoints=checkpoints, n_threads=1 if cluster else max(1, cores // jobs))
+    if len(todo) == 1 and not cluster:
         ledger.record_run(train(todo[0], progress=progress, **options))
     elif todo:
-        # One process per place: when one dies it is known which run it was.
-        places: queue.Queue = queue.Queue()
-        for _ in range(jobs):
-            places.put(ProcessPoolExecutor(1))
-        results = Parallel(jobs, backend="threading", return_as="generator_unordered")(
-            delayed(_attempt)(s, places, options) for s in todo)
-        try:
-            for result in tqdm(results, total=len(todo), desc="runs", unit="run", disable=not progress):
+        # The bar counts expected work, so that its remaining time holds for long and short runs alike.
+        work = {s.run_id: w if w > 0 else 1.0 for s, w in zip(todo, seconds_expected(todo, ledger))}
+        results = _on_cluster(todo, cluster, options) if cluster else _here(todo, jobs, options)
+        with tqdm(total=sum(work.values()), desc=f"{len(todo)} runs", disable=not progress,
+                  bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as bar:
+            for n, result in enumerate(results, 1):
                 ledger.record_run(result)
-        finally:
-            while not places.empty():
-                places.get().shutdown(wait=False, kill_workers=True)
+                bar.set_postfix_str(f"{n} of {len(todo)}, last: {result.settings.run_id}", refresh=False)
+                bar.update(work[result.settings.run_id])
     return ledger.runs(settings)
+
+
+# What is wrong with a run rather than with the machine: trying again would not help.
+HOPELESS = (ValueError, OSError, torch.OutOfMemoryError)
+
+
+def _failed(s: Settings, error: BaseException) -> Result:
+    return Result(s, status="failed", reason=f"{type(error).__name__}: {error}")
+
+
+def _here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
+    # One process per place: when one dies it is known which run it was.
+    places: queue.Queue = queue.Queue()
+    for _ in range(jobs):
+        places.put(ProcessPoolExecutor(1))
+    try:
+        yield from Parallel(jobs, backend="threading", return_as="generator_unordered")(
+            delayed(_attempt)(s, places, options) for s in todo)
+    finally:
+        while not places.empty():
+            places.get().shutdown(wait=False, kill_workers=True)
 
 
 def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
@@ -98,12 +133,43 @@ def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
             except BrokenProcessPool as error:
                 place.shutdown(wait=False, kill_workers=True)
                 place, reason = ProcessPoolExecutor(1), f"its process died twice ({type(error).__name__})"
-            except (ValueError, OSError, torch.OutOfMemoryError) as error:
-                reason = f"{type(error).__name__}: {error}"
-                break
+            except HOPELESS as error:
+                return _failed(s, error)
         return Result(s, status="failed", reason=reason)
     finally:
         places.put(place)
+
+
+def _on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
+    from distributed import Client, KilledWorker, as_completed
+
+    with Client(address) as client:
+        threads = [w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
+        if max(threads, default=0) != 1:
+            raise ValueError(f"{address}: needs at least one worker, each with one thread, since a run owns its process; "
+                             f"found {len(threads)} with up to {max(threads, default=0)} threads; start them with "
+                             f"dask worker {address} --nthreads 1 --nworkers N.")
+
+        def submit(s):
+            return client.submit(train, s, progress=False, pure=False, **options)
+
+        runs = {submit(s): s for s in todo}
+        tried: set = set()
+        results = as_completed(list(runs))
+        for future in results:
+            s = runs.pop(future)
+            try:
+                yield future.result()
+            except (KilledWorker, *HOPELESS) as error:  # Dask has already moved the run from dead workers to others
+                yield _failed(s, error)
+            except Exception as error:
+                if s.run_id in tried:
+                    yield _failed(s, error)
+                else:
+                    tried.add(s.run_id)
+                    again = submit(s)
+                    runs[again] = s
+                    results.add(again)
 
 
 def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Callable[..., list[dict]], *,
@@ -156,7 +222,7 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
         s = ledger.settings(run_id)
         row, errors = ledger.runs([s]).iloc[0], ledger.window_errors(s)
         with TemporaryDirectory() as folder:
-            result = train(s, data_dir=data_dir, checkpoints=Path(folder), threads=int(row.threads))
+            result = train(s, data_dir=data_dir, checkpoints=Path(folder), n_threads=int(row.threads))
         change = result.test_mse / row.test_mse - 1
         same = result.test_errors is not None and np.array_equal(result.test_errors, errors)
         found.append(dict(run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse, change=change,

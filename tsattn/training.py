@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from . import data, models
+from . import data, models, threads
 from .settings import Settings
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -107,17 +107,6 @@ def precision(name: str, device: torch.device):
         torch.set_float32_matmul_precision(before)
 
 
-@contextmanager
-def threads_used(n: int | None):
-    """Run PyTorch on ``n`` threads for the length of the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @torch.no_grad()
 def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
@@ -127,17 +116,21 @@ def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tup
     batch_size = batch_size or (512 if windows.series.is_cuda else 16)
     training = model.training
     model.eval()
-    mse, mae = [], []
-    for i in range(0, len(windows), batch_size):
-        x, y = windows.batch(slice(i, i + batch_size))
-        error = model(x).float() - y
-        mse.append(error.square().mean((1, 2)))
-        mae.append(error.abs().mean((1, 2)))
+
+    def work(starts):
+        for i in starts.tolist():
+            x, y = windows.batch(slice(i, i + batch_size))
+            error = model(x).float() - y
+            errors[0, i:i + batch_size] = error.square().mean((1, 2))
+            errors[1, i:i + batch_size] = error.abs().mean((1, 2))
+
+    errors = torch.empty(2, len(windows), device=windows.series.device)
+    threads.side_by_side(work, threads.split(torch.arange(0, len(windows), batch_size)))
     model.train(training)
-    return torch.cat(mse), torch.cat(mae)
+    return errors[0], errors[1]
 
 
-def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, threads: int | None = None,
+def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
           progress: bool = True) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
@@ -150,12 +143,12 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, threads: int |
     if device.type == "cpu":
         keep_pages()
     splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar)
-    with threads_used(threads), precision(s.precision, device), \
+    with threads.use(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / s.run_id)
         result = run.result
         result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16],
+                          threads=threads.count(), data_sha256=splits.sha256[:16],
                           **dict(zip(("parameters", "parameters_used"),
                                      models.count_parameters(s, len(splits.channels)))))
         epochs = s.epochs if run.optimiser else 1

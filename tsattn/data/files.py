@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -96,12 +97,17 @@ def _verify_ett(path: Path, name: str) -> None:
 
 
 def search_places(data_dir=None) -> list[Path]:
-    """Folders searched for a named file, in order: given, $TSATTN_DATA, data/, ../shared/data, the user cache."""
-    import pooch
+    """Folders searched for a named file, in order: given, $TSATTN_DATA, data/, ../shared/data, the user cache.
 
+    The cache is pooch's; a machine that has its data elsewhere trains without pooch.
+    """
     given = [data_dir, os.environ.get("TSATTN_DATA")]
-    return [Path(p).expanduser() for p in given if p] + [ROOT / "data", ROOT.parent / "shared" / "data",
-                                                        Path(pooch.os_cache("tsattn"))]
+    places = [Path(p).expanduser() for p in given if p] + [ROOT / "data", ROOT.parent / "shared" / "data"]
+    if find_spec("pooch"):
+        import pooch
+
+        places.append(Path(pooch.os_cache("tsattn")))
+    return places
 
 
 def find(name: str, data_dir=None) -> Path:
@@ -110,8 +116,6 @@ def find(name: str, data_dir=None) -> Path:
     Raises ``DataError`` if a file that is found is not the published one, ``DataUnavailable`` if there is none and
     the download fails. An incomplete download is never left under the final name.
     """
-    import pooch
-
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise DataError(f"{data_dir}: no such folder; give a folder that holds {name}.csv, or none to have it found.")
     for folder in search_places(data_dir):
@@ -119,9 +123,10 @@ def find(name: str, data_dir=None) -> Path:
         if path.is_file():
             _verify_ett(path, name)
             return path
-    sha256, cache = ETT[name][2], Path(pooch.os_cache("tsattn"))
-
     try:
+        import pooch
+
+        sha256, cache = ETT[name][2], Path(pooch.os_cache("tsattn"))
         # pooch downloads to a temporary file, checks the hash and only then renames it into place.
         path = Path(pooch.retrieve(ETT_URL.format(name=name), known_hash=sha256 and f"sha256:{sha256}",
                                    fname=f"{name}.csv", path=cache, progressbar=False,
