@@ -40,6 +40,12 @@ def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_p
     assert error.startswith("error: ") and words in error and error.count("\n") == 1
 
 
+def test_a_sweep_of_a_model_without_attention(tmp_path):
+    assert main(["sweep", "--model", "linear", "--seeds", "1", "2", *SMOKE, "--results", str(tmp_path)]) == 0
+    runs = Ledger(tmp_path).read("runs")
+    assert list(runs.model) == ["linear"] * 2 and set(runs.attention) == {"none"} and set(runs.n_tokens) == {0}
+
+
 def test_a_failed_run_has_a_non_zero_exit(tmp_path, capsys):
     assert main(["run", *SMOKE, "--learning-rate", "1e9", "--norm", "layer", "--revin", "false",
                  "--results", str(tmp_path)]) == 1

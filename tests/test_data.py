@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tsattn.data import SYNTHETIC, DataError, DataUnavailable, available, files, load
-from tsattn.data.windows import split
+from tsattn.data.windows import calendar_features, split
 
 
 def csv(path, n=400, **columns):
@@ -47,6 +47,21 @@ def test_scaling_knows_only_the_training_rows():
 def test_windows_are_views_of_one_array():
     s = split(np.random.default_rng(0).normal(size=(400, 2)), (280, 320, 400), 24, 12)
     assert s.train.series.data_ptr() == s.test.series.data_ptr()
+
+
+def test_calendar_features_stand_below_the_channels_of_their_own_times(tmp_path):
+    name = csv(tmp_path / "mine.csv", n=800)
+    plain, dated = (load(name, 48, 24, calendar=c).test[3:5] for c in (False, True))
+    x, y = dated.batch(slice(None))
+    assert torch.equal(x[:, :2], plain.batch(slice(None))[0]) and torch.equal(y, plain.batch(slice(None))[1])
+    time = pd.date_range("2020-01-01", periods=800, freq="h")
+    for i, start in enumerate(dated.starts):
+        seen = time[int(start):int(start) + 48]
+        np.testing.assert_allclose(x[i, 2], seen.hour / 23 - 0.5, atol=1e-6)
+        np.testing.assert_allclose(x[i, 3], seen.day_of_week / 6 - 0.5, atol=1e-6)
+    assert np.abs(calendar_features(pd.DatetimeIndex(["2019-12-31 23:00", "2020-01-01"]))).max() <= 0.5
+    with pytest.raises(DataError, match="no dates"):
+        load(SYNTHETIC, 48, 24, calendar=True)
 
 
 @pytest.mark.parametrize("change, words", [

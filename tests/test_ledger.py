@@ -12,7 +12,9 @@ import pytest
 
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.settings import make
-from tsattn.sweep import estimate, missing, plan, sweep
+from tsattn.settings import ATTENTIONS, MODELS
+from tsattn.sweep import estimate, missing, plan, sweep, verify
+from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
 
@@ -48,6 +50,29 @@ def test_window_errors_belong_to_their_run(swept):
     with pytest.raises(LedgerError, match="its mean is not"):
         ledger.window_errors(RUNS[0])
     path.write_bytes(good)
+
+
+def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept, tmp_path):
+    ledger, table, _ = swept
+    before = (ledger.folder / "runs.csv").read_bytes()
+    found = verify(ledger, sample=1)
+    assert list(found.outcome) == ["identical"] and found.run_id[0] in set(table.run_id) and found.same_sources.all()
+    assert (ledger.folder / "runs.csv").read_bytes() == before
+    wrong, first = Ledger(tmp_path), ledger.runs(RUNS[:1]).iloc[0]
+    wrong.record_run(Result(RUNS[0], best_epoch=2, test_mse=1.5, test_errors=np.full(64, 1.5), how={"threads": 1, "device": "cpu"}))
+    found = verify(wrong, run_ids=[RUNS[0].run_id])
+    assert found.outcome[0] == "different" and found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
+    with pytest.raises(ValueError, match="no complete run that took less than 0 seconds"):
+        verify(ledger, cheaper_than=0)
+    with pytest.raises(LedgerError, match="nothing: no such run"):
+        verify(ledger, run_ids=["nothing"])
+
+
+@pytest.mark.parametrize("s", [make("smoke", model=m) for m in MODELS] + [make(attention=a, dropout=0.0) for a in ATTENTIONS])
+def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record_run(Result(s, how={"device": "cpu"}))
+    assert ledger.settings(s.run_id) == s.but(device="cpu")
 
 
 def test_a_failed_run_is_recorded_and_the_sweep_goes_on(tmp_path):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from tsattn.models import build, count_parameters
+from tsattn.models import build, count_multiply_adds, count_parameters, match
 from tsattn.models.attention import VARIANTS, SoftmaxAttention, make_attention
 from tsattn.models import fused
 from tsattn.models.dropout import Dropout, MaskSource
-from tsattn.settings import ATTENTIONS, Settings, make
+from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
 N, T, D, H = 3, 7, 16, 4
 
@@ -72,8 +72,9 @@ def test_capacity_counts_what_the_forecast_depends_on(attention):
     assert total - used == lost
 
 
-def test_channels_do_not_see_each_other():
-    model, x = build(make("smoke"), 3).eval(), torch.randn(2, 3, 336)
+@pytest.mark.parametrize("model", [m for m in MODELS if m != "iTransformer"])
+def test_channels_do_not_see_each_other(model):
+    model, x = build(make("smoke", model=model), 3).eval(), torch.randn(2, 3, 336)
     other = x.clone()
     other[:, 1] += torch.randn(2, 336)
     assert torch.equal(model(x)[:, [0, 2]], model(other)[:, [0, 2]])
@@ -115,7 +116,8 @@ def test_dropout_has_its_mean_its_rate_and_its_seed():
 
 
 @pytest.mark.parametrize("change", [{}, {"residual_attention": False}, {"dropout": 0.0}, {"attention": "zero"},
-                                    {"attention": "fixed"}, {"norm": "layer", "patch_len": 336, "pad_end": False}])
+                                    {"attention": "fixed"}, {"norm": "layer", "patch_len": 336, "pad_end": False},
+                                    {"feed_forward": False}, {"model": "iTransformer", "calendar": False}])
 def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(change, monkeypatch):
     """In float64, with several chunks and the same dropout masks; a seed gives the same model and masks to both."""
     monkeypatch.setattr(fused, "CHUNK", 50)
@@ -130,3 +132,111 @@ def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(c
     for a, b in zip(*found):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
     assert model.dropout.dropped == 0 or not torch.equal(y, model(x)), "dropout is at work"
+
+
+@pytest.mark.parametrize("norm_position", ["post", "pre"])
+def test_attention_only_has_no_feed_forward(norm_position):
+    s = make(norm_position=norm_position)
+    model = build(s.but(feed_forward=False), 1).eval()
+    lost = s.n_layers * (2 * s.d_model * s.d_ff + s.d_ff + s.d_model + 2 * s.d_model)  # with the norm after it
+    assert count_parameters(s)[0] - count_parameters(model.s)[0] == lost
+    x = torch.randn(2, 1, 336)
+    tokens, scores = model.embed(x.flatten(0, 1)), None
+    for layer in model.layers:
+        before = tokens
+        a, scores = layer.attention(layer.norm_1(tokens) if layer.pre else tokens, scores)
+        tokens = before + a if layer.pre else layer.norm_1(before + a)
+    torch.testing.assert_close(model.encode(model.embed(x.flatten(0, 1))), model.norm(tokens))
+
+
+# -- iTransformer
+
+def itransformer(**changes):
+    return build(make("smoke", model="iTransformer", **changes), 5).double().eval()
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_itransformer_is_its_formulas_with_the_explicit_matrix(attention):
+    model, x = itransformer(attention=attention, n_layers=1), torch.randn(3, 9, 336).double()
+    layer, T = model.layers[0], 9
+    mean, std = x[:, :5].mean(-1, keepdim=True), (x[:, :5].var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+    h = model.W_e(torch.cat([(x[:, :5] - mean) / std, x[:, 5:]], 1))
+    q, k = (torch.stack(w(h).split(D // H, -1), 1) for w in (layer.attention.W_q, layer.attention.W_k))
+    A = {"softmax": (q @ k.mT / (D // H) ** 0.5).softmax(-1), "identity": torch.eye(T).double().expand(H, T, T),
+         "zero": torch.zeros(H, T, T).double()}.get(attention, torch.full((H, T, T), 1 / T).double())
+    h = layer.norm_1(h + by_hand(layer.attention, h, A))
+    h = layer.norm_2(h + layer.feed_forward.W_2(torch.nn.functional.gelu(layer.feed_forward.W_1(h))))
+    torch.testing.assert_close(model(x), model.head(model.norm(h)[:, :5]) * std + mean)
+
+
+@pytest.mark.parametrize("attention", ["softmax", "identity", "zero", "mean"])
+def test_permuting_the_channels_permutes_the_forecasts(attention):
+    model, x = itransformer(attention=attention), torch.randn(2, 9, 336).double()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    moved = torch.cat([x[:, order], x[:, 5:]], 1)
+    torch.testing.assert_close(model(moved), model(x)[:, order])
+
+
+@pytest.mark.parametrize("attention, sees", [("softmax", True), ("mean", True), ("fixed", True), ("identity", False),
+                                             ("zero", False)])
+def test_other_channels_and_the_calendar_are_seen_through_attention_alone(attention, sees):
+    model, x = itransformer(attention=attention), torch.randn(2, 9, 336).double()
+    for row in (0, 7):
+        other = x.clone()
+        other[:, row] = torch.randn(2, 336)
+        assert torch.equal(model(x)[:, 1:], model(other)[:, 1:]) != sees
+
+
+def test_itransformer_without_calendar():
+    assert itransformer(calendar=False)(torch.randn(2, 5, 336).double()).shape == (2, 5, 96)
+
+
+# -- baselines
+
+def test_dlinear_is_its_formula():
+    model, x = build(make("smoke", model="DLinear"), 2).double(), torch.randn(3, 2, 336).double()
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (12, 12)), mode="edge")
+    trend = torch.tensor(np.stack([padded[..., i:i + 25].mean(-1) for i in range(336)], -1))
+    W_s, W_t = model.seasonal, model.trend
+    torch.testing.assert_close(model(x), (x - trend) @ W_s.weight.T + W_s.bias + trend @ W_t.weight.T + W_t.bias)
+
+
+def test_the_rules_are_what_they_say():
+    x = torch.randn(2, 3, 336)
+    last, daily = (build(make(model=m, pred_len=60), 3)(x) for m in ("last-value", "seasonal-naive"))
+    assert last.shape == daily.shape == (2, 3, 60)
+    assert all(torch.equal(last[..., t], x[..., -1]) for t in range(60))
+    assert all(torch.equal(daily[..., t], x[..., 336 - 24 + t % 24]) for t in range(60))
+    with pytest.raises(ValueError, match="seq_len=20: seasonal-naive"):
+        build(make(model="seasonal-naive", seq_len=20), 3)
+
+
+@pytest.mark.parametrize("model", ["linear", "MLP"])
+def test_baselines_inside_the_instance_normalisation_carry_level_and_scale_through(model):
+    model, x = build(make("smoke", model=model), 1).eval().double(), torch.randn(2, 1, 336).double()
+    torch.testing.assert_close(model(5 * x + 3), 5 * model(x) + 3, rtol=1e-4, atol=1e-4)
+
+
+def test_multiply_adds_are_those_of_the_matrix_products():
+    s = make()
+    T, D_, F_ = s.n_tokens, s.d_model, s.d_ff
+    layer = 4 * T * D_**2 + 2 * T**2 * D_ + 2 * T * D_ * F_
+    assert count_multiply_adds(s) == T * s.patch_len * D_ + s.n_layers * layer + T * D_ * s.pred_len
+    assert count_multiply_adds(make(model="linear"), 7) == 7 * 336 * 96
+
+
+@pytest.mark.parametrize("settings, cost", [(make(model="MLP"), "parameters"), (make(attention="zero"), "parameters"),
+                                            (make(attention="zero"), "multiply-adds")])
+@pytest.mark.parametrize("pred_len", [96, 720])
+def test_matched_models_cost_the_same_within_1_percent(settings, cost, pred_len):
+    settings, target = settings.but(pred_len=pred_len), make(pred_len=pred_len)
+    matched = match(settings, target, cost)
+    count = (lambda s: count_parameters(s)[1]) if cost == "parameters" else count_multiply_adds
+    assert abs(count(matched) / count(target) - 1) < 0.01 and settings.but(d_ff=matched.d_ff) == matched
+    assert all(abs(count(matched) - count(target)) <= abs(count(matched.but(d_ff=matched.d_ff + d)) - count(target))
+               for d in (-1, 1))
+
+
+def test_a_model_that_costs_more_at_any_width_cannot_be_matched():
+    with pytest.raises(ValueError, match="even at 1 PatchTST has more"):
+        match(make(), make(model="linear"))

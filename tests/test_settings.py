@@ -2,11 +2,11 @@ from dataclasses import fields
 
 import pytest
 
-from tsattn.settings import Settings, make
+from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
 OTHER = {"dataset": "ETTh2", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
          "residual_attention": False, "positional_encoding": "none", "head": "mean", "revin": False, "dropout": 0.1,
-         "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64}
+         "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64, "feed_forward": False}
 
 
 def test_defaults_are_the_lab_talks_table():
@@ -15,7 +15,7 @@ def test_defaults_are_the_lab_talks_table():
     assert (s.d_model, s.d_ff, s.patch_len, s.n_tokens) == (128, 256, 16, 22)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in ("model", "profile", "device")])
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in ("model", "calendar", "profile", "device")])
 def test_run_id_changes_with_every_setting_that_changes_the_result(name):
     value = OTHER[name] if name in OTHER else getattr(Settings(), name) + 1
     assert Settings().but(**{name: value}).run_id != Settings().run_id
@@ -30,6 +30,36 @@ def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
     assert make("paper", device="cpu").run_id == Settings(profile="quick").run_id
     assert make(attention="zero", n_heads=8).run_id == make(attention="zero").run_id
     assert make(learning_rate=1).run_id == make(learning_rate=1.0).run_id
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_only_what_a_model_depends_on_names_its_run(model):
+    s = make(model=model)
+    everything = {"patch_len": 8, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5, "revin": not s.revin,
+                  "seed": 7}
+    counts = {name for name, value in everything.items() if s.but(**{name: value}).run_id != s.run_id}
+    assert counts == {"PatchTST": set(everything), "iTransformer": set(everything) - {"patch_len", "head"},
+                      "MLP": {"d_ff", "learning_rate", "revin", "seed"}, "linear": {"learning_rate", "revin", "seed"},
+                      "DLinear": {"learning_rate", "revin", "seed"}, "last-value": set(), "seasonal-naive": set()}[model]
+    assert model == "PatchTST" or make(model=model, pred_len=192).run_id != s.run_id
+    no_attention = model not in ("PatchTST", "iTransformer")
+    assert (s.attention == "none") == no_attention
+    with pytest.raises(ValueError, match="has no attention" if no_attention else "needs one of"):
+        s.but(attention="zero" if no_attention else "none")
+
+
+def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_after():
+    s = make(model="iTransformer")
+    assert (s.d_model, s.d_ff, s.n_heads, s.n_layers, s.dropout, s.norm) == (512, 512, 8, 2, 0.1, "layer")
+    assert (s.learning_rate, s.lr_hold, s.lr_decay, s.batch_size, s.epochs, s.patience) == (1e-4, 1, 0.5, 32, 10, 3)
+    assert s.calendar and not make(model="iTransformer", dataset="state-machine").calendar
+    assert make("smoke", model="iTransformer", n_layers=1).but().d_model == 16
+    assert make("smoke", model="iTransformer", n_layers=1).n_layers == 1
+    assert len({make(model="iTransformer", attention=a).run_id for a in ATTENTIONS}) == 5
+    assert s.but(calendar=False).run_id != s.run_id
+    for change in ({}, {"model": "iTransformer", "dataset": "state-machine"}):
+        with pytest.raises(ValueError, match="calendar=True: only iTransformer"):
+            make(calendar=True, **change)
 
 
 @pytest.mark.parametrize("change, allowed", [

@@ -10,7 +10,7 @@ import torch
 
 from tsattn import training
 from tsattn.data import SYNTHETIC, load
-from tsattn.settings import ATTENTIONS, make
+from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.training import evaluate, load_tensors, load_trained, save_tensors, train
 
 QUIET = dict(progress=False, n_threads=1)
@@ -30,6 +30,17 @@ def test_same_seed_same_numbers_and_another_seed_others(attention, tmp_path):
                for i, seed in enumerate((1, 1, 2)))
     assert numbers(a) == numbers(b) != numbers(c)
     assert np.array_equal(a.test_errors, b.test_errors)
+
+
+@pytest.mark.parametrize("model", MODELS[1:])
+def test_every_model_goes_the_same_way(model, tmp_path):
+    s = smoke(model=model)
+    a, b = (train(s, checkpoints=tmp_path / name, **QUIET) for name in "ab")
+    assert a.status == "complete" and numbers(a) == numbers(b) and len(a.test_errors) == s.max_windows
+    trained = a.how["parameters"] > 0
+    assert len(a.curves) == (s.epochs if trained else 1) and trained == (model not in ("last-value", "seasonal-naive"))
+    test = load(s.dataset, s.seq_len, s.pred_len).test.first(s.max_windows)
+    assert np.array_equal(evaluate(load_trained(s, 1, tmp_path / "a"), test)[0].numpy(), a.test_errors)
 
 
 def test_the_result_does_not_depend_on_the_state_of_the_global_generators(tmp_path):

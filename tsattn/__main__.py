@@ -1,4 +1,4 @@
-"""Command line: ``python -m tsattn report | sweep | run``. Options only; the work is in the rooms."""
+"""Command line: ``python -m tsattn report | sweep | run | verify``. Options only; the work is in the rooms."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from . import settings as settings_module
 from .data import DataError
 from .ledger import Ledger, LedgerError
+from .plan import PLANS
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
 
@@ -49,7 +50,8 @@ def main(argv=None) -> int:
     settings_options(run)
 
     sweep = commands.add_parser("sweep", help="train what is missing of all attentions and seeds")
-    sweep.add_argument("--attentions", nargs="+", default=list(ATTENTIONS), metavar="NAME")
+    sweep.add_argument("--plan", choices=list(PLANS), help="the report's own list of runs, in order of importance")
+    sweep.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all that the model has")
     sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
     sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
     sweep.add_argument("--cluster", default="", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://host:8786")
@@ -57,9 +59,15 @@ def main(argv=None) -> int:
     sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
     settings_options(sweep, skip=("attention", "seed"))
 
+    verify = commands.add_parser("verify", help="train rows of the ledger again and compare; nothing is recorded")
+    verify.add_argument("--sample", type=int, default=3, metavar="N", help="rows drawn at random (default: 3)")
+    verify.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
+    verify.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
+                        help="draw only among rows that took less")
+
     for command in (report, run, sweep):
         command.add_argument("--profile", choices=PROFILES, default="paper")
-    for command in (run, sweep):
+    for command in (run, sweep, verify):
         command.add_argument("--data-dir", help="folder searched first for the data files")
         command.add_argument("--results", type=Path, help="folder of the ledger (default: results/)")
 
@@ -69,15 +77,22 @@ def main(argv=None) -> int:
             from .report import report as execute
 
             return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
-        from .sweep import plan, sweep as execute
+        from .sweep import plan, sweep as execute, verify as retrain
 
         ledger = Ledger(args.results) if args.results else Ledger()
+        if args.command == "verify":
+            found = retrain(ledger, args.sample, args.run_id, args.cheaper_than, args.data_dir)
+            print(found.to_string(index=False))
+            return int((found.outcome == "different").any())
         if args.command == "run":
             runs = [make(args.profile, **chosen(args))]
+        elif args.plan:
+            runs = [s for part in PLANS[args.plan](args.profile).values() for s in part]
         else:
             seeds = args.seeds or settings_module.SEEDS[args.profile]
             changes = chosen(args, skip=("attention", "seed"))
-            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions]
+            has = ATTENTIONS if make(args.profile, **changes).attention != "none" else ["none"]
+            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions or has]
         options = {} if args.command == "run" else dict(jobs=args.jobs, weights=args.weights, cluster=args.cluster)
         if getattr(args, "dry_run", False):
             print(plan(runs, ledger, args.jobs, args.weights))

@@ -17,7 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
@@ -165,6 +165,18 @@ class Ledger:
         ids = [s.run_id for s in settings]
         return table.set_index("run_id").reindex([i for i in ids if i in set(table.run_id)]).reset_index()
 
+    def settings(self, run_id: str) -> Settings:
+        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they do not give its name."""
+        row = next((row for row in self._rows("runs")[1] if row["run_id"] == run_id), None)
+        if row is None:
+            raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
+        parse = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+        values = {f.name: parse[f.type](row[f.name]) for f in fields(Settings) if row.get(f.name)}
+        s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
+        if s.run_id != run_id:
+            raise LedgerError(f"{run_id}: the settings in its row are those of {s.run_id}; restore it from version control.")
+        return s
+
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
         """Per-epoch rows of these settings, with their attention and seed."""
         names = pd.DataFrame([{"run_id": s.run_id, "attention": s.attention, "seed": s.seed} for s in settings])
@@ -178,6 +190,13 @@ class Ledger:
         if not np.isclose(errors.mean(dtype=np.float64), row.test_mse, rtol=1e-5):
             raise LedgerError(f"{path}: its mean is not the test_mse of the run; restore it from version control.")
         return errors
+
+
+    def errors_by_seed(self, settings: list[Settings]) -> dict:
+        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
+        runs = self.runs(settings)
+        done = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
+        return {s.seed if s.seeded else None: self.window_errors(s) for s in settings if s.run_id in done}
 
 
 def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:

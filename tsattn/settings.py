@@ -1,7 +1,8 @@
 """What one run is: a frozen dataclass, its validation, and the identifier that names its result.
 
 The defaults are the settings of the lab talk (learning rate 1e-3, 100 epochs, batch 128, 336 -> 96, d_model 128,
-d_ff 256, patch 16); what the talk leaves open follows the PatchTST files of the paper's authors.
+d_ff 256, patch 16); what the talk leaves open follows the PatchTST files of the paper's authors. ``make`` knows where
+another model's published settings differ.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
 DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine")
 PROFILES = ("paper", "quick", "smoke")
 
+MODELS = ("PatchTST", "iTransformer", "MLP", "linear", "DLinear", "last-value", "seasonal-naive")
+
 _CHOICES = {
-    "model": ("PatchTST",),
-    "attention": ATTENTIONS,
+    "model": MODELS,
+    "attention": (*ATTENTIONS, "none"),
     "norm": ("batch", "layer"),
     "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
@@ -29,7 +32,19 @@ _CHOICES = {
 _LABELS = ("profile", "device")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
-_LATER: dict = {}
+_LATER: dict = {"feed_forward": True, "calendar": False}
+# What a model other than PatchTST depends on; nothing else counts in its run_id.
+_DATA = {"dataset", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
+_TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
+_DEPENDS = {
+    "iTransformer": _DATA | _TRAINING | {"d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
+                                         "residual_attention", "revin", "feed_forward", "calendar"},
+    "MLP": _DATA | _TRAINING | {"d_ff", "n_layers", "dropout", "revin"},
+    "linear": _DATA | _TRAINING | {"revin"},
+    "DLinear": _DATA | _TRAINING | {"revin"},
+    "last-value": _DATA,
+    "seasonal-naive": _DATA,
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Settings:
     pred_len: int = 96
     # model
     model: str = "PatchTST"
-    attention: str = "softmax"
+    attention: str = "softmax"  # "none" for a model that has no attention
     patch_len: int = 16
     stride: int = 16
     pad_end: bool = True  # repeat the last value `stride` times, which adds one token
@@ -60,6 +75,8 @@ class Settings:
     positional_encoding: str = "learned"
     head: str = "flatten"
     revin: bool = True
+    feed_forward: bool = True  # False: encoder layers of attention alone
+    calendar: bool = False  # the window's calendar features become extra tokens (iTransformer)
     # training
     learning_rate: float = 1e-3
     epochs: int = 100
@@ -101,7 +118,14 @@ class Settings:
             divisors = [str(h) for h in range(1, self.d_model + 1) if self.d_model % h == 0]
             raise ValueError(f"n_heads={self.n_heads}: must divide d_model={self.d_model}; "
                              f"allowed: {', '.join(divisors)}.")
-        if self.patch_len > self.seq_len:
+        if (self.attention == "none") != (self.model not in ("PatchTST", "iTransformer")):
+            raise ValueError(f"attention={self.attention!r}: model={self.model!r} "
+                             + ("needs one of " + ", ".join(ATTENTIONS) if self.attention == "none" else
+                                "has no attention; choose none") + ".")
+        if self.calendar and (self.model != "iTransformer" or not self.dated):
+            raise ValueError(f"calendar=True: only iTransformer takes calendar features, and only of data with dates; "
+                             f"this is {self.model} on {self.dataset_name}.")
+        if self.model == "PatchTST" and self.patch_len > self.seq_len:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
@@ -110,8 +134,8 @@ class Settings:
 
     @property
     def n_tokens(self) -> int:
-        """Number of patches T of one channel's window."""
-        return (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end)
+        """Number of patches T of one channel's window; 0 for a model without patches."""
+        return 0 if self.model != "PatchTST" else (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end)
 
     @property
     def dataset_name(self) -> str:
@@ -119,18 +143,32 @@ class Settings:
         return self.dataset if self.dataset in DATASETS else Path(self.dataset).name
 
     @property
+    def dated(self) -> bool:
+        """Whether the data have dates, as every file has and a synthetic series has not."""
+        return self.dataset.startswith("ETT") or self.dataset not in DATASETS
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed can change the result."""
+        return "seed" in _DEPENDS.get(self.model, _TRAINING)
+
+    @property
     def run_id(self) -> str:
         """Stable name of the result: readable prefix and a hash over every setting that can change the numbers.
 
+        A setting that the model does not have does not count, so that one result has one name.
         A user's CSV counts by its content, so that an edited file is a new run and a moved one is not.
         """
         content = {k: v for k, v in asdict(self).items() if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
-        for name in ("learning_rate", "dropout", "lr_decay"):
+        if self.model in _DEPENDS:
+            content = {k: v for k, v in content.items() if k in _DEPENDS[self.model]}
+        for name in {"learning_rate", "dropout", "lr_decay"} & set(content):
             content[name] = float(content[name])
-        if self.attention != "softmax":
-            del content["residual_attention"]
-            if self.attention != "fixed":
-                del content["n_heads"]
+        idle = {"residual_attention"} if self.attention != "softmax" else set()
+        idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
+        idle |= {"d_ff"} if not self.feed_forward else set()
+        for name in idle & set(content):
+            del content[name]
         if self.dataset not in DATASETS:
             path = Path(self.dataset).expanduser()
             if not path.is_file():
@@ -138,7 +176,9 @@ class Settings:
             content["dataset"] = hashlib.sha256(path.read_bytes()).hexdigest()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
         name = Path(self.dataset_name).stem
-        return f"{self.model}-{name}-{self.seq_len}-{self.pred_len}-{self.attention}-s{self.seed}-{digest}"
+        parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
+                 *([f"s{self.seed}"] if self.seeded else []), digest]
+        return "-".join(map(str, parts))
 
     def but(self, **changes) -> "Settings":
         """A copy with some fields changed, validated again."""
@@ -149,6 +189,14 @@ class Settings:
         return replace(self, **changes)
 
 
+# Where a model's own settings differ from the defaults. iTransformer (Liu et al., ICLR 2024) has LayerNorm after the
+# sublayer and hands no scores from layer to layer; its sizes and its schedule are those that come close to the row which
+# the paper's authors published for it. DLinear (Zeng et al., AAAI 2023) has no instance normalisation.
+_MODEL_CHANGES = {
+    "iTransformer": dict(d_model=512, d_ff=512, n_heads=8, n_layers=2, dropout=0.1, norm="layer", residual_attention=False,
+                         learning_rate=1e-4, lr_hold=1, lr_decay=0.5, batch_size=32, epochs=10, patience=3),
+    "DLinear": dict(revin=False),
+}
 _PROFILE_CHANGES = {
     "paper": {},
     "quick": dict(epochs=2, max_windows=1024),
@@ -158,7 +206,15 @@ SEEDS = {"paper": (2021, 2022, 2023), "quick": (2021,), "smoke": (2021, 2022)}
 
 
 def make(profile: str = "paper", **changes) -> Settings:
-    """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tiny, for tests)."""
+    """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tiny, for tests).
+
+    Another ``model`` brings its own published settings; ``changes`` come last. iTransformer gets calendar features
+    where the data have dates.
+    """
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
-    return Settings(profile=profile).but(**{**_PROFILE_CHANGES[profile], **changes})
+    model = changes.get("model", "PatchTST")
+    own = {**_MODEL_CHANGES.get(model, {}), **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
+    if model == "iTransformer":
+        own["calendar"] = Settings(dataset=changes.get("dataset", Settings.dataset)).dated
+    return Settings(profile=profile).but(**{**own, **_PROFILE_CHANGES[profile], **changes})

@@ -6,7 +6,10 @@ import math
 import os
 import queue
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
@@ -14,8 +17,8 @@ from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoo
 from tqdm.auto import tqdm
 
 from . import data
-from .ledger import Ledger
-from .settings import Settings
+from .ledger import Ledger, source_revision
+from .settings import DATASETS, Settings
 from .training import CHECKPOINTS, Result, load_trained, train
 
 
@@ -189,8 +192,41 @@ def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Ca
 
     def at(run_id, **point):
         s = by_id[run_id]
-        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir)
+        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar)
         with torch.no_grad():
             return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
 
     return ledger.measured(table, keys, at, jobs=cores)
+
+
+TOLERANCE = 0.02  # of the test MSE: on other processors, rounding grows over the epochs and may move the epoch kept
+
+
+def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf, data_dir=None) -> pd.DataFrame:
+    """Retrain complete rows of ``runs`` from nothing and say whether they come out the same; the ledger stays as it is.
+
+    ``run_ids``, or ``sample`` rows drawn at random among those that took less than ``cheaper_than`` seconds. On the same
+    kind of processor, with the same sources and versions, a run is ``identical`` to the last bit of every window's error;
+    elsewhere its test MSE should be ``close``, within ``TOLERANCE``; else it is ``different``. Raises ``ValueError`` if
+    there is no such row, ``LedgerError`` for an unknown run_id.
+    """
+    table = ledger.read("runs")
+    if not run_ids:
+        rows = table[(table.status == "complete") & table.dataset.isin(DATASETS) & (table.seconds < cheaper_than)] \
+            if len(table) else table
+        if rows.empty:
+            raise ValueError(f"{ledger.folder}: no complete run that took less than {cheaper_than:g} seconds.")
+        run_ids = rows.run_id.sample(min(sample, len(rows)))
+    found = []
+    for run_id in run_ids:
+        s = ledger.settings(run_id)
+        row, errors = ledger.runs([s]).iloc[0], ledger.window_errors(s)
+        with TemporaryDirectory() as folder:
+            result = train(s, data_dir=data_dir, checkpoints=Path(folder), n_threads=int(row.threads))
+        change = result.test_mse / row.test_mse - 1
+        same = result.test_errors is not None and np.array_equal(result.test_errors, errors)
+        found.append(dict(run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse, change=change,
+                          outcome="identical" if same else "close" if abs(change) <= TOLERANCE else "different",
+                          same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
+                          same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
+    return pd.DataFrame(found)

@@ -136,12 +136,13 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
 
     The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again, ends with the
     numbers of an uninterrupted one. The best weights stay there as ``best.safetensors``. The test split is measured
-    every epoch and steers nothing. A loss that is not finite or diverges ends the run with status ``failed``.
+    every epoch and steers nothing. A loss that is not finite or diverges ends the run with status ``failed``. A model
+    without parameters is measured once, as its epoch 1.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
         keep_pages()
-    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir)
+    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar)
     with threads.use(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / s.run_id)
@@ -150,10 +151,11 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
                           threads=threads.count(), data_sha256=splits.sha256[:16],
                           **dict(zip(("parameters", "parameters_used"),
                                      models.count_parameters(s, len(splits.channels)))))
-        bar = tqdm(total=s.epochs * run.steps, desc=f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
+        epochs = s.epochs if run.optimiser else 1
+        bar = tqdm(total=epochs * run.steps, desc=f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
                    initial=len(result.curves) * run.steps)
         try:
-            while len(result.curves) < s.epochs and len(result.curves) - result.best_epoch < s.patience:
+            while len(result.curves) < epochs and len(result.curves) - result.best_epoch < s.patience:
                 run.epoch(bar)
         except Diverged as error:
             result.status, result.reason = "failed", str(error)
@@ -177,7 +179,8 @@ class _Run:
         self.steps = min(self.steps, s.max_steps or self.steps)
         self.bound = DIVERGED * splits.train.series[:, :splits.borders[0]].square().mean().item()
         self.model = models.build(s, len(splits.channels)).to(device)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate, fused=True)
+        parameters = list(self.model.parameters())
+        self.optimiser = torch.optim.Adam(parameters, lr=s.learning_rate, fused=True) if parameters else None
         self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._resume()
 
@@ -187,6 +190,30 @@ class _Run:
         """Train one epoch, measure the three splits, and write the state to disk."""
         s, result, number = self.s, self.result, len(self.result.curves) + 1
         started = time.perf_counter()
+        train_mse, train_mae = self._fit(number, bar) if self.optimiser else self._mean_errors(self.train_windows)
+        if not train_mse < self.bound:
+            raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more than {DIVERGED} times "
+                           f"the error of forecasting zero; lower learning_rate={s.learning_rate}")
+        (val_mse, val_mae), (test_mse, test_mae) = map(self._mean_errors, (self.val, self.test))
+        if not math.isfinite(val_mse + test_mse):
+            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch {number}: not finite; "
+                           f"lower learning_rate={s.learning_rate}")
+        best = min((row["val_mse"] for row in result.curves), default=math.inf)
+        seconds = time.perf_counter() - started
+        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae, val_mse=val_mse,
+                                  val_mae=val_mae, test_mse=test_mse, test_mae=test_mae, seconds=seconds))
+        if val_mse < best:
+            result.best_epoch = number
+            self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
+        self._save()
+
+    def _mean_errors(self, windows) -> tuple[float, float]:
+        """Mean MSE and MAE over windows."""
+        return tuple(e.double().mean().item() for e in evaluate(self.model, windows))
+
+    def _fit(self, number: int, bar) -> tuple[float, float]:
+        """One pass over the training windows in random order; mean MSE and MAE of its batches."""
+        s = self.s
         for group in self.optimiser.param_groups:
             group["lr"] = s.learning_rate * s.lr_decay ** max(0, number - s.lr_hold)
         # Shuffling and dropout depend on seed and epoch alone, so a resumed run needs no random state.
@@ -209,23 +236,7 @@ class _Run:
             bar.update()
             if not bar.disable and i % 8 == 0:
                 bar.set_postfix(epoch=number, loss=f"{sums[0].item() / i:.4f}")
-        train_mse, train_mae = (sums / self.steps).tolist()
-        if not train_mse < self.bound:
-            raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more than {DIVERGED} times "
-                           f"the error of forecasting zero; lower learning_rate={s.learning_rate}")
-        (val_mse, val_mae), (test_mse, test_mae) = (
-            tuple(e.double().mean().item() for e in evaluate(self.model, w)) for w in (self.val, self.test))
-        if not math.isfinite(val_mse + test_mse):
-            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch {number}: not finite; "
-                           f"lower learning_rate={s.learning_rate}")
-        best = min((row["val_mse"] for row in result.curves), default=math.inf)
-        seconds = time.perf_counter() - started
-        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae, val_mse=val_mse,
-                                  val_mae=val_mae, test_mse=test_mse, test_mae=test_mae, seconds=seconds))
-        if val_mse < best:
-            result.best_epoch = number
-            self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
-        self._save()
+        return tuple((sums / self.steps).tolist())
 
     def finish(self) -> Result:
         """Result at the best epoch; the resume file gives way to the best weights."""
@@ -245,14 +256,15 @@ class _Run:
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for i, state in self.optimiser.state_dict()["state"].items():
+        adam = self.optimiser.state_dict()["state"] if self.optimiser else {}
+        for i, state in adam.items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
         save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
                      best_epoch=self.result.best_epoch)
 
     def _resume(self) -> None:
         path = self.folder / "resume.safetensors"
-        if not path.is_file():
+        if not path.is_file() or not self.optimiser:
             return
         tensors, metadata = load_tensors(path)
         parts: dict = {"model": {}, "best": {}, "adam": {}}

@@ -6,20 +6,22 @@ from pathlib import Path
 
 from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
 from .toy import state_machine
-from .windows import Splits, Windows, split
+from .windows import CALENDAR, Splits, Windows, calendar_features, split
 
-__all__ = ["DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "state_machine"]
+__all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "state_machine"]
 
 SYNTHETIC = "state-machine"
 
 
-def load(dataset: str, seq_len: int, pred_len: int, data_dir=None) -> Splits:
-    """Splits of a named data set or of the CSV file at path ``dataset``.
+def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False) -> Splits:
+    """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join the inputs.
 
     ETT: 12/4/4 months of 30 days. Any other CSV and the synthetic series: 70/10/20 %. Raises ``DataError`` (with one
     sentence that says what to do) for everything that is wrong with a file.
     """
     if dataset == SYNTHETIC:
+        if calendar:
+            raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
         series = state_machine(20_000).x[:, None]
         return split(series, (14_000, 16_000, 20_000), seq_len, pred_len, name=dataset, scale=False)
     if dataset in ETT:
@@ -30,7 +32,8 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None) -> Splits:
         table = read_csv(Path(dataset).expanduser())
         n = len(table)
         borders = (int(n * 0.7), n - int(n * 0.2), n)
-    return split(table.to_numpy(), borders, seq_len, pred_len, name=Path(dataset).name, channels=table.columns)
+    return split(table.to_numpy(), borders, seq_len, pred_len, name=Path(dataset).name, channels=table.columns,
+                 calendar=calendar_features(table.index) if calendar else None)
 
 
 def available(dataset: str, data_dir=None) -> str:

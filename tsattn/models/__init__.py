@@ -1,26 +1,69 @@
-"""Models: windows [B, C, seq_len] -> forecasts [B, C, pred_len]."""
+"""Models: windows [B, C, seq_len] -> forecasts [B, C, pred_len]; what they cost, and how to make two cost the same."""
 
 from __future__ import annotations
 
-import torch
+import bisect
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..data import CALENDAR
+from . import baselines
+from .itransformer import ITransformer
 from .patchtst import PatchTST
 
-MODELS = {"PatchTST": PatchTST}
+MODELS = {"PatchTST": PatchTST, "iTransformer": ITransformer, "MLP": baselines.MLP, "linear": baselines.Linear,
+          "DLinear": baselines.DLinear, "last-value": baselines.LastValue, "seasonal-naive": baselines.SeasonalNaive}
 
-__all__ = ["MODELS", "build", "count_parameters"]
+__all__ = ["MODELS", "build", "count_multiply_adds", "count_parameters", "match"]
 
 
 def build(settings, n_channels: int) -> torch.nn.Module:
     """The model of ``settings``, initialised from its seed; PyTorch's global random state is left untouched."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return MODELS[settings.model](settings)
+        return MODELS[settings.model](settings, n_channels)
+
+
+def _example(settings, n_channels: int, batch: int) -> torch.Tensor:
+    return torch.randn(batch, n_channels + len(CALENDAR) * settings.calendar, settings.seq_len)
 
 
 def count_parameters(settings, n_channels: int = 1) -> tuple[int, int]:
     """Number of parameters in total, and of those that the forecast depends on (that receive a gradient)."""
     model = build(settings, n_channels).eval()
-    model(torch.randn(2, n_channels, settings.seq_len)).square().sum().backward()
     total = sum(p.numel() for p in model.parameters())
+    if total:
+        model(_example(settings, n_channels, 2)).square().sum().backward()
     return total, sum(p.numel() for p in model.parameters() if p.grad is not None)
+
+
+def count_multiply_adds(settings, n_channels: int = 1) -> int:
+    """Multiply-adds in the matrix products of one forecast of one window, as PyTorch's FLOP counter sees them."""
+    model, x = build(settings, n_channels).eval(), _example(settings, n_channels, 1)
+    with FlopCounterMode(display=False) as counter:
+        model(x)
+    return counter.get_total_flops() // 2
+
+
+COSTS = {"parameters": lambda s, n_channels: count_parameters(s, n_channels)[1], "multiply-adds": count_multiply_adds}
+
+
+def match(settings, target, cost: str = "parameters", n_channels: int = 1):
+    """``settings`` with the ``d_ff`` at which their cost comes closest to that of the settings ``target``.
+
+    ``cost`` is "parameters" (those used) or "multiply-adds"; both grow with d_ff, so the width is found by bisection.
+    Raises ``ValueError`` where even d_ff = 1 costs more.
+    """
+    wanted = COSTS[cost](target, n_channels)
+
+    def excess(d_ff):
+        return COSTS[cost](settings.but(d_ff=d_ff), n_channels) - wanted
+
+    if excess(1) > 0:
+        raise ValueError(f"d_ff: even at 1 {settings.model} has more than the {wanted:,} {cost} of {target.run_id}.")
+    high = 2
+    while excess(high) < 0:
+        high *= 2
+    above = bisect.bisect_left(range(high), 0, lo=1, key=excess)
+    return settings.but(d_ff=min((max(above - 1, 1), above), key=lambda d_ff: abs(excess(d_ff))))

@@ -45,22 +45,29 @@ class FeedForward(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """x + attention(x), then x + feed-forward(x), each normalised after (post) or before (pre) the sublayer."""
+    """x + attention(x), then x + feed-forward(x), each normalised after (post) or before (pre) the sublayer.
 
-    def __init__(self, s, n_tokens, source):
+    With ``feed_forward=False`` in the settings the second sublayer and its norm are absent.
+    """
+
+    def __init__(self, s, n_tokens, source, attention_dropouts: int = 2):
         super().__init__()
         self.pre = s.norm_position == "pre"
         norm = {"batch": BatchNorm, "layer": nn.LayerNorm}[s.norm]
         self.attention, self.norm_1 = make_attention(s, n_tokens), norm(s.d_model)
-        self.feed_forward, self.norm_2 = FeedForward(s, source), norm(s.d_model)
-        # The attention's output and the residual branch each have a dropout: two in a row.
-        self.dropout_1, self.dropout_2 = Dropout(s.dropout, source, times=2), Dropout(s.dropout, source)
-        self.attention_out, self.feed_forward_out = Point(), Point()
+        # PatchTST drops the attention's output and again the residual branch: two dropouts in a row.
+        self.dropout_1 = Dropout(s.dropout, source, times=attention_dropouts)
+        self.attention_out, self.feed_forward = Point(), None
+        if s.feed_forward:
+            self.feed_forward, self.norm_2 = FeedForward(s, source), norm(s.d_model)
+            self.dropout_2, self.feed_forward_out = Dropout(s.dropout, source), Point()
 
     def forward(self, x, scores):
         if self.pre:
             a, scores = self.attention(self.norm_1(x), scores)
             x = self.dropout_1(self.attention_out(a), residual=x)
+            if self.feed_forward is None:
+                return x, scores
             return self.dropout_2(self.feed_forward_out(self.feed_forward(self.norm_2(x))), residual=x), scores
         # The steps by hand (fused.py) are faster on a CPU, and know neither autocast nor the points.
         fast = self.training and not x.is_cuda and not torch.is_autocast_enabled("cpu")
@@ -70,6 +77,8 @@ class EncoderLayer(nn.Module):
             a, scores = self.attention(x, scores)
             x = self.dropout_1(self.attention_out(a), residual=x)
         x = self.norm_1(x)
+        if self.feed_forward is None:
+            return x, scores
         if fast:
             f = self.feed_forward.step(x, self.dropout_2).view_as(x)
         else:
@@ -80,7 +89,7 @@ class EncoderLayer(nn.Module):
 class PatchTST(nn.Module):
     """Windows [B, C, seq_len] -> forecasts [B, C, pred_len]. Points: ``tokens``, ``position`` and those of the layers."""
 
-    def __init__(self, s):
+    def __init__(self, s, n_channels: int):  # channels are independent: their number changes nothing
         super().__init__()
         self.s, T = s, s.n_tokens
         self.masks = MaskSource()

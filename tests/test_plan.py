@@ -1,0 +1,30 @@
+from tsattn.plan import CHANGES, baselines, evidence
+from tsattn.settings import ATTENTIONS, make
+
+
+def test_the_plan_holds_what_the_report_needs_most_important_first():
+    plan = evidence("smoke")
+    names = list(plan)
+    assert names[:2] == ["PatchTST ETTh1-96, learning rate 1e-3", "PatchTST ETTh1-96, learning rate 1e-4"]
+    runs = {s.run_id: s for part in plan.values() for s in part}
+    for dataset in ("ETTh1", "ETTh2"):
+        for pred_len in (96, 192, 336, 720):
+            for model in ("PatchTST", "iTransformer"):
+                wanted = {make("smoke", dataset=dataset, pred_len=pred_len, model=model, attention=a, seed=seed).run_id
+                          for a in ATTENTIONS for seed in (2021, 2022, 2023)}
+                assert wanted <= set(runs), (dataset, pred_len, model)
+            assert f"baselines {dataset}-{pred_len}" in names
+    assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
+    assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
+
+
+def test_every_change_of_the_architecture_is_a_run_of_its_own():
+    runs = [make(**change).run_id for change in ({}, *CHANGES.values())]
+    assert len(set(runs)) == len(runs)
+
+
+def test_rules_have_one_run_and_the_rest_one_per_seed():
+    named = baselines("smoke", seeds=(1, 2), pred_len=24)
+    assert {name: len(runs) for name, runs in named.items() if len(runs) != 2} == {"last value": 1, "seasonal naive": 1}
+    assert all(s.pred_len == 24 for runs in named.values() for s in runs)
+    assert len({s.run_id for runs in named.values() for s in runs}) == 14

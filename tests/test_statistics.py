@@ -1,0 +1,139 @@
+"""Every statistic against a computation by hand, and by simulation: what it promises must come out near nominal."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tsattn.statistics import (MARGIN, block_error, block_length, compare, diebold_mariano, difference, equivalence, holm,
+                               interval, paired, spread, verdict)
+
+W, HORIZON, BLOCK = 2785, 96, block_length(336, 96)  # the test windows of ETTh1 at 336 -> 96
+SD = np.sqrt(HORIZON / W)  # of the mean of ``moving(W)``
+
+
+def moving(rng, *shape):
+    """Errors of overlapping windows: moving sums of HORIZON independent steps, [*shape], of variance 1."""
+    steps = rng.standard_normal((*shape[:-1], shape[-1] + HORIZON))
+    sums = steps.cumsum(-1)
+    return (sums[..., HORIZON:] - sums[..., :-HORIZON]) / np.sqrt(HORIZON)
+
+
+def simulated(seeds, mean=0.0, n=700, between=1.0, common=1.0, own=0.3):
+    """``n`` differences [seeds, W]: an effect per seed, one per week common to all seeds, and one of both; in units SD."""
+    rng = np.random.default_rng(seeds)
+    for _ in range(n):
+        d = mean + SD * between * rng.standard_normal((seeds, 1)) + common * moving(rng, 1, W) + own * moving(rng, seeds, W)
+        yield difference(d, np.zeros((seeds, W)), BLOCK)
+
+
+def test_interval_and_spread_are_students():
+    values = [0.3, 0.5, 0.4]
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert interval(values) == pytest.approx((0.4, low, high))
+    assert spread(values) == f"0.400 [{low:.3f}, {high:.3f}]" and spread([0.4]) == "0.400 (one seed)"
+    assert np.isnan(interval([1.0])[1:]).all()
+
+
+def test_equivalence_over_seeds_is_two_t_tests():
+    a, b = np.array([1.0, 1.1, 0.9]), np.array([1.01, 1.08, 0.9])
+    d = a - b
+    t = (0.05 - abs(d.mean())) / stats.sem(d)
+    assert equivalence(a, b, 0.05) == pytest.approx(stats.t.sf(t, 2)) and np.isnan(equivalence([1.0], [1.0], 0.1))
+
+
+def test_blocks_of_one_window_give_the_ordinary_standard_error():
+    x = np.random.default_rng(0).standard_normal(50)
+    assert block_error(x, 1) == pytest.approx(stats.sem(x))
+    with pytest.raises(ValueError, match="block=50: must be at least 1 and less than the number of windows, 50"):
+        block_error(x, 50)
+
+
+def test_block_error_is_that_of_resampled_blocks():
+    """Against drawing: W / block blocks at random places; the correction for few blocks is small here."""
+    rng = np.random.default_rng(0)
+    x, block = moving(rng, 20_000), 500
+    starts = rng.integers(0, len(x) - block + 1, (4000, len(x) // block))
+    sums = np.concatenate([[0], x.cumsum()])
+    drawn = ((sums[starts + block] - sums[starts]) / block).mean(1)
+    assert block_error(x, block) == pytest.approx(drawn.std(), rel=0.05)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("parts", [dict(), dict(between=0.0, own=0.0), dict(between=3.0), dict(between=0.3)])
+def test_the_interval_covers_near_its_level(seeds, parts):
+    covered = np.mean([low <= 0 <= high for low, high in (d.interval() for d in simulated(seeds, **parts))])
+    assert 0.92 <= covered <= 0.985
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_equivalence_test_errs_at_its_level_and_has_power(seeds):
+    margin = 8 * SD
+    at_the_margin = np.mean([d.p_equivalent(margin) < 0.05 for d in simulated(seeds, mean=margin)])
+    assert 0.03 <= at_the_margin <= 0.075
+    assert np.mean([d.p_equivalent(margin) < 0.05 for d in simulated(seeds, n=300)]) > 0.85
+    assert not any(d.p_equivalent(SD) < 0.05 for d in simulated(seeds, n=100)), "too little was measured to say equal"
+
+
+def test_the_test_of_a_difference_errs_at_its_level_and_has_power():
+    assert 0.02 <= np.mean([d.p_different() < 0.05 for d in simulated(3)]) <= 0.08
+    assert np.mean([d.p_different() < 0.05 for d in simulated(3, mean=8 * SD, n=300)]) > 0.85
+
+
+def test_without_a_spread_between_weeks_the_interval_is_the_paired_t_interval():
+    a, b = np.array([[0.4], [0.5], [0.45]]) * np.ones((3, 20)), np.full((3, 20), 0.4)
+    d = difference(a, b, 5)
+    assert (d.mean, *d.interval()) == pytest.approx(paired(a[:, 0], b[:, 0])) and d.df == pytest.approx(2)
+
+
+def test_one_seed_gives_no_interval():
+    d = difference(np.random.default_rng(0).random((1, 50)), np.zeros((1, 50)), 5)
+    assert np.isnan([*d.interval(), d.p_different(), d.p_equivalent(1.0)]).all()
+
+
+def test_diebold_mariano_is_its_formula():
+    rng = np.random.default_rng(0)
+    a, b, lags = rng.random(40), rng.random(40), 6
+    e = (a - b) - (a - b).mean()
+    variance = e @ e / 40 + 2 * sum((1 - k / (lags + 1)) * (e[k:] @ e[:-k]) / 40 for k in range(1, lags + 1))
+    statistic, p = diebold_mariano(a, b, lags)
+    assert statistic == pytest.approx((a - b).mean() / np.sqrt(variance / 40))
+    assert p == pytest.approx(2 * stats.t.sf(abs(statistic), 40 / (lags + 1)))
+
+
+def test_diebold_mariano_keeps_its_size_under_autocorrelation():
+    rng, zero = np.random.default_rng(1), np.zeros(W)
+    d = moving(rng, 800, W)
+    rejected = np.mean([diebold_mariano(x, zero, BLOCK - 1)[1] < 0.05 for x in d])
+    assert 0.025 <= rejected <= 0.085
+    assert np.mean(stats.ttest_1samp(d, 0, axis=1).pvalue < 0.05) > 0.5, "a plain t test must fail here"
+    assert np.mean([diebold_mariano(x + 5 * SD, zero, BLOCK - 1)[1] < 0.05 for x in d[:200]]) > 0.85
+
+
+def test_holm_by_hand():
+    # Sorted: 0.005 * 4, 0.01 * 3, 0.03 * 2, 0.04 * 1, and never below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.6, np.nan, 0.7]), [1.0, np.nan, 1.0])
+
+
+@pytest.mark.parametrize("mean, p_different, p_equivalent, word", [
+    (-0.1, 0.01, 0.5, "better"), (0.1, 0.01, 0.5, "worse"), (0.1, 0.3, 0.5, "undecided"), (0.1, 0.3, 0.01, "equivalent"),
+    (0.1, 0.01, 0.01, "equivalent"), (0.1, np.nan, np.nan, "undecided")])
+def test_verdict_in_words(mean, p_different, p_equivalent, word):
+    assert verdict(mean, p_different, p_equivalent) == word
+
+
+def test_comparison_pairs_seeds_and_corrects_within_the_family():
+    rng = np.random.default_rng(0)
+    base = {seed: 1 + 0.1 * rng.random(400) for seed in (1, 2, 3)}
+    errors = {"softmax": base, "worse": {s: e + 0.5 + 0.01 * rng.random() for s, e in base.items()},
+              "same": {s: e + 1e-4 * rng.standard_normal(400) for s, e in base.items() if s != 3},
+              "rule": {None: np.full(400, 2.0)}, "one seed": {1: base[1]}, "other seeds": {9: base[1]}}
+    table = compare(errors, "softmax", 20).set_index("model")
+    assert list(table.index) == ["worse", "same", "rule", "one seed"] and list(table.seeds) == [3, 2, 3, 1]
+    assert list(table.verdict) == ["worse", "equivalent", "worse", "undecided"]
+    one = difference(np.stack(list(errors["worse"].values())), np.stack(list(base.values())), 20)
+    assert table.low["worse"] == pytest.approx(one.interval()[0]) and table.se_windows["worse"] == one.windows
+    alone = compare({k: errors[k] for k in ("softmax", "worse")}, "softmax", 20)
+    assert table.p_different["worse"] > alone.p_different[0] and MARGIN == 0.01
+    assert isinstance(compare({"softmax": base}, "softmax", 20), pd.DataFrame)

@@ -1,0 +1,90 @@
+"""What a forecast costs without tokens: two rules, two linear maps and an MLP, each applied to every channel alone.
+
+The rules have no parameters and are measured without training. The others share the training loop and the instance
+normalisation of PatchTST (``revin``), which DLinear does without by default.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from . import revin
+from .dropout import Dropout, MaskSource
+
+PERIOD = 24  # steps of the seasonal rule: one day of hourly data
+KERNEL = 25  # steps of DLinear's moving average
+
+
+class LastValue(nn.Module):
+    """y_t = x_L: the last value seen, for the whole horizon."""
+
+    def __init__(self, s, n_channels: int):
+        super().__init__()
+        self.pred_len = s.pred_len
+
+    def forward(self, x):
+        return x[..., -1:].expand(*x.shape[:-1], self.pred_len)
+
+
+class SeasonalNaive(nn.Module):
+    """y_t = x_{L + t - 24 k}: the last 24 steps, over and over. Raises ``ValueError`` for a shorter window."""
+
+    def __init__(self, s, n_channels: int):
+        super().__init__()
+        if s.seq_len < PERIOD:
+            raise ValueError(f"seq_len={s.seq_len}: seasonal-naive repeats the last {PERIOD} steps; give it that many.")
+        self.pred_len = s.pred_len
+
+    def forward(self, x):
+        return x[..., -PERIOD + torch.arange(self.pred_len, device=x.device) % PERIOD]
+
+
+class _Channelwise(nn.Module):
+    """``forecast`` [B, C, seq_len] -> [B, C, pred_len], inside the instance normalisation if ``revin`` is set."""
+
+    def __init__(self, s):
+        super().__init__()
+        self.s = s
+
+    def forward(self, x):
+        if not self.s.revin:
+            return self.forecast(x)
+        x, mean, std = revin.normalise(x)
+        return self.forecast(x) * std + mean
+
+
+class Linear(_Channelwise):
+    """y = W x + b, one matrix for all channels."""
+
+    def __init__(self, s, n_channels: int):
+        super().__init__(s)
+        self.forecast = nn.Linear(s.seq_len, s.pred_len)
+
+
+class DLinear(_Channelwise):
+    """y = W_s (x - m) + b_s + W_t m + b_t, with m the moving average of x (Zeng et al., AAAI 2023).
+
+    The average is over 25 steps, the ends being padded with the first and the last value.
+    """
+
+    def __init__(self, s, n_channels: int):
+        super().__init__(s)
+        self.seasonal, self.trend = (nn.Linear(s.seq_len, s.pred_len) for _ in range(2))
+
+    def forecast(self, x):
+        m = F.avg_pool1d(F.pad(x, (KERNEL // 2, KERNEL // 2), mode="replicate"), KERNEL, stride=1)  # [B, C, seq_len]
+        return self.seasonal(x - m) + self.trend(m)
+
+
+class MLP(_Channelwise):
+    """``n_layers`` hidden layers of width ``d_ff`` on the whole window: GELU and dropout after each, no residual."""
+
+    def __init__(self, s, n_channels: int):
+        super().__init__(s)
+        self.masks = MaskSource()
+        widths = [s.seq_len] + [s.d_ff] * s.n_layers
+        hidden = [layer for a, b in zip(widths, widths[1:])
+                  for layer in (nn.Linear(a, b), nn.GELU(), Dropout(s.dropout, self.masks))]
+        self.forecast = nn.Sequential(*hidden, nn.Linear(widths[-1], s.pred_len))

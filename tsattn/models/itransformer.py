@@ -1,0 +1,46 @@
+"""iTransformer (Liu et al., ICLR 2024): every channel's whole window is one token, and attention is between channels.
+
+    tokens   h_c = W_e x_c + b_e, for the C normalised channels and, beside them, the calendar features of the window
+    encoder  LayerNorm(h + attention(h)), then LayerNorm(h + feed-forward(h)), and a LayerNorm at the end
+    head     y_c = W_y h_c + b_y, for the channels alone
+
+Tokens have no order, so there is no positional encoding, and permuting the channels permutes the forecasts. Unlike the
+original there is no dropout on the matrix A, so that all five attentions are trained alike, as in PatchTST here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..data import CALENDAR
+from . import revin
+from .dropout import Dropout, MaskSource
+from .patchtst import EncoderLayer
+
+
+class ITransformer(nn.Module):
+    """Windows [B, C (+ F), seq_len] -> forecasts [B, C, pred_len], the last F = 4 rows being calendar features, if used.
+
+    Points: those of the layers, as in PatchTST.
+    """
+
+    def __init__(self, s, n_channels: int):
+        super().__init__()
+        self.s, self.n_channels = s, n_channels
+        self.masks = MaskSource()
+        T = n_channels + len(CALENDAR) * s.calendar
+        self.W_e, self.dropout = nn.Linear(s.seq_len, s.d_model), Dropout(s.dropout, self.masks)
+        self.layers = nn.ModuleList(EncoderLayer(s, T, self.masks, attention_dropouts=1) for _ in range(s.n_layers))
+        self.norm = nn.LayerNorm(s.d_model)
+        self.head = nn.Linear(s.d_model, s.pred_len)
+
+    def forward(self, x):
+        x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]
+        if self.s.revin:
+            x, mean, std = revin.normalise(x)
+        z, scores = self.dropout(self.W_e(torch.cat([x, calendar], 1))), None  # [B, T, D]
+        for layer in self.layers:
+            z, scores = layer(z, scores)
+        y = self.head(self.norm(z)[:, :self.n_channels])  # [B, C, pred_len]
+        return y * std + mean if self.s.revin else y

@@ -1,0 +1,72 @@
+"""The runs that the report rests on: what has to be in the ledger, in the order in which it matters."""
+
+from __future__ import annotations
+
+from .models import match
+from .settings import ATTENTIONS, Settings, make
+
+SEEDS = (2021, 2022, 2023)
+MORE_SEEDS = (2021, 2022, 2023, 2024, 2025)
+# What makes attention redundant: one change of the architecture at a time.
+CHANGES = {
+    "residual attention off": dict(residual_attention=False),
+    "LayerNorm for BatchNorm": dict(norm="layer"),
+    "pre-norm": dict(norm_position="pre"),
+    "1 layer": dict(n_layers=1),
+    "6 layers": dict(n_layers=6),
+    "1 head": dict(n_heads=1),
+    "4 heads": dict(n_heads=4),
+    "stride 8": dict(stride=8),
+    "without RevIN": dict(revin=False),
+    "mean-pool head": dict(head="mean"),
+}
+
+
+def attentions(profile: str = "paper", seeds=SEEDS, **changes) -> list[Settings]:
+    """The five attentions for every seed, seed by seed, so that what is done first can already be compared."""
+    return [make(profile, attention=a, seed=seed, **changes) for seed in seeds for a in ATTENTIONS]
+
+
+def baselines(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Settings]]:
+    """Baselines by name, on ``data`` (dataset, seq_len, pred_len); the rules have one run, as no seed can change it.
+
+    The MLP has as many parameters as PatchTST with softmax attention, and zero attention is widened (``d_ff``) until it
+    uses as many parameters or multiply-adds. ``attention only`` is PatchTST without the feed-forward networks.
+    """
+    def make_(**changes):
+        return make(profile, **data, **changes)
+
+    softmax, zero = make_(), make_(attention="zero")
+    one = {"linear": make_(model="linear"), "DLinear": make_(model="DLinear"),
+           "MLP, equal parameters": match(make_(model="MLP"), softmax),
+           "zero, equal parameters": match(zero, softmax),
+           "zero, equal multiply-adds": match(zero, softmax, "multiply-adds"),
+           "attention only": make_(feed_forward=False)}
+    return {"last value": [make_(model="last-value")], "seasonal naive": [make_(model="seasonal-naive")],
+            **{name: [s.but(seed=seed) for seed in seeds] for name, s in one.items()}}
+
+
+def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
+    """Named lists of runs, most important first; a run that several of them need is in each."""
+    def flat(named):
+        return [s for runs in named.values() for s in runs]
+
+    plan = {"PatchTST ETTh1-96, learning rate 1e-3": attentions(profile, MORE_SEEDS),
+            "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=1e-4),
+            "baselines ETTh1-96": flat(baselines(profile)),
+            "iTransformer ETTh1-96": attentions(profile, model="iTransformer")}
+
+    def cell(dataset, pred_len):
+        data, name = dict(dataset=dataset, pred_len=pred_len), f"{dataset}-{pred_len}"
+        return {f"iTransformer {name}": attentions(profile, model="iTransformer", **data),
+                f"PatchTST {name}": attentions(profile, **data), f"baselines {name}": flat(baselines(profile, **data))}
+
+    plan |= cell("ETTh1", 720) | cell("ETTh2", 96)
+    plan |= {f"redundancy: {name}": [make(profile, attention=a, seed=seed, **change)
+                                     for seed in SEEDS for a in ("softmax", "zero")] for name, change in CHANGES.items()}
+    for dataset, pred_len in (("ETTh2", 720), ("ETTh1", 192), ("ETTh1", 336), ("ETTh2", 192), ("ETTh2", 336)):
+        plan |= cell(dataset, pred_len)
+    return plan
+
+
+PLANS = {"evidence": evidence}
