@@ -11,10 +11,13 @@ import time
 import nbformat
 import pytest
 
+from tsattn import bench
 from tsattn.data import SYNTHETIC
 from tsattn.ledger import ROOT, Ledger
 from tsattn.__main__ import main
+from tsattn.models import count_multiply_adds
 from tsattn.report import clean, report
+from tsattn.settings import ATTENTIONS, make
 
 SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
 
@@ -113,3 +116,19 @@ def test_injected_parameters_are_shown_in_the_parameters_cell():
              nbformat.v4.new_code_cell("# Parameters\npred_len = 192\n", metadata={"tags": ["injected-parameters"]})]
     notebook = clean(nbformat.v4.new_notebook(cells=cells))
     assert [c.source for c in notebook.cells] == ["pred_len = 192  # steps\nseeds = None"]
+
+
+def test_bench_prints_its_table_and_ends_with_json(capsys):
+    assert main(["bench", "--profile", "smoke", "--rounds", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [r["attention"] for r in rows] == list(ATTENTIONS)
+    assert {"attention", "step_ms", "peer_step_ms", "ratio", "floor_ms", "peak_mb"} <= set(rows[0])
+    assert all(r["step_ms"] > 0 and r["floor_ms"] > 0 and r["peak_mb"] > 0 for r in rows)
+
+
+def test_the_floor_counts_the_products_of_the_model():
+    """Work of the listed matrix products against PyTorch's own counter."""
+    for attention in ATTENTIONS:
+        s = make("smoke", attention=attention)
+        listed = sum(m * k * n for m, k, n in bench.products(s, 1)) / s.batch_size
+        assert listed == pytest.approx(count_multiply_adds(s), rel=0.01), attention

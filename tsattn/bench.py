@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pandas as pd
 import torch
 
 from . import data, interventions, models, threads
-from .ledger import Ledger
+from .ledger import Ledger, provenance
 from .settings import ATTENTIONS, Settings, make
 from .training import evaluate, keep_pages
 
@@ -81,7 +82,7 @@ def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
     for m, k, n in products(s, channels):
         a, b = torch.randn(m, k), torch.randn(k, n)
         times = []
-        for _ in range(3):
+        for _ in range(5):
             started = time.perf_counter()
             torch.mm(a, b)
             times.append(time.perf_counter() - started)
@@ -103,7 +104,16 @@ def _peak(s, channels, peer, n_threads) -> dict:
     if peer:
         import transformers.models.patchtst.modeling_patchtst  # noqa: F401  its import is not its training's memory
     keep_pages()
-    before, times = high(), []
+    # What PyTorch loads at the first step of any model is not the memory of this one.
+    first = torch.nn.Linear(1, 1)
+    first(torch.ones(1, 1)).sum().backward()
+    torch.optim.Adam(first.parameters()).step()
+    try:
+        with open("/proc/self/statm", encoding="utf-8") as f:
+            before = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        before = high()
+    times = []
     torch.set_num_threads(n_threads)
     with threads.use(n_threads):
         step = (peer_stepper if peer else stepper)(s, channels)
@@ -195,7 +205,24 @@ def curves(profile: str = "paper", attentions=("softmax", "zero"), most: float =
     return pd.DataFrame(rows)
 
 
-def record(table: str, rows: pd.DataFrame, ledger: Ledger, key: list[str]) -> None:
-    from .ledger import provenance
+def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
+    """Tables by name: ``steps``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if one is given."""
+    tables = {"steps": steps(profile, rounds=rounds), "around": around(profile)}
+    if growth:
+        tables["curves"] = curves(profile)
+    keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
+            "curves": ["grows", "value", "attention", "profile"]}
+    if ledger:
+        for name, table in tables.items():
+            rows = [{**row, "cpu": _processor(), **provenance()} for row in table.to_dict("records")]
+            ledger.record(f"bench_{name}", rows, keys[name])
+    return tables
 
-    ledger.record(table, [{**row, **provenance()} for row in rows.to_dict("records")], key)
+
+def _processor() -> str:
+    """Name of the processor where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
