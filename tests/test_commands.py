@@ -132,3 +132,9 @@ def test_the_floor_counts_the_products_of_the_model():
         s = make("smoke", attention=attention)
         listed = sum(m * k * n for m, k, n in bench.products(s, 1)) / s.batch_size
         assert listed == pytest.approx(count_multiply_adds(s), rel=0.01), attention
+
+
+def test_a_long_csv_trains_in_bounded_memory():
+    """200,000 rows: windows made one by one would fill 2.4 GB."""
+    found = bench._large(make("smoke", epochs=1, max_steps=3, max_windows=64), 200_000)
+    assert found["seconds"] < 30 and found["peak_mb"] < 500

@@ -8,7 +8,10 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +20,7 @@ import torch
 from . import data, interventions, models, threads
 from .ledger import Ledger, provenance
 from .settings import ATTENTIONS, Settings, make
-from .training import evaluate, keep_pages
+from .training import evaluate, keep_pages, train
 
 CHANNELS = 7
 CURVES = {  # what grows, its values, and what is held smaller so that the largest still fits into memory
@@ -96,11 +99,6 @@ def peak_mb(s: Settings, channels: int = CHANNELS, peer: bool = False, n_threads
 
 
 def _peak(s, channels, peer, n_threads) -> dict:
-    import resource
-
-    def high():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
     if peer:
         import transformers.models.patchtst.modeling_patchtst  # noqa: F401  its import is not its training's memory
     keep_pages()
@@ -108,11 +106,7 @@ def _peak(s, channels, peer, n_threads) -> dict:
     first = torch.nn.Linear(1, 1)
     first(torch.ones(1, 1)).sum().backward()
     torch.optim.Adam(first.parameters()).step()
-    try:
-        with open("/proc/self/statm", encoding="utf-8") as f:
-            before = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    except OSError:
-        before = high()
+    before = _resident()
     times = []
     torch.set_num_threads(n_threads)
     with threads.use(n_threads):
@@ -121,13 +115,27 @@ def _peak(s, channels, peer, n_threads) -> dict:
             started = time.perf_counter()
             step()
             times.append(time.perf_counter() - started)
-    return {"peak_mb": high() - before, "step_ms": 1000 * min(times)}
+    return {"peak_mb": _highest() - before, "step_ms": 1000 * min(times)}
+
+
+def _highest() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _resident() -> float:
+    """Resident memory of this process now, in MB; the peak so far where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="utf-8") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return _highest()
 
 
 def _in_process(name: str, s: Settings, *arguments) -> dict:
     """Result of a function of this file, called in a process of its own."""
-    from dataclasses import asdict
-
     code = (f"import json, sys; from tsattn import bench; from tsattn.settings import Settings; "
             f"s, *rest = json.loads(sys.argv[1]); print(json.dumps(bench.{name}(Settings(**s), *rest)))")
     done = subprocess.run([sys.executable, "-c", code, json.dumps([asdict(s), *arguments])], capture_output=True, text=True)
@@ -205,11 +213,31 @@ def curves(profile: str = "paper", attentions=("softmax", "zero"), most: float =
     return pd.DataFrame(rows)
 
 
+def _large(s: Settings, rows: int) -> dict:
+    """Seconds to load a CSV of ``rows`` rows and 7 channels, and the memory that loading and a short training add."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.csv"
+        values = np.random.default_rng(0).normal(size=(rows, CHANNELS)).round(3)
+        time_column = pd.date_range("2000-01-01", periods=rows, freq="min", name="date")
+        pd.DataFrame(values, time_column).to_csv(path)
+        loaded = _in_process("_load", s.but(dataset=str(path)), folder)
+    return dict(what=f"load a CSV of {rows:,} rows x {CHANNELS} channels", **loaded)
+
+
+def _load(s: Settings, folder: str) -> dict:
+    before = _resident()
+    seconds = _time(lambda: data.load(s.dataset, s.seq_len, s.pred_len))
+    train(s, checkpoints=folder, progress=False, n_threads=1)
+    return {"seconds": seconds, "peak_mb": _highest() - before}
+
+
 def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
     """Tables by name: ``steps``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if one is given."""
     tables = {"steps": steps(profile, rounds=rounds), "around": around(profile)}
     if growth:
         tables["curves"] = curves(profile)
+        large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
+        tables["around"] = pd.concat([tables["around"], pd.DataFrame([large | {"profile": profile}])])
     keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
             "curves": ["grows", "value", "attention", "profile"]}
     if ledger:
