@@ -98,7 +98,35 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):
     shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
     runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.n_tokens) == {4, 1} and len(runs) == 8 and "SMOKE PROFILE" in shown
+    assert set(runs.n_tokens) == {4, 1} and "SMOKE PROFILE" in shown
+    assert len(runs) == 12  # two lengths as they come, and the longer one again with the parameters of the shorter
+    used = runs.groupby(["attention", "n_tokens", "d_ff"]).parameters_used.first()
+    assert all(abs(used[a, 1].iloc[-1] / used[a, 4].iloc[0] - 1) < 0.01 for a in ("softmax", "zero"))
+
+
+def test_chapter_2_executes_on_etth1(etth1, tmp_path):
+    shown = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
+                          grid_windows=8))
+    assert "SMOKE PROFILE" in shown and "attention removed" in shown
+    surfaces = Ledger(tmp_path / "results").read("perturbation")
+    assert len(surfaces) == 2 * 2 * 3 * 4  # seeds, sublayers, all layers or one of two, points
+    assert surfaces.groupby(["run_id", "sublayer", "layers"]).test_mse.nunique().min() > 1
+    again = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
+                          grid_windows=8))
+    assert "measurements made" not in again and "runs trained" not in again
+
+
+def test_chapter_3_executes_on_etth1(etth1, tmp_path):
+    shown = text(executed(tmp_path, "03", seeds=[1, 2], permutations=2))
+    assert "SMOKE PROFILE" in shown and "tokens permuted with their W_pos" in shown
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert set(zip(runs["head"], runs.positional_encoding)) == {("flatten", "learned"), ("flatten", "none"),
+                                                                ("mean", "learned"), ("mean", "none")}
+
+
+def test_chapter_7_reads_the_committed_measurements(tmp_path):
+    assert report(["07"], "paper", {"figures_dir": str(tmp_path)}, in_place=False) == 0
+    assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
