@@ -207,14 +207,22 @@ def markdown(table: pd.DataFrame) -> str:
 
 def headline(tables: dict[str, pd.DataFrame]) -> str:
     """What the families say together, as the title of the headline figure."""
-    known = [t for t in tables.values() if len(t)]
-    if not known:
+    known = [t[t.seeds > 1] for t in tables.values() if len(t)]
+    if not sum(map(len, known)):
         return NOT_RUN
     counts = pd.concat(known).verdict.value_counts()
     return f"{sum(counts)} comparisons with softmax: " + ", ".join(
         f"{counts.get(v, 0)} {v}" for v in ("worse", "better", "equivalent", "undecided"))
 
 
-def readme(ledger: Ledger, profile: str = "paper") -> str:
-    """The README's results: the table of ``claims``, and the headline figure with what it says."""
-    return f"{markdown(claims(ledger, profile))}\n\n![{headline(families(ledger, profile))}](figures/00_summary.png)"
+def readme(ledger: Ledger, rows: dict[str, list[str]], profile: str = "paper") -> str:
+    """The README's results: the table of ``claims``, and the headline figure with what it says.
+
+    ``rows`` are those that executed chapters wrote themselves, by chapter; they stand in for a claim of their chapter
+    that is not computed here.
+    """
+    table = claims(ledger, profile)
+    table = table[(table.measured != NOT_RUN) | ~table.chapter.isin(rows)]
+    lines = [markdown(table), *(row for chapter in rows if chapter not in set(table.chapter) for row in rows[chapter])]
+    lines[1:] = sorted(lines[1:])
+    return "\n".join(lines) + f"\n\n![{headline(families(ledger, profile))}](figures/00_summary.png)"
