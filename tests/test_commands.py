@@ -11,10 +11,13 @@ import time
 import nbformat
 import pytest
 
+from tsattn import bench
 from tsattn.data import SYNTHETIC
 from tsattn.ledger import ROOT, Ledger
 from tsattn.__main__ import main
+from tsattn.models import count_multiply_adds
 from tsattn.report import clean, report
+from tsattn.settings import ATTENTIONS, make
 
 SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
 
@@ -101,7 +104,35 @@ def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):
     shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
     runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.n_tokens) == {4, 1} and len(runs) == 8 and "SMOKE PROFILE" in shown
+    assert set(runs.n_tokens) == {4, 1} and "SMOKE PROFILE" in shown
+    assert len(runs) == 12  # two lengths as they come, and the longer one again with the parameters of the shorter
+    used = runs.groupby(["attention", "n_tokens", "d_ff"]).parameters_used.first()
+    assert all(abs(used[a, 1].iloc[-1] / used[a, 4].iloc[0] - 1) < 0.01 for a in ("softmax", "zero"))
+
+
+def test_chapter_2_executes_on_etth1(etth1, tmp_path):
+    shown = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
+                          grid_windows=8))
+    assert "SMOKE PROFILE" in shown and "attention removed" in shown
+    surfaces = Ledger(tmp_path / "results").read("perturbation")
+    assert len(surfaces) == 2 * 2 * 3 * 4  # seeds, sublayers, all layers or one of two, points
+    assert surfaces.groupby(["run_id", "sublayer", "layers"]).test_mse.nunique().min() > 1
+    again = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
+                          grid_windows=8))
+    assert "measurements made" not in again and "runs trained" not in again
+
+
+def test_chapter_3_executes_on_etth1(etth1, tmp_path):
+    shown = text(executed(tmp_path, "03", seeds=[1, 2], permutations=2))
+    assert "SMOKE PROFILE" in shown and "tokens permuted with their W_pos" in shown
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert set(zip(runs["head"], runs.positional_encoding)) == {("flatten", "learned"), ("flatten", "none"),
+                                                                ("mean", "learned"), ("mean", "none")}
+
+
+def test_chapter_7_reads_the_committed_measurements(tmp_path):
+    assert report(["07"], "paper", {"figures_dir": str(tmp_path)}, in_place=False) == 0
+    assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
@@ -119,3 +150,25 @@ def test_injected_parameters_are_shown_in_the_parameters_cell():
              nbformat.v4.new_code_cell("# Parameters\npred_len = 192\n", metadata={"tags": ["injected-parameters"]})]
     notebook = clean(nbformat.v4.new_notebook(cells=cells))
     assert [c.source for c in notebook.cells] == ["pred_len = 192  # steps\nseeds = None"]
+
+
+def test_bench_prints_its_table_and_ends_with_json(capsys):
+    assert main(["bench", "--profile", "smoke", "--rounds", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [r["attention"] for r in rows] == list(ATTENTIONS)
+    assert {"attention", "step_ms", "peer_step_ms", "ratio", "floor_ms", "peak_mb"} <= set(rows[0])
+    assert all(r["step_ms"] > 0 and r["floor_ms"] > 0 and r["peak_mb"] > 0 for r in rows)
+
+
+def test_the_floor_counts_the_products_of_the_model():
+    """Work of the listed matrix products against PyTorch's own counter."""
+    for attention in ATTENTIONS:
+        s = make("smoke", attention=attention)
+        listed = sum(m * k * n for m, k, n in bench.products(s, 1)) / s.batch_size
+        assert listed == pytest.approx(count_multiply_adds(s), rel=0.01), attention
+
+
+def test_a_long_csv_trains_in_bounded_memory():
+    """200,000 rows: windows made one by one would fill 2.4 GB."""
+    found = bench._large(make("smoke", epochs=1, max_steps=3, max_windows=64), 200_000)
+    assert found["seconds"] < 30 and found["peak_mb"] < 500

@@ -10,6 +10,7 @@ import torch
 
 from tsattn import training
 from tsattn.data import SYNTHETIC, load
+from tsattn.models import build
 from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.training import evaluate, load_tensors, load_trained, save_tensors, train
 
@@ -138,3 +139,24 @@ def test_several_threads_give_the_numbers_of_one_up_to_rounding(tmp_path):
     np.testing.assert_allclose(one.test_errors, two.test_errors, rtol=1e-3)
     again = train(s, checkpoints=tmp_path / "again", progress=False, n_threads=2)
     assert np.array_equal(two.test_errors, again.test_errors), "the same threads, the same numbers"
+
+
+def test_the_warm_up_before_a_capture_changes_nothing():
+    """What a CUDA graph needs, on a CPU: steps in fixed memory, and a warm-up that leaves weights and optimiser as before."""
+    s = smoke()
+    splits = load(s.dataset, s.seq_len, s.pred_len)
+
+    def states(warm):
+        model = build(s, 1).train()
+        optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate)
+        step, memory = training.Step(model, optimiser, splits.train, s.batch_size), []
+        for i in range(3):
+            model.masks.seed(i)
+            step(torch.arange(i, i + s.batch_size))
+            memory.append([p.data_ptr() for p in model.parameters()])
+            if warm and i in (0, 1):
+                step.warm_up()
+        return [*model.state_dict().values(), *(v for state in optimiser.state.values() for v in state.values())], memory
+
+    (cold, _), (warm, memory) = states(False), states(True)
+    assert all(torch.equal(a, b) for a, b in zip(cold, warm)) and memory[0] == memory[2]

@@ -1,4 +1,4 @@
-"""Command line: ``python -m tsattn report | sweep | run | verify``. Options only; the work is in the rooms."""
+"""Command line: ``python -m tsattn report | sweep | run | verify | bench``. Options only; the work is in the rooms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,13 @@ def main(argv=None) -> int:
     verify.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
                         help="draw only among rows that took less")
 
-    for command in (report, run, sweep):
+    bench = commands.add_parser("bench", help="time and memory of a training step, beside the peer's and the floor")
+    bench.add_argument("--rounds", type=int, default=8, metavar="N", help="times that all variants take turns")
+    bench.add_argument("--growth", action="store_true", help="also how time and memory grow with the sizes (minutes)")
+    bench.add_argument("--record", action="store_true", help="keep the tables in the ledger")
+    bench.add_argument("--json", action="store_true", help="last line: the table of the steps as a JSON list")
+
+    for command in (report, run, sweep, bench):
         command.add_argument("--profile", choices=PROFILES, default="paper")
     for command in (run, sweep, verify):
         command.add_argument("--data-dir", help="folder searched first for the data files")
@@ -77,6 +83,15 @@ def main(argv=None) -> int:
             from .report import report as execute
 
             return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
+        if args.command == "bench":
+            from .bench import bench as measure
+
+            tables = measure(args.profile, args.rounds, args.growth, Ledger() if args.record else None)
+            for table in tables.values():
+                print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format), end="\n\n")
+            if args.json:
+                print(tables["steps"].to_json(orient="records"))
+            return 0
         from .sweep import plan, sweep as execute, verify as retrain
 
         ledger = Ledger(args.results) if args.results else Ledger()

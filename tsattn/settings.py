@@ -29,7 +29,7 @@ _CHOICES = {
     "profile": PROFILES,
 }
 # Labels of a run that cannot change its result.
-_LABELS = ("profile", "device")
+_LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
 _LATER: dict = {"feed_forward": True, "calendar": False}
@@ -91,6 +91,7 @@ class Settings:
     # labels
     profile: str = "paper"
     device: str = "auto"
+    cuda_graph: bool = False  # on a CUDA device: launch each training step as one graph
 
     def __post_init__(self):
         for field in fields(self):

@@ -1,0 +1,256 @@
+"""What a training step costs: against a peer, against its own matrix products, and as the work grows."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from . import data, interventions, models, threads
+from .ledger import Ledger, provenance
+from .settings import ATTENTIONS, Settings, make
+from .training import evaluate, keep_pages, train
+
+CHANNELS = 7
+CURVES = {  # what grows, its values, and what is held smaller so that the largest still fits into memory
+    "seq_len": ((96, 192, 336, 720, 1440, 2880), dict(batch_size=16)),
+    "channels": ((7, 21, 70, 321, 862), dict(batch_size=4)),
+    "batch_size": ((8, 16, 32, 64, 128), {}),
+    "d_model": ((32, 64, 128, 256, 512), dict(batch_size=32)),
+}
+
+
+def stepper(s: Settings, channels: int = CHANNELS):
+    """A function that makes one training step of ``s`` on random windows, as in ``training.py``."""
+    torch.manual_seed(0)
+    model = models.build(s, channels).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, fused=True)
+    x, y = torch.randn(s.batch_size, channels, s.seq_len), torch.randn(s.batch_size, channels, s.pred_len)
+
+    def step():
+        (model(x) - y).square().mean().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def peer_stepper(s: Settings, channels: int = CHANNELS):
+    """The same for the PatchTST of ``transformers`` with the same sizes; raises ``ImportError`` where that is absent."""
+    from transformers import PatchTSTConfig, PatchTSTForPrediction
+
+    torch.manual_seed(0)
+    config = PatchTSTConfig(
+        num_input_channels=channels, context_length=s.seq_len, prediction_length=s.pred_len, patch_length=s.patch_len,
+        patch_stride=s.stride, d_model=s.d_model, ffn_dim=s.d_ff, num_attention_heads=s.n_heads,
+        num_hidden_layers=s.n_layers, norm_type="batchnorm", pre_norm=False, positional_dropout=s.dropout,
+        path_dropout=s.dropout, ff_dropout=s.dropout, attention_dropout=0.0, head_dropout=0.0, use_cls_token=False,
+        scaling="std", loss="mse")
+    model = PatchTSTForPrediction(config).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate)
+    x, y = torch.randn(s.batch_size, s.seq_len, channels), torch.randn(s.batch_size, s.pred_len, channels)
+
+    def step():
+        model(past_values=x, future_values=y).loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return step
+
+
+def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]]:
+    """Matrix products [m, k] [k, n] of one forward pass; attention's own, [T, d_k] [d_k, T] by head, as one of equal work."""
+    N, T, D = s.batch_size * channels, s.n_tokens, s.d_model
+    M = N * T
+    attention = {"softmax": [(M, D, D)] * 4 + [(M, D, T)] * 2, "identity": [(M, D, D)] * 2, "zero": [],
+                 "mean": [(N, D, D)] * 2, "fixed": [(M, D, D)] * 2 + [(M, D, T)]}[s.attention]
+    layer = attention + [(M, D, s.d_ff), (M, s.d_ff, D)]
+    return layer * s.n_layers + [(M, s.patch_len, D), (N, T * D, s.pred_len)]
+
+
+def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
+    """Milliseconds of a step's matrix products alone: forward, and two more of the same work backward."""
+    total = 0.0
+    for m, k, n in products(s, channels):
+        a, b = torch.randn(m, k), torch.randn(k, n)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            torch.mm(a, b)
+            times.append(time.perf_counter() - started)
+        total += 3 * min(times)
+    return 1000 * total
+
+
+def peak_mb(s: Settings, channels: int = CHANNELS, peer: bool = False, n_threads: int = 1) -> float:
+    """Memory that three steps add at their peak to a fresh process that has built nothing yet, in MB."""
+    return _in_process("_peak", s, channels, peer, n_threads)["peak_mb"]
+
+
+def _peak(s, channels, peer, n_threads) -> dict:
+    if peer:
+        import transformers.models.patchtst.modeling_patchtst  # noqa: F401  its import is not its training's memory
+    keep_pages()
+    # What PyTorch loads at the first step of any model is not the memory of this one.
+    first = torch.nn.Linear(1, 1)
+    first(torch.ones(1, 1)).sum().backward()
+    torch.optim.Adam(first.parameters()).step()
+    before = _resident()
+    times = []
+    torch.set_num_threads(n_threads)
+    with threads.use(n_threads):
+        step = (peer_stepper if peer else stepper)(s, channels)
+        for _ in range(3):
+            started = time.perf_counter()
+            step()
+            times.append(time.perf_counter() - started)
+    return {"peak_mb": _highest() - before, "step_ms": 1000 * min(times)}
+
+
+def _highest() -> float:
+    """Peak resident memory of this process so far, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _resident() -> float:
+    """Resident memory of this process now, in MB; the peak so far where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="utf-8") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except OSError:
+        return _highest()
+
+
+def _in_process(name: str, s: Settings, *arguments) -> dict:
+    """Result of a function of this file, called in a process of its own."""
+    code = (f"import json, sys; from tsattn import bench; from tsattn.settings import Settings; "
+            f"s, *rest = json.loads(sys.argv[1]); print(json.dumps(bench.{name}(Settings(**s), *rest)))")
+    done = subprocess.run([sys.executable, "-c", code, json.dumps([asdict(s), *arguments])], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{name} at {arguments} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_threads: int | None = None) -> pd.DataFrame:
+    """One row per attention; the peer and every variant take turns in one process, and the least time counts.
+
+    The least, because whatever else the machine does can only add to it. ``ratio`` is the median over the rounds of the
+    peer's time over the variant's in the same round. Without the peer's package its columns are empty.
+    """
+    n_threads = n_threads or os.cpu_count() or 1
+    keep_pages()
+    runs = {a: make(profile, attention=a) for a in attentions}
+    ours = {a: stepper(s) for a, s in runs.items()}
+    try:
+        peer = peer_stepper(next(iter(runs.values())))
+    except ImportError:
+        peer = None
+    times: dict = {name: [] for name in [*ours, "peer"]}
+    for _ in range(rounds + 1):
+        if peer:
+            torch.set_num_threads(n_threads)
+            times["peer"].append(_time(peer))
+        with threads.use(n_threads):
+            for a, step in ours.items():
+                times[a].append(_time(step))
+    torch.set_num_threads(n_threads)
+    rows = []
+    for a, s in runs.items():
+        took, floor = 1000 * min(times[a][1:]), floor_ms(s)
+        rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
+                         peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads, profile=profile,
+                         peer_step_ms=1000 * min(times["peer"][1:]) if peer else None,
+                         ratio=statistics.median(p / t for p, t in zip(times["peer"][1:], times[a][1:])) if peer else None,
+                         peer_peak_mb=peak_mb(s, peer=True, n_threads=n_threads) if peer else None))
+    return pd.DataFrame(rows)
+
+
+def _time(step) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def around(profile: str = "paper", dataset: str = data.SYNTHETIC) -> pd.DataFrame:
+    """What an epoch does besides its steps: seconds to measure 1,000 windows, and one point of chapter 2's surfaces."""
+    s = make(profile, dataset=dataset)
+    splits = data.load(s.dataset, s.seq_len, s.pred_len)
+    model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
+    with threads.use(os.cpu_count() or 1):
+        evaluation = min(_time(lambda: evaluate(model, windows)) for _ in range(3)) * 1000 / len(windows)
+    grid = np.linspace(0, 1, 11).tolist()
+    few = windows.first(16)
+    surface = _time(lambda: interventions.perturbation_grid(model, few, "attention", grid, grid, draws=1))
+    return pd.DataFrame([dict(what="measure 1,000 windows", seconds=evaluation, profile=profile),
+                         dict(what="121-point surface on 128 windows, one thread",
+                              seconds=surface * 128 / len(few), profile=profile)])
+
+
+def curves(profile: str = "paper", attentions=("softmax", "zero"), most: float = float("inf")) -> pd.DataFrame:
+    """Time and peak memory of a step, one thread, as one size grows and the others stay; values above ``most`` are left out."""
+    rows = []
+    for grows, (values, held) in CURVES.items():
+        for value in (v for v in values if v <= most):
+            for a in attentions:
+                own = {} if grows == "channels" else {grows: value}
+                s = make(profile, attention=a, **{**held, **own})
+                channels = value if grows == "channels" else CHANNELS
+                rows.append(dict(grows=grows, value=value, attention=a, batch_size=s.batch_size, profile=profile,
+                                 **_in_process("_peak", s, channels, False, 1)))
+    return pd.DataFrame(rows)
+
+
+def _large(s: Settings, rows: int) -> dict:
+    """Seconds to load a CSV of ``rows`` rows and 7 channels, and the memory that loading and a short training add."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large.csv"
+        values = np.random.default_rng(0).normal(size=(rows, CHANNELS)).round(3)
+        time_column = pd.date_range("2000-01-01", periods=rows, freq="min", name="date")
+        pd.DataFrame(values, time_column).to_csv(path)
+        loaded = _in_process("_load", s.but(dataset=str(path)), folder)
+    return dict(what=f"load a CSV of {rows:,} rows x {CHANNELS} channels", **loaded)
+
+
+def _load(s: Settings, folder: str) -> dict:
+    before = _resident()
+    seconds = _time(lambda: data.load(s.dataset, s.seq_len, s.pred_len))
+    train(s, checkpoints=folder, progress=False, n_threads=1)
+    return {"seconds": seconds, "peak_mb": _highest() - before}
+
+
+def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
+    """Tables by name: ``steps``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if one is given."""
+    tables = {"steps": steps(profile, rounds=rounds), "around": around(profile)}
+    if growth:
+        tables["curves"] = curves(profile)
+        large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
+        tables["around"] = pd.concat([tables["around"], pd.DataFrame([large | {"profile": profile}])])
+    keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
+            "curves": ["grows", "value", "attention", "profile"]}
+    if ledger:
+        for name, table in tables.items():
+            rows = [{**row, "cpu": _processor(), **provenance()} for row in table.to_dict("records")]
+            ledger.record(f"bench_{name}", rows, keys[name])
+    return tables
+
+
+def _processor() -> str:
+    """Name of the processor where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
