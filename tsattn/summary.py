@@ -218,11 +218,10 @@ def headline(tables: dict[str, pd.DataFrame]) -> str:
 def readme(ledger: Ledger, rows: dict[str, list[str]], profile: str = "paper") -> str:
     """The README's results: the table of ``claims``, and the headline figure with what it says.
 
-    ``rows`` are those that executed chapters wrote themselves, by chapter; they stand in for a claim of their chapter
-    that is not computed here.
+    ``rows`` are those that executed chapters wrote themselves, by chapter; they stand in where no claim of their chapter
+    could be computed here.
     """
     table = claims(ledger, profile)
-    table = table[(table.measured != NOT_RUN) | ~table.chapter.isin(rows)]
-    lines = [markdown(table), *(row for chapter in rows if chapter not in set(table.chapter) for row in rows[chapter])]
-    lines[1:] = sorted(lines[1:])
+    own = set(rows) - set(table[table.measured != NOT_RUN].chapter)
+    lines = [markdown(table[~table.chapter.isin(own)]), *(row for chapter in sorted(own) for row in rows[chapter])]
     return "\n".join(lines) + f"\n\n![{headline(families(ledger, profile))}](figures/00_summary.png)"
