@@ -95,6 +95,12 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     assert "4 runs read" in again and "runs trained" not in again
 
 
+def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
+    shown = text(executed(tmp_path, "00"))
+    assert "not run yet" in shown and "SMOKE PROFILE" in shown and "nothing read" in shown
+    assert (tmp_path / "figures" / "00_summary.png").is_file() and not (tmp_path / "results" / "runs.csv").exists()
+
+
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):
     shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
     runs = Ledger(tmp_path / "results").read("runs")

@@ -8,7 +8,7 @@ from scipy import stats
 from tsattn.statistics import (MARGIN, block_error, block_length, compare, diebold_mariano, difference, equivalence, holm,
                                interval, paired, spread, verdict)
 
-W, HORIZON, BLOCK = 2785, 96, block_length(336, 96)  # the test windows of ETTh1 at 336 -> 96
+W, HORIZON, BLOCK = 2785, 96, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
 SD = np.sqrt(HORIZON / W)  # of the mean of ``moving(W)``
 
 

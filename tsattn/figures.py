@@ -10,7 +10,7 @@ import pandas as pd
 import seaborn as sns
 
 from .data import SYNTHETIC
-from .statistics import interval
+from .statistics import MARGIN, interval
 
 # Okabe and Ito's palette: distinct also without full colour vision.
 COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
@@ -62,3 +62,20 @@ def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0
         ax.errorbar(position + offset + gap, mean, yerr=error, fmt="o", ms=9, color=color, capsize=5, lw=2.5,
                     label=label)
         label = None
+
+
+def differences(ax, table: pd.DataFrame, labels=None) -> None:
+    """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
+
+    Left of zero is better than the reference; the grey band is the margin within which two models count as equal.
+    """
+    ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
+    ax.axvline(0, color="0.4", lw=1.5)
+    for y, row in enumerate(table.itertuples()):
+        middle, low, high = (100 * v / row.reference for v in (row.difference, row.low, row.high))
+        color = COLORS.get(row.model, PUBLISHED)
+        ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None, fmt="o", ms=10,
+                    color=color, capsize=6, lw=3)
+        said = row.verdict if np.isfinite(low) else "one seed"
+        ax.text(1.01, y, said, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
+    ax.set(yticks=range(len(table)), yticklabels=table.model if labels is None else labels, ylim=(len(table) - 0.4, -0.6))

@@ -179,7 +179,7 @@ class Ledger:
 
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
         """Per-epoch rows of these settings, with their attention and seed."""
-        names = pd.DataFrame([{"run_id": s.run_id, "attention": s.attention, "seed": s.seed} for s in settings])
+        names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings], columns=["run_id", "attention", "seed"])
         curves = self.read("curves")
         return curves.merge(names, on="run_id") if len(curves) else curves
 
@@ -192,11 +192,15 @@ class Ledger:
         return errors
 
 
-    def errors_by_seed(self, settings: list[Settings]) -> dict:
-        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
+    def complete(self, settings: list[Settings]) -> list[Settings]:
+        """Those of ``settings`` that have a complete run."""
         runs = self.runs(settings)
         done = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
-        return {s.seed if s.seeded else None: self.window_errors(s) for s in settings if s.run_id in done}
+        return [s for s in settings if s.run_id in done]
+
+    def errors_by_seed(self, settings: list[Settings]) -> dict:
+        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
+        return {s.seed if s.seeded else None: self.window_errors(s) for s in self.complete(settings)}
 
 
 def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:

@@ -12,7 +12,8 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 
-from .ledger import ROOT
+from . import summary
+from .ledger import ROOT, Ledger
 
 
 def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> int:
@@ -93,15 +94,26 @@ def provenance_line(notebook) -> str:
     return ""
 
 
-def fill_readme() -> None:
-    """Put the summary row of every executed chapter (its cell tagged ``readme``) into the README's table."""
-    rows = []
+MARKS = "<!-- results -->\n", "\n<!-- end of results -->"
+
+
+def readme_results(ledger: Ledger) -> str:
+    """What the README must show between its marks: ``summary.readme``, with the rows of the executed chapters.
+
+    A chapter's row is the last line of its cell tagged ``readme``.
+    """
+    rows: dict = {}
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if "readme" in cell.metadata.get("tags", []):
                 shown = [o.data["text/markdown"] for o in cell.outputs if "data" in o]
-                rows += [line for text in shown for line in text.splitlines() if line not in rows]
+                rows |= {path.stem: [text.splitlines()[-1] for text in shown]} if shown else {}
+    return summary.readme(ledger, rows)
+
+
+def fill_readme() -> None:
+    """Bring the README's results up to date with the ledger and the executed chapters."""
     readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition("<!-- results -->\n")
-    after = rest.partition("<!-- end of results -->")[2]
-    readme.write_text("\n".join([before + "<!-- results -->", *rows, "<!-- end of results -->"]) + after, encoding="utf-8")
+    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    readme.write_text(before + MARKS[0] + readme_results(Ledger()) + MARKS[1] + after, encoding="utf-8")

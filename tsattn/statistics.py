@@ -45,13 +45,13 @@ def equivalence(a, b, margin: float) -> float:
 # -- two samples at once: the seeds that were trained, and the weeks that were tested
 
 
-def block_length(seq_len: int, pred_len: int) -> int:
-    """Length of a block of test windows, in windows: seq_len + pred_len.
+def block_length(seq_len: int, pred_len: int, n_windows: int) -> int:
+    """Length of a block of test windows, in windows: seq_len + pred_len, but at most half of the windows.
 
-    Two windows share a time step as long as they start less than that apart, so pieces of this length are the shortest
-    that are dependent at their edges alone.
+    Two windows share a time step as long as they start less than seq_len + pred_len apart, so pieces of this length are
+    the shortest that are dependent at their edges alone.
     """
-    return seq_len + pred_len
+    return min(seq_len + pred_len, n_windows // 2)
 
 
 def block_error(values, block: int) -> float:
@@ -178,7 +178,7 @@ def compare(errors: dict, base: str, block: int) -> pd.DataFrame:
         a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float) for e in (errors[name], errors[base]))
         d = difference(a, b, block)
         low, high = d.interval()
-        rows.append(dict(model=name, seeds=len(seeds), mse=a.mean(), difference=d.mean, low=low, high=high,
+        rows.append(dict(model=name, seeds=len(seeds), mse=a.mean(), reference=b.mean(), difference=d.mean, low=low, high=high,
                          se_seeds=d.seeds, se_windows=d.windows, p_different=d.p_different(),
                          **{f"p_within_{margin:.1%}": d.p_equivalent(margin * b.mean()) for margin in MARGINS},
                          p_diebold_mariano=diebold_mariano(a.mean(0), b.mean(0), block - 1)[1]))

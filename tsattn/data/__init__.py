@@ -19,9 +19,9 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
     ETT: 12/4/4 months of 30 days. Any other CSV and the synthetic series: 70/10/20 %. Raises ``DataError`` (with one
     sentence that says what to do) for everything that is wrong with a file.
     """
+    if calendar and dataset not in ETT and not dataset.lower().endswith(".csv"):
+        raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
     if dataset == SYNTHETIC:
-        if calendar:
-            raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
         series = state_machine(20_000).x[:, None]
         return split(series, (14_000, 16_000, 20_000), seq_len, pred_len, name=dataset, scale=False)
     if dataset in ETT:

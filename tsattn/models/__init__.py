@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
+from functools import cache
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,22 +26,24 @@ def build(settings, n_channels: int) -> torch.nn.Module:
         return MODELS[settings.model](settings, n_channels)
 
 
-def _example(settings, n_channels: int, batch: int) -> torch.Tensor:
-    return torch.randn(batch, n_channels + len(CALENDAR) * settings.calendar, settings.seq_len)
+def _with_input(settings, n_channels: int):
+    """The model in evaluation mode, and one window."""
+    return build(settings, n_channels).eval(), torch.randn(1, n_channels + len(CALENDAR) * settings.calendar,
+                                                           settings.seq_len)
 
 
 def count_parameters(settings, n_channels: int = 1) -> tuple[int, int]:
     """Number of parameters in total, and of those that the forecast depends on (that receive a gradient)."""
-    model = build(settings, n_channels).eval()
+    model, x = _with_input(settings, n_channels)
     total = sum(p.numel() for p in model.parameters())
     if total:
-        model(_example(settings, n_channels, 2)).square().sum().backward()
+        model(x).square().sum().backward()
     return total, sum(p.numel() for p in model.parameters() if p.grad is not None)
 
 
 def count_multiply_adds(settings, n_channels: int = 1) -> int:
     """Multiply-adds in the matrix products of one forecast of one window, as PyTorch's FLOP counter sees them."""
-    model, x = build(settings, n_channels).eval(), _example(settings, n_channels, 1)
+    model, x = _with_input(settings, n_channels)
     with FlopCounterMode(display=False) as counter:
         model(x)
     return counter.get_total_flops() // 2
@@ -49,21 +52,19 @@ def count_multiply_adds(settings, n_channels: int = 1) -> int:
 COSTS = {"parameters": lambda s, n_channels: count_parameters(s, n_channels)[1], "multiply-adds": count_multiply_adds}
 
 
+@cache
 def match(settings, target, cost: str = "parameters", n_channels: int = 1):
     """``settings`` with the ``d_ff`` at which their cost comes closest to that of the settings ``target``.
 
-    ``cost`` is "parameters" (those used) or "multiply-adds"; both grow with d_ff, so the width is found by bisection.
-    Raises ``ValueError`` where even d_ff = 1 costs more.
+    ``cost`` is "parameters" (those used) or "multiply-adds". Both are polynomials in d_ff, of degree 1 or (MLP) 2, so
+    three small models determine them. Raises ``ValueError`` where even d_ff = 1 costs more.
     """
     wanted = COSTS[cost](target, n_channels)
-
-    def excess(d_ff):
-        return COSTS[cost](settings.but(d_ff=d_ff), n_channels) - wanted
-
-    if excess(1) > 0:
+    small = [COSTS[cost](settings.but(d_ff=d_ff), n_channels) for d_ff in (1, 2, 3)]
+    if small[0] > wanted:
         raise ValueError(f"d_ff: even at 1 {settings.model} has more than the {wanted:,} {cost} of {target.run_id}.")
-    high = 2
-    while excess(high) < 0:
-        high *= 2
-    above = bisect.bisect_left(range(high), 0, lo=1, key=excess)
-    return settings.but(d_ff=min((max(above - 1, 1), above), key=lambda d_ff: abs(excess(d_ff))))
+    square = (small[2] - 2 * small[1] + small[0]) / 2
+    slope = small[1] - small[0] - 3 * square
+    excess = np.poly1d([square, slope, small[0] - square - slope - wanted])
+    below = int(max(root.real for root in excess.roots))
+    return settings.but(d_ff=min((max(below, 1), below + 1), key=lambda d_ff: abs(excess(d_ff))))

@@ -1,0 +1,227 @@
+"""What the report rests on, read from the ledger alone: families of comparisons, and one line per claim of the paper.
+
+Nothing is trained here; what has not been run says so.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from . import plan
+from .ledger import ROOT, Ledger
+from .settings import ATTENTIONS, Settings
+from .statistics import block_length, compare, interval
+
+NOT_RUN = "not run yet"
+
+
+def against(ledger: Ledger, base: list[Settings], others: dict[str, list[Settings]]) -> pd.DataFrame:
+    """``statistics.compare`` of the complete runs of ``others`` (name -> runs) with those of ``base``, as one family.
+
+    Empty where ``base`` or all others are missing.
+    """
+    errors = {name: ledger.errors_by_seed(runs) for name, runs in {"": base, **others}.items()}
+    errors = {name: by_seed for name, by_seed in errors.items() if by_seed}
+    if "" not in errors:
+        return pd.DataFrame()
+    n_windows = len(next(iter(errors[""].values())))
+    return compare(errors, "", block_length(base[0].seq_len, base[0].pred_len, n_windows))
+
+
+def replacements(ledger: Ledger, runs: list[Settings]) -> pd.DataFrame:
+    """Every other attention among ``runs`` against softmax."""
+    by = {a: [s for s in runs if s.attention == a] for a in ATTENTIONS}
+    return against(ledger, by.pop("softmax"), by)
+
+
+# The three families that the talk's table is about.
+TALK = {"PatchTST, learning rate 1e-3": dict(learning_rate=1e-3), "PatchTST, learning rate 1e-4": dict(learning_rate=1e-4),
+        "iTransformer": dict(model="iTransformer")}
+
+
+def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
+    """``replacements`` of each family of ``TALK``; empty where it has not been run."""
+    return {title: replacements(ledger, plan.attentions(profile, plan.MORE_SEEDS, **changes))
+            for title, changes in TALK.items()}
+
+
+def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """Our mean test MSE and MAE beside the authors', one row per cell of which we have a run.
+
+    ``gap`` is ours minus theirs, ``z`` the same in their standard deviations. Theirs are rounded to three decimals; a deviation below
+    0.0005 counts as that.
+    """
+    authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv")
+    table = ledger.read("runs")
+    if table.empty:
+        return pd.DataFrame()
+    usual = {s.run_id for changes in TALK.values() for dataset, pred_len in plan.CELLS
+             for s in plan.attentions(profile, plan.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes)}
+    table = table[table.run_id.isin(usual) & (table.status == "complete")]
+    ours = table.rename(columns={"test_mse": "MSE", "test_mae": "MAE"}).melt(
+        ["model", "dataset", "pred_len", "attention", "learning_rate", "seed"], ["MSE", "MAE"], "metric", "value")
+    key = ["model", "dataset", "pred_len", "metric", "attention"]
+    ours = ours.groupby([*key, "learning_rate"]).value.agg(ours="mean", seeds="count").reset_index().merge(authors, on=key)
+    gap = ours.ours - ours["mean"]
+    return ours.assign(gap=gap, z=gap / ours["std"].clip(lower=0.0005))
+
+
+# -- one line per claim
+
+def percent(table: pd.DataFrame) -> str:
+    """Rows of ``compare`` in words: difference in % of the reference, and its interval."""
+    return "; ".join(f"{r.model} {r.difference / r.reference:+.1%}"
+                     + (f" [{r.low / r.reference:+.1%}, {r.high / r.reference:+.1%}]" if r.seeds > 1 else " (one seed)")
+                     for r in table.itertuples())
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """What a family of comparisons says of the claim that nothing is lost."""
+    if table.seeds.max() < 2:
+        return "One seed: no verdict."
+    word = table.groupby("verdict").model.agg(", ".join)
+    said = [f"Worse: {word['worse']}" if "worse" in word else "No replacement is shown to be worse"]
+    said += [f"{text}: {word[v]}" for v, text in (("equivalent", "equal within 1 %"), ("better", "better"),
+                                                  ("undecided", "undecided")) if v in word]
+    return "; ".join(said) + "."
+
+
+def claims(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """One row per claim: chapter, claim, measured, verdict, and what differs from the authors' code."""
+    rows = [_replacement(title, table) for title, table in families(ledger, profile).items()]
+    rows += [_baselines(ledger, profile), *_interventions(ledger, profile), _patch_length(ledger, profile),
+             _recall(ledger, profile)]
+    return pd.DataFrame(rows)
+
+
+def _row(chapter: str, claim: str, differs: str, measured: str = NOT_RUN, verdict: str = NOT_RUN) -> dict:
+    return dict(chapter=chapter, claim=claim, measured=measured, verdict=verdict, differs=differs)
+
+
+def _replacement(title: str, table: pd.DataFrame) -> dict:
+    row = _row("01_attention_replacement", f"{title}: trained without attention it forecasts as well as with it",
+               "no dropout on the matrix" if title == "iTransformer" else
+               "\"fixed\" is learned (theirs: zeros); every test window is counted (theirs: the last batch is dropped)")
+    if len(table):
+        seeds = "1 seed" if table.seeds.max() == 1 else f"{table.seeds.max()} seeds"
+        row |= dict(measured=f"ETTh1-96, {seeds}: softmax {table.reference.iloc[0]:.3f}; {percent(table)}",
+                    verdict=in_words(table))
+    return row
+
+
+def _baselines(ledger: Ledger, profile: str) -> dict:
+    softmax = [s for s in plan.attentions(profile) if s.attention == "softmax"]
+    table = against(ledger, softmax, plan.baselines(profile))
+    row = _row("01_attention_replacement", "(asked by reviewers) capacity: what do linear models and MLPs reach?",
+               "not in the paper")
+    if len(table):
+        trained = table[~table.model.isin(["last value", "seasonal naive"])]
+        lower = table[table.difference < 0].model
+        row |= dict(measured=f"ETTh1-96, against PatchTST with softmax at 1e-3: {percent(trained)}",
+                    verdict=f"Lower mean error than softmax: {', '.join(lower) or 'none'}; shown to be better: "
+                            f"{', '.join(table[table.verdict == 'better'].model) or 'none'}.")
+    return row
+
+
+def _interventions(ledger: Ledger, profile: str) -> list[dict]:
+    """Relative change of the test MSE of trained softmax models under interventions, mean and interval over seeds."""
+    table = ledger.read("interventions")
+    usual = {s.run_id for s in plan.attentions(profile, plan.MORE_SEEDS) if s.attention == "softmax"}
+    change: dict = {}
+    if len(table):
+        table = table[(table.layers == "all") & table.run_id.isin(usual)]
+        mse = table.groupby(["intervention", "run_id"]).test_mse.mean().unstack(0)
+        if "none" in mse:
+            change = {name: interval((mse[name] / mse["none"] - 1).dropna()) for name in mse if name != "none"}
+
+    def line(names):
+        return "; ".join(f"{n} {change[n][0]:+.1%} [{change[n][1]:+.1%}, {change[n][2]:+.1%}]" for n in names if n in change)
+
+    used = _row("02_attention_perturbation", "a trained PatchTST hardly needs its attention and needs its feed-forward network",
+                "the noise is in units of each row's scores; the uniform matrix has rows that sum to one")
+    if {"attention removed", "feed-forward removed"} <= set(change):
+        low = change["attention removed"][1]
+        used |= dict(measured=f"ETTh1-96, test MSE of trained models: {line(['attention removed', 'feed-forward removed', 'A = mean'])}",
+                     verdict="Used: without its attention a trained model errs more." if low > 0 else "No use is shown.")
+    position = _row("03_positional_encoding", "the positional encoding of a trained PatchTST can be zeroed",
+                    "zero is 0 (theirs: every entry 0.5)")
+    if "W_pos = 0" in change:
+        low = change["W_pos = 0"][1]
+        position |= dict(measured=f"ETTh1-96, test MSE of trained models: {line(['W_pos = 0', 'W_pos = 0.5', 'W_pos rows permuted'])}",
+                         verdict="Fails: the error rises." if low > 0 else "No loss is shown.")
+    return [used, position]
+
+
+def _patch_length(ledger: Ledger, profile: str) -> dict:
+    row = _row("04_patch_length", "the error barely changes with patch length, down to one token",
+               "stride = patch length and no padding, so that one token is left")
+
+    def runs(attention, n):
+        return [s for s in plan.attentions(profile, patch_len=n, stride=n, pad_end=False) if s.attention == attention]
+
+    table = pd.concat([against(ledger, runs(a, 16), {a: runs(a, 336)}) for a in ("softmax", "zero")], ignore_index=True)
+    if len(table):
+        worse = ", ".join(table[table.verdict == "worse"].model)
+        row |= dict(measured=f"ETTh1-96, 1 token against 21: {percent(table)}",
+                    verdict=f"Fewer tokens hurt: {worse}." if worse else "No loss is shown from fewer tokens.")
+    return row
+
+
+def _recall(ledger: Ledger, profile: str) -> dict:
+    """Error of the recall task, on which attention is needed, as a share of that of predicting zero."""
+    row = _row("05_toy_dataset", "a linear patch embedding leaves attention without anything to work on", "the control is ours")
+    errors, runs = ledger.read("toy_errors"), ledger.read("runs")
+    if len(errors) and len(runs):
+        errors = errors[errors.intervention == "none"].merge(runs[["run_id", "dataset", "attention", "profile"]], on="run_id")
+        errors = errors[(errors.dataset == "recall-4") & (errors.profile == profile)]
+        by = {a: interval(e.mse / e.zero_mse) for a, e in errors.groupby("attention")}
+        if {"softmax", "zero"} <= set(by):
+            row |= dict(measured="recall of 4 pairs, error as a share of predicting zero: "
+                        + "; ".join(f"{a} {m:.3f} [{low:.3f}, {high:.3f}]" for a, (m, low, high) in by.items()),
+                        verdict="Fails: where a look-up is needed, attention does it."
+                        if by["softmax"][2] < by["zero"][1] else "No advantage of attention is shown.")
+    return row
+
+
+def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """The talk's four rows: its two columns, and our MSE and difference to softmax for each family of ``TALK``."""
+    talk = pd.read_csv(ROOT / "tsattn" / "published" / "lab_talk.csv").set_index("attention")
+    shown = {("talk", "'paper' (their iTransformer)"): talk.paper_mse, ("talk", "lab (PatchTST)"): talk.lab_mse}
+    for title, table in families(ledger, profile).items():
+        cells = {} if table.empty else {"softmax": f"{table.reference.iloc[0]:.3f}", **{
+            r.model: f"{r.mse:.3f} ({r.difference:+.3f}" + (f" [{r.low:+.3f}, {r.high:+.3f}]) {r.verdict}" if r.seeds > 1 else
+                                                            ", one seed)") for r in table.itertuples()}}
+        shown["ours: MSE (difference to softmax) verdict", title] = pd.Series(cells, dtype=object).reindex(talk.index, fill_value=NOT_RUN)
+    return pd.DataFrame(shown)
+
+
+# -- README
+
+def markdown(table: pd.DataFrame) -> str:
+    """Rows of ``claims`` as the README's table."""
+    lines = ["| chapter | the paper's claim | measured | does it hold? |", "|---|---|---|---|"]
+    lines += [f"| [{int(r.chapter[:2])}](notebooks/{r.chapter}.ipynb) | {r.claim} | {r.measured} | {r.verdict} |"
+              for r in table.itertuples()]
+    return "\n".join(lines)
+
+
+def headline(tables: dict[str, pd.DataFrame]) -> str:
+    """What the families say together, as the title of the headline figure."""
+    known = [t[t.seeds > 1] for t in tables.values() if len(t)]
+    if not sum(map(len, known)):
+        return NOT_RUN
+    counts = pd.concat(known).verdict.value_counts()
+    return f"{sum(counts)} comparisons with softmax: " + ", ".join(
+        f"{counts.get(v, 0)} {v}" for v in ("worse", "better", "equivalent", "undecided"))
+
+
+def readme(ledger: Ledger, rows: dict[str, list[str]], profile: str = "paper") -> str:
+    """The README's results: the table of ``claims``, and the headline figure with what it says.
+
+    ``rows`` are those that executed chapters wrote themselves, by chapter; they stand in where no claim of their chapter
+    could be computed here.
+    """
+    table = claims(ledger, profile)
+    own = set(rows) - set(table[table.measured != NOT_RUN].chapter)
+    lines = [markdown(table[~table.chapter.isin(own)]), *(row for chapter in sorted(own) for row in rows[chapter])]
+    return "\n".join(lines) + f"\n\n![{headline(families(ledger, profile))}](figures/00_summary.png)"
