@@ -80,16 +80,15 @@ def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]
 
 
 def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
-    """Milliseconds of a step's matrix products alone: forward, and two more of the same work backward."""
+    """Milliseconds of a step's matrix products alone: forward, and two more of the same work backward.
+
+    Each thread multiplies its share of the rows; the least of five times counts.
+    """
     total = 0.0
     for m, k, n in products(s, channels):
         a, b = torch.randn(m, k), torch.randn(k, n)
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            torch.mm(a, b)
-            times.append(time.perf_counter() - started)
-        total += 3 * min(times)
+        parts = threads.split(a)
+        total += 3 * min(_time(lambda: threads.side_by_side(lambda rows: rows @ b, parts)) for _ in range(5))
     return 1000 * total
 
 
@@ -106,7 +105,7 @@ def _peak(s, channels, peer, n_threads) -> dict:
     first = torch.nn.Linear(1, 1)
     first(torch.ones(1, 1)).sum().backward()
     torch.optim.Adam(first.parameters()).step()
-    before = _resident()
+    before = _memory("VmRSS")
     times = []
     torch.set_num_threads(n_threads)
     with threads.use(n_threads):
@@ -115,23 +114,18 @@ def _peak(s, channels, peer, n_threads) -> dict:
             started = time.perf_counter()
             step()
             times.append(time.perf_counter() - started)
-    return {"peak_mb": _highest() - before, "step_ms": 1000 * min(times)}
+    return {"peak_mb": _memory("VmHWM") - before, "step_ms": 1000 * min(times)}
 
 
-def _highest() -> float:
-    """Peak resident memory of this process so far, in MB."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _resident() -> float:
-    """Resident memory of this process now, in MB; the peak so far where the system does not tell."""
+def _memory(field: str) -> float:
+    """Memory of this process in MB: ``VmRSS`` now, ``VmHWM`` at its peak; the peak for both where there is no /proc."""
     try:
-        with open("/proc/self/statm", encoding="utf-8") as f:
-            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+        with open("/proc/self/status", encoding="utf-8") as f:
+            return next(int(line.split()[1]) / 1024 for line in f if line.startswith(field))
     except OSError:
-        return _highest()
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _in_process(name: str, s: Settings, *arguments) -> dict:
@@ -169,7 +163,8 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
     torch.set_num_threads(n_threads)
     rows = []
     for a, s in runs.items():
-        took, floor = 1000 * min(times[a][1:]), floor_ms(s)
+        with threads.use(n_threads):
+            took, floor = 1000 * min(times[a][1:]), floor_ms(s)
         rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
                          peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads, profile=profile,
                          peer_step_ms=1000 * min(times["peer"][1:]) if peer else None,
@@ -225,10 +220,10 @@ def _large(s: Settings, rows: int) -> dict:
 
 
 def _load(s: Settings, folder: str) -> dict:
-    before = _resident()
+    before = _memory("VmRSS")
     seconds = _time(lambda: data.load(s.dataset, s.seq_len, s.pred_len))
     train(s, checkpoints=folder, progress=False, n_threads=1)
-    return {"seconds": seconds, "peak_mb": _highest() - before}
+    return {"seconds": seconds, "peak_mb": _memory("VmHWM") - before}
 
 
 def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:

@@ -44,17 +44,19 @@ class Dropout(nn.Module):
         """The random bits of one mask, None if nothing is dropped."""
         return self.source.bits(shape) if self.dropped else None
 
-    def keep(self, x, bits):
-        """``x``, in place, times 0 with probability p = ``dropped`` / 65536, else times 1 / (1 - p)."""
-        if bits is None:
-            return x
+    def factor(self, bits, like):
+        """0 with probability p = ``dropped`` / 65536, else 1 / (1 - p), in the shape and type of ``like``."""
         # Comparing into a float tensor is eight times faster than comparing and then converting.
-        factor = torch.ge(bits, self.dropped - 2**15, out=torch.empty_like(x))
-        return x.mul_(factor.mul_(2**16 / (2**16 - self.dropped)))
+        return torch.ge(bits, self.dropped - 2**15, out=torch.empty_like(like)).mul_(2**16 / (2**16 - self.dropped))
+
+    def keep(self, x, bits):
+        """``x`` times ``factor``, in place; ``x`` itself if there are no ``bits``."""
+        return x if bits is None else x.mul_(self.factor(bits, x))
 
     def forward(self, x, residual=None):
         if self.training and x.is_cuda:
             x = nn.functional.dropout(x, self.p)
         elif self.training and self.dropped:
-            x = x * self.keep(torch.ones_like(x), self.bits(x.shape))
+            factor = self.factor(self.bits(x.shape), x if residual is None else residual)
+            return x * factor if residual is None else torch.addcmul(residual, x, factor)
         return x if residual is None else residual + x
