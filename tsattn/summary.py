@@ -142,7 +142,8 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
     if {"attention removed", "feed-forward removed"} <= set(change):
         low = change["attention removed"][1]
         used |= dict(measured=f"ETTh1-96, test MSE of trained models: {line(['attention removed', 'feed-forward removed', 'A = mean'])}",
-                     verdict="Used: without its attention a trained model errs more." if low > 0 else "No use is shown.")
+                     verdict="Used: without its attention a trained model errs more." if low > 0 else
+                     "Removing attention is not shown to cost anything.")
     position = _row("03_positional_encoding", "the positional encoding of a trained PatchTST can be zeroed",
                     "zero is 0 (theirs: every entry 0.5)")
     if "W_pos = 0" in change:
