@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
-DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine")
+DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine", "recall-1", "recall-2", "recall-4", "recall-8",
+            "recall-16", "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
 PROFILES = ("paper", "quick", "smoke")
 
 _CHOICES = {
@@ -22,6 +23,7 @@ _CHOICES = {
     "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
     "head": ("flatten", "mean"),
+    "embedding": ("linear", "mlp", "conv", "residual"),
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
 }
@@ -29,7 +31,7 @@ _CHOICES = {
 _LABELS = ("profile", "device")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
-_LATER: dict = {}
+_LATER: dict = {"embedding": "linear"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Settings:
     residual_attention: bool = True  # pre-softmax scores are added from layer to layer
     positional_encoding: str = "learned"
     head: str = "flatten"
+    embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear
     revin: bool = True
     # training
     learning_rate: float = 1e-3
@@ -137,7 +140,7 @@ class Settings:
                 raise FileNotFoundError(f"{self.dataset}: no such file; give the path of an existing CSV file.")
             content["dataset"] = hashlib.sha256(path.read_bytes()).hexdigest()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        name = Path(self.dataset_name).stem
+        name = self.dataset if self.dataset in DATASETS else Path(self.dataset_name).stem
         return f"{self.model}-{name}-{self.seq_len}-{self.pred_len}-{self.attention}-s{self.seed}-{digest}"
 
     def but(self, **changes) -> "Settings":

@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
+from . import toy
 from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
-from .toy import state_machine
 from .windows import Splits, Windows, split
 
-__all__ = ["DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "state_machine"]
+__all__ = ["DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "toy", "truth"]
 
 SYNTHETIC = "state-machine"
+
+
+@lru_cache(2)
+def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMachine | toy.Recall:
+    """The generated series behind a synthetic data set, with its ground truth.
+
+    A window's start (``Windows.starts``) is its first sample in a state-machine series; divided by seq_len + pred_len it
+    is its row in a recall set.
+    """
+    if dataset == SYNTHETIC:
+        return toy.state_machine(100_000)
+    return toy.recall(sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset])
 
 
 def load(dataset: str, seq_len: int, pred_len: int, data_dir=None) -> Splits:
     """Splits of a named data set or of the CSV file at path ``dataset``.
 
-    ETT: 12/4/4 months of 30 days. Any other CSV and the synthetic series: 70/10/20 %. Raises ``DataError`` (with one
-    sentence that says what to do) for everything that is wrong with a file.
+    ETT: 12/4/4 months of 30 days. Any other CSV and the state machine: 70/10/20 %. Synthetic series are not scaled.
+    Raises ``DataError`` (with one sentence that says what to do) for everything that is wrong with a file.
     """
     if dataset == SYNTHETIC:
-        series = state_machine(20_000).x[:, None]
-        return split(series, (14_000, 16_000, 20_000), seq_len, pred_len, name=dataset, scale=False)
+        series = truth(dataset).x[:, None]
+        return split(series, (70_000, 80_000, 100_000), seq_len, pred_len, name=dataset, scale=False)
+    if dataset in toy.RECALL:
+        try:
+            series = truth(dataset, seq_len, pred_len).x.reshape(-1, 1)
+        except ValueError as error:
+            raise DataError(f"{dataset}: {error}") from None
+        borders = tuple(accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
+        return split(series, borders, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
     if dataset in ETT:
         table = read_csv(find(dataset, data_dir))[ETT_COLUMNS]
         month = 30 * 24 * (4 if dataset.startswith("ETTm") else 1)
