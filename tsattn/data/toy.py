@@ -102,6 +102,24 @@ class StateMachine:
         at = np.asarray(starts)[:, None, None] + offset
         return np.where(offset < seq_len, middle[np.minimum(at, len(middle) - 1)], -1).max(-1)
 
+    def heights(self, starts, forecast) -> tuple[np.ndarray, np.ndarray]:
+        """States that ``forecast`` [N, pred_len], beginning at the samples ``starts`` [N], shows, and the true ones.
+
+        For every event that lies wholly in a horizon: least-squares height of its triangle above the true carrier, in
+        units of ``height``, and the index of its state.
+        """
+        p, at = self.process, np.asarray(starts)[:, None] + np.arange(forecast.shape[1])
+        row, column = np.nonzero(self.number[at] >= 0)
+        at = at[row, column]
+        number, shape = self.number[at], p.triangle[at - self.event_starts[self.number[at]]]
+        _, event = np.unique(row * len(self.event_starts) + number, return_inverse=True)
+        height = (np.bincount(event, (forecast[row, column] - self.carrier[at]) * shape)
+                  / np.bincount(event, shape**2) / p.height)
+        states = np.empty(len(height), int)
+        states[event] = self.event_states[number]
+        whole = np.bincount(event) == p.width
+        return height[whole], states[whole]
+
 
 def state_machine(n: int, seed: int = 0, **parameters) -> StateMachine:
     """``n`` samples of sin(2 pi f t) + triangular events + Gaussian noise, with random phases of carrier and events.
@@ -279,6 +297,25 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, se
     x[:, :seq_len] = cut.reshape(n, seq_len)
     x[:, seq_len:] += target[:, None] * bump(pred_len)
     return Recall(x, key, value, place[:, 0], target, seq_len)
+
+
+def look_up(x, pairs: int, lookup: float | None = None, *, pred_len: int = 96, patch_len: int = 16) -> np.ndarray:
+    """Forecasts [n, pred_len] by the look-up written out, from recall windows ``x`` [n, seq_len]: what can be reached.
+
+    The key of the last patch is the waveform nearest to it; the patch nearest to this waveform is the one asked for; the
+    value is the least-squares height of its bump. What is left is the noise, and the value's own error from it.
+    """
+    half = patch_len // 2
+    cut = x.reshape(len(x), -1, 2, half)
+    shapes, b = key_shapes(8 if pairs <= 8 else 16, half), bump(half)
+    distance = ((cut[:, :, 0, None] - shapes) ** 2).sum(-1)  # [n, patches, keys]
+    asked = distance[:, -1].argmin(1)
+    slot = distance[np.arange(len(x)), :-1, asked].argmin(1)
+    value = cut[:, :, 1] @ b / (b @ b)  # [n, patches]
+    found = value[np.arange(len(x)), slot]
+    if lookup is not None:
+        found = np.sqrt(lookup) * found + np.sqrt(1 - lookup) * value[:, -1]
+    return found[:, None] * bump(pred_len)
 
 
 # Windows of recall and dial for training, validation and test.
