@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from . import data
 from .interventions import observe
 
 
@@ -25,6 +26,18 @@ def capture(model, windows, batch_size: int = 64) -> torch.Tensor:
         A = torch.stack([seen[name][0].expand(x.shape[0] * x.shape[1], *seen[name][0].shape[-3:]) for name in names], 1)
         found.append(A)
     return torch.cat(found)
+
+
+def informative(s, windows) -> torch.Tensor:
+    """Which patches of windows of the synthetic data set ``s.dataset`` carry what the forecast needs: bool [N, T].
+
+    State machine: those that show an event. Recall: the one that holds the value asked for.
+    """
+    starts, known = windows.starts.numpy(), data.truth(s.dataset, s.seq_len, s.pred_len)
+    if s.dataset == data.SYNTHETIC:
+        return torch.from_numpy(known.patch_events(starts, s.seq_len, s.patch_len, s.stride, s.n_tokens) >= 0)
+    slot = torch.from_numpy(known.slot[starts // (s.seq_len + s.pred_len)])
+    return torch.arange(s.n_tokens) == slot[:, None]
 
 
 def lift(A, event) -> torch.Tensor:
@@ -52,3 +65,13 @@ def auc(A, event) -> torch.Tensor:
         rest = A[..., other, None]
         wins += (1 - event[..., other, None]) * ((A > rest) + 0.5 * (A == rest))
     return (wins * event).sum(-1) / (event.sum(-1) * (1 - event).sum(-1))
+
+
+def by_head(model, splits, windows: int, query: int | None = None) -> list[dict]:
+    """Mean lift, entropy and AUC over test windows and queries (or of one ``query``), one row per layer and head."""
+    part = splits.test.first(windows)
+    A, event = capture(model, part), informative(model.s, part)
+    found = {"lift": lift(A, event), "entropy": entropy(A), "auc": auc(A, event)}
+    found = {k: (v if query is None else v[..., query, None]).nanmean((0, 3)) for k, v in found.items()}
+    return [dict(layer=i + 1, head=h + 1, **{k: v[i, h].item() for k, v in found.items()})
+            for i in range(A.shape[1]) for h in range(A.shape[2])]

@@ -6,11 +6,13 @@ from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+
 from . import toy
 from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
 from .windows import Splits, Windows, split
 
-__all__ = ["DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "toy", "truth"]
+__all__ = ["DataError", "DataUnavailable", "Splits", "Windows", "available", "best", "load", "toy", "truth"]
 
 SYNTHETIC = "state-machine"
 
@@ -25,6 +27,19 @@ def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMach
     if dataset == SYNTHETIC:
         return toy.state_machine(100_000)
     return toy.recall(sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset])
+
+
+def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples are those that matter.
+
+    State machine: conditional mean, event samples. Recall: the look-up written out, every sample.
+    """
+    x, starts = windows.batch(slice(None))[0][:, 0].numpy(), windows.starts.numpy()
+    if dataset == SYNTHETIC:
+        at = starts[:, None] + windows.seq_len + np.arange(windows.pred_len)
+        return toy.best_forecast(x, windows.pred_len).mean, truth(dataset).number[at] >= 0
+    forecast = toy.look_up(x, **toy.RECALL[dataset], pred_len=windows.pred_len)
+    return forecast, np.ones_like(forecast, bool)
 
 
 def load(dataset: str, seq_len: int, pred_len: int, data_dir=None) -> Splits:

@@ -212,7 +212,9 @@ def _best_forecast(x, pred_len, p):
     belief, beliefs = np.broadcast_to(p.stationary, (N, S)), np.empty((N, n_events, S))
     for k in range(n_events):
         belief = belief if k == 0 else belief @ p.P
-        weight = belief * np.exp(log_likelihood[:, k] - log_likelihood[:, k].max(1, keepdims=True))
+        with np.errstate(divide="ignore"):  # the logarithm of an impossible state is -inf
+            log = np.log(belief) + log_likelihood[:, k]
+        weight = np.exp(log - log.max(1, keepdims=True))
         belief = beliefs[:, k] = weight / weight.sum(1, keepdims=True)
     mean = beliefs @ p.levels
     variance = beliefs @ p.levels**2 - mean**2
