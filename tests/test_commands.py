@@ -135,6 +135,21 @@ def test_chapter_7_reads_the_committed_measurements(tmp_path):
     assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
+def test_chapter_5_executes_and_trains_both_tasks(tmp_path):
+    shown = text(executed(tmp_path, "05", seeds=[1], attentions=["softmax", "zero"], patch_lens=[336], pairs=[2], shares=[1],
+                          windows=32))
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert runs.groupby("dataset").attention.nunique().to_dict() == {"state-machine": 2, "recall-2": 2, "dial-1": 2}
+    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown and "8 runs trained" in shown
+
+
+def test_chapter_6_executes_with_another_embedding(tmp_path):
+    shown = text(executed(tmp_path, "06", seeds=[1], datasets=["state-machine"], embeddings=["linear", "mlp"], windows=32,
+                          probe_windows=20))
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert set(runs.embedding) == {"linear", "mlp"} and len(runs) == 4 and "SMOKE PROFILE" in shown
+
+
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)

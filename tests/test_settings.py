@@ -5,8 +5,8 @@ import pytest
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
 OTHER = {"dataset": "ETTh2", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
-         "residual_attention": False, "positional_encoding": "none", "head": "mean", "revin": False, "dropout": 0.1,
-         "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64, "feed_forward": False}
+         "residual_attention": False, "positional_encoding": "none", "head": "mean", "embedding": "mlp", "revin": False,
+         "dropout": 0.1, "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64, "feed_forward": False}
 
 
 def test_defaults_are_the_lab_talks_table():

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from . import data
 from .models.points import Point
 from .training import evaluate
 
@@ -215,6 +216,22 @@ def measure_named(model, splits, intervention: str, layers: str = "all", draw: i
     with NAMED[intervention](model, None if layers == "all" else [int(layers)], draw):
         mse, mae = evaluate(model, windows)
     return [dict(windows=len(windows), test_mse=mse.double().mean().item(), test_mae=mae.double().mean().item())]
+
+
+def measure_toy(model, splits, windows: int = 0, intervention: str = "none", draw: int = 0) -> list[dict]:
+    """Test errors on a synthetic data set inside the block ``NAMED[intervention]``, beside those of the best forecast.
+
+    ``event_mse`` counts the samples that matter (events; all of them in recall), ``zero_mse`` is that of forecasting zero.
+    """
+    part = splits.test.first(windows)
+    x, y = (z[:, 0] for z in part.batch(slice(None)))
+    best, event = data.best(model.s.dataset, part)
+    with NAMED[intervention](model, None, draw):
+        forecast = torch.cat([model(z[:, None])[:, 0] for z in x.split(64)])
+    y = y.double().numpy()
+    mine, least = (forecast.numpy() - y) ** 2, (best - y) ** 2
+    return [dict(mse=mine.mean(), best_mse=least.mean(), event_mse=mine[event].mean(), best_event_mse=least[event].mean(),
+                 zero_mse=(y**2).mean())]
 
 
 PERTURB = {"attention": perturb_attention, "feed_forward": perturb_feed_forward}

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
-DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine")
+DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine", "recall-1", "recall-2", "recall-4", "recall-8",
+            "recall-16", "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
 PROFILES = ("paper", "quick", "smoke")
 
 MODELS = ("PatchTST", "iTransformer", "MLP", "linear", "DLinear", "last-value", "seasonal-naive")
@@ -25,6 +26,7 @@ _CHOICES = {
     "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
     "head": ("flatten", "mean"),
+    "embedding": ("linear", "mlp", "conv", "residual"),
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
 }
@@ -32,7 +34,7 @@ _CHOICES = {
 _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
-_LATER: dict = {"feed_forward": True, "calendar": False}
+_LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear"}
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
 _DATA = {"dataset", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
 _TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
@@ -74,6 +76,7 @@ class Settings:
     residual_attention: bool = True  # pre-softmax scores are added from layer to layer
     positional_encoding: str = "learned"
     head: str = "flatten"
+    embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear
     revin: bool = True
     feed_forward: bool = True  # False: encoder layers of attention alone
     calendar: bool = False  # the window's calendar features become extra tokens (iTransformer)
@@ -176,7 +179,7 @@ class Settings:
                 raise FileNotFoundError(f"{self.dataset}: no such file; give the path of an existing CSV file.")
             content["dataset"] = hashlib.sha256(path.read_bytes()).hexdigest()
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        name = Path(self.dataset_name).stem
+        name = self.dataset if self.dataset in DATASETS else Path(self.dataset_name).stem
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
                  *([f"s{self.seed}"] if self.seeded else []), digest]
         return "-".join(map(str, parts))

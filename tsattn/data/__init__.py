@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
+
+from . import toy
 from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
-from .toy import state_machine
 from .windows import CALENDAR, Splits, Windows, calendar_features, split
 
-__all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "load", "state_machine"]
+__all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "best", "load", "toy", "truth"]
 
 SYNTHETIC = "state-machine"
+
+
+@lru_cache(2)
+def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMachine | toy.Recall:
+    """The generated series behind a synthetic data set, with its ground truth.
+
+    A window's start (``Windows.starts``) is its first sample in a state-machine series; divided by seq_len + pred_len it
+    is its row in a recall set.
+    """
+    if dataset == SYNTHETIC:
+        return toy.state_machine(100_000)
+    return toy.recall(sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset])
+
+
+def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples are those that matter.
+
+    State machine: conditional mean, event samples. Recall: the look-up written out, every sample.
+    """
+    x, starts = windows.batch(slice(None))[0][:, 0].numpy(), windows.starts.numpy()
+    if dataset == SYNTHETIC:
+        at = starts[:, None] + windows.seq_len + np.arange(windows.pred_len)
+        return toy.best_forecast(x, windows.pred_len).mean, truth(dataset).number[at] >= 0
+    forecast = toy.look_up(x, **toy.RECALL[dataset], pred_len=windows.pred_len)
+    return forecast, np.ones_like(forecast, bool)
 
 
 def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False) -> Splits:
     """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join the inputs.
 
-    ETT: 12/4/4 months of 30 days. Any other CSV and the synthetic series: 70/10/20 %. Raises ``DataError`` (with one
-    sentence that says what to do) for everything that is wrong with a file.
+    ETT: 12/4/4 months of 30 days. Any other CSV and the state machine: 70/10/20 %. Synthetic series are not scaled.
+    Raises ``DataError`` (with one sentence that says what to do) for everything that is wrong with a file.
     """
     if calendar and dataset not in ETT and not dataset.lower().endswith(".csv"):
         raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
     if dataset == SYNTHETIC:
-        series = state_machine(20_000).x[:, None]
-        return split(series, (14_000, 16_000, 20_000), seq_len, pred_len, name=dataset, scale=False)
+        series = truth(dataset).x[:, None]
+        return split(series, (70_000, 80_000, 100_000), seq_len, pred_len, name=dataset, scale=False)
+    if dataset in toy.RECALL:
+        try:
+            series = truth(dataset, seq_len, pred_len).x.reshape(-1, 1)
+        except ValueError as error:
+            raise DataError(f"{dataset}: {error}") from None
+        borders = tuple(accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
+        return split(series, borders, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
     if dataset in ETT:
         table = read_csv(find(dataset, data_dir))[ETT_COLUMNS]
         month = 30 * 24 * (4 if dataset.startswith("ETTm") else 1)

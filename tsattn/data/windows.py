@@ -95,7 +95,8 @@ def split(values: np.ndarray, borders: tuple[int, int, int], seq_len: int, pred_
     if scale:
         mean, std = values[:borders[0]].mean(0), values[:borders[0]].std(0)
         std = np.where(std == 0, 1.0, std)
-    series = torch.from_numpy(np.ascontiguousarray(((values - mean) / std).T, dtype=np.float32))
+        values = (values - mean) / std
+    series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
     parts, begin = [], 0

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from . import revin
 from .attention import make_attention
 from .dropout import Dropout, MaskSource
+from .embedding import make_embedding
 from .fused import FeedForwardStep
 from .points import Point
 
@@ -93,7 +94,7 @@ class PatchTST(nn.Module):
         super().__init__()
         self.s, T = s, s.n_tokens
         self.masks = MaskSource()
-        self.W_P = nn.Linear(s.patch_len, s.d_model)
+        self.W_P = make_embedding(s)
         if s.positional_encoding == "learned":
             self.W_pos = nn.Parameter(torch.empty(T, s.d_model).uniform_(-0.02, 0.02))
         self.dropout = Dropout(s.dropout, self.masks)

@@ -1,0 +1,201 @@
+"""The synthetic series against their ground truth, and their best forecasts against enumeration and chance."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from tsattn import attention_maps as maps
+from tsattn.data import DataError, best, load, toy, truth
+from tsattn.models import build
+from tsattn.settings import make
+from tsattn.training import train
+
+L, H = 336, 96
+
+
+@pytest.fixture(scope="module")
+def machine():
+    return toy.state_machine(200_000, seed=1)
+
+
+@pytest.fixture(scope="module")
+def windows(machine):
+    """Inputs, targets and which target samples belong to an event, of windows all over the series."""
+    starts = np.arange(0, len(machine.x) - L - H, 53)
+    at = starts[:, None] + np.arange(L + H)
+    return machine.x[at[:, :L]], machine.x[at[:, L:]], machine.number[at[:, L:]] >= 0, starts
+
+
+def test_components_add_up_and_a_seed_gives_one_series(machine):
+    assert np.array_equal(machine.x, machine.carrier + machine.event + machine.noise)
+    assert np.array_equal(toy.state_machine(5000, 3).x, toy.state_machine(5000, 3).x)
+    assert not np.array_equal(toy.state_machine(5000, 3).x, toy.state_machine(5000, 4).x)
+    assert np.array_equal(machine.event == 0, machine.number < 0)
+
+
+def test_transition_frequencies_match_the_matrix(machine):
+    a, b = machine.event_states[:-1], machine.event_states[1:]
+    P = machine.process.P
+    for i in range(5):
+        n = (a == i).sum()
+        found = np.bincount(b[a == i], minlength=5) / n
+        assert (np.abs(found - P[i]) <= 4 * np.sqrt(P[i] * (1 - P[i]) / n)).all(), i
+    assert np.allclose(machine.process.stationary @ P, machine.process.stationary)
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(transitions=((0.5, 0.6), (1, 0)), states=(1, 2)), "rows sum to one"),
+    (dict(transitions=((1, 0), (0, 1)), states=(1, 2)), "never meet"), (dict(states=(1, 2)), "must be a 2x2 matrix"),
+    (dict(width=81), "width=81"), (dict(noise=0.0), "noise=0.0")])
+def test_an_impossible_process_gets_one_sentence(change, words):
+    with pytest.raises(ValueError, match=words) as error:
+        toy.state_machine(1000, **change)
+    assert "\n" not in str(error.value)
+
+
+def test_the_error_of_the_best_forecast_is_the_one_it_predicts(windows):
+    x, y, event, _ = windows
+    b = toy.best_forecast(x, H)
+    assert np.array_equal(b.event, event)
+    error = (b.mean - y) ** 2
+    for mask in (np.ones_like(event), event):
+        found, expected = (np.where(mask, z, 0).sum(1) / mask.sum(1) for z in (error, b.variance))
+        groups = np.array_split(found - expected, 40)  # overlapping windows share events: compare long stretches
+        means = np.array([g.mean() for g in groups])
+        assert abs(means.mean()) < 4 * means.std(ddof=1) / 40**0.5
+
+
+def test_no_perturbed_version_of_the_best_forecast_is_better(windows):
+    x, y, event, _ = windows
+    b, p = toy.best_forecast(x, H), toy.Process()
+    least, least_event = ((b.mean - y) ** 2).mean(), ((b.mean - y) ** 2)[event].mean()
+    noise = np.random.default_rng(0).normal(0, 0.01, y.shape)
+    for other in (b.mean + noise, 1.02 * b.mean, 0.98 * b.mean, np.roll(b.mean, 1, 1)):
+        assert ((other - y) ** 2).mean() > least
+    always = tuple(tuple(float(v == row.argmax()) for v in range(5)) for row in p.P)  # the likeliest state, never doubted
+    doubt = tuple(tuple(0.8 * v + 0.2 / 5 for v in row) for row in p.P)
+    for transitions in (always, doubt):
+        other = toy.best_forecast(x, H, toy.Process(transitions=transitions)).mean
+        assert ((other - y) ** 2)[event].mean() > least_event
+
+
+def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
+    p, start = machine.process, machine.event_starts[9] + 6  # begins and ends within an event
+    window = machine.x[start:start + L]
+    b = toy.best_forecast(window[None], H)
+    first = machine.event_starts[9] - start
+    at = [first + k * p.period + np.arange(p.width) for k in range(b.state.shape[1])]
+    seen = [(a >= 0) & (a < L) for a in at]
+    carrier = machine.carrier[start:start + L]
+    weight, P = np.zeros(b.state.shape[1:]), p.transitions
+    for states in itertools.product(range(5), repeat=len(at)):
+        if all(P[i][j] > 0 for i, j in zip(states, states[1:])):
+            probability = p.stationary[states[0]] * np.prod([P[i][j] for i, j in zip(states, states[1:])])
+            log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum() / (2 * p.noise**2)
+                      for a, m, k in zip(at, seen, states))
+            weight[range(len(at)), states] += probability * np.exp(log + 400)
+    future = [k for k in range(len(at)) if at[k][-1] >= L]  # the filter looks back only
+    expected = weight / weight.sum(1, keepdims=True)
+    np.testing.assert_allclose(b.state[0, future], expected[future], atol=0.02)
+
+
+def test_patches_show_the_events_that_lie_in_them(machine):
+    starts = np.array([machine.event_starts[5] - 20, machine.event_starts[5] - 30])
+    found = machine.patch_events(starts, L, 16, 16, 22)
+    assert found[0, 1] == 5 and found[1, 2] == 5 and found[0, 21] == -1
+    assert [sorted(set(row) - {-1}) for row in found] == [[5, 6, 7, 8]] * 2
+
+
+def test_the_states_of_the_truth_itself_are_found(machine):
+    starts = np.arange(1000, 150_000, 431)
+    height, state = machine.heights(starts, machine.x[starts[:, None] + np.arange(H)])
+    assert np.abs(height - np.array(toy.STATES)[state]).max() < 0.2 and len(height) > 300
+
+
+@pytest.mark.parametrize("name", ["recall-1", "recall-4", "recall-16", "dial-0.25"])
+def test_recall_can_be_looked_up_and_otherwise_leaves_what_the_theory_says(name):
+    task, n = toy.RECALL[name], 6000
+    r = toy.recall(n, seed=5, **task)
+    x, y, pairs = r.x[:, :L], r.x[:, L:], task["pairs"]
+    assert ((r.key[:, :-1] >= 0).sum(1) == pairs).all()
+    assert (np.take_along_axis(r.key, r.slot[:, None], 1)[:, 0] == r.key[:, -1]).all()
+    zero = (y**2).mean()
+    floor = 0.025**2 * (1 + 1 / 8)  # the noise, and the value's error from eight noisy samples of its bump
+    assert abs(((toy.look_up(x, **task) - y) ** 2).mean() / floor - 1) < 0.02
+    # Least squares on everything that a sum over patches can offer: the bumps, in any mixture.
+    bumps = np.c_[r.value[:, :-1].sum(1), r.value[:, -1]]
+    explained = bumps @ np.linalg.lstsq(bumps, r.target, rcond=None)[0]
+    left = ((r.target - explained) ** 2).mean() / (r.target**2).mean()
+    assert abs(left - task.get("lookup", 1 - 1 / pairs)) < 0.05 and zero > 0.3
+
+
+def test_recall_windows_stand_alone_and_carry_their_truth():
+    splits = load("recall-4", L, H)
+    assert [len(w) for w in (splits.train, splits.val, splits.test)] == list(toy.RECALL_WINDOWS)
+    starts = torch.cat([w.starts for w in (splits.train, splits.val, splits.test)])
+    assert torch.equal(starts, torch.arange(len(starts)) * (L + H))
+    part, r = splits.test.first(8), truth("recall-4", L, H)
+    y = part.batch(slice(None))[1][:, 0].numpy()
+    target = r.target[part.starts.numpy() // (L + H)]
+    assert np.abs(y @ toy.bump(H) / (toy.bump(H) @ toy.bump(H)) - target).max() < 0.02
+    event = maps.informative(make(dataset="recall-4"), part)
+    assert event.sum(1).tolist() == [1] * 8 and best("recall-4", part)[0].shape == (8, H)
+    with pytest.raises(DataError, match="multiple of patch_len"):
+        load("recall-4", 100, H)
+
+
+def test_measures_of_uniform_and_of_sharp_attention():
+    event = torch.zeros(3, 22, dtype=torch.bool)
+    event[:, [2, 7]] = True
+    uniform = torch.full((3, 2, 4, 22, 22), 1 / 22)
+    sharp = torch.zeros(3, 2, 4, 22, 22).index_fill(-1, torch.tensor([2]), 1.0)
+    for A, lift, entropy, auc in ((uniform, 1, 1, 0.5), (sharp, 11, 0, 0.5 * (1 + 0.5))):
+        for found, value in ((maps.lift(A, event), lift), (maps.entropy(A), entropy), (maps.auc(A, event), auc)):
+            torch.testing.assert_close(found, torch.full((3, 2, 4, 22), float(value)), rtol=1e-4, atol=1e-4)
+
+
+def test_auc_is_that_of_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    A = torch.rand(4, 1, 1, 22, 22, generator=torch.Generator().manual_seed(0)).round(decimals=1)  # with ties
+    event = torch.rand(4, 22, generator=torch.Generator().manual_seed(1)) < 0.3
+    for i in range(4):
+        assert maps.auc(A, event)[i, 0, 0, 5].item() == pytest.approx(roc_auc_score(event[i], A[i, 0, 0, 5]))
+
+
+def test_captured_weights_are_those_of_every_window_layer_and_head():
+    model = build(make("smoke", dataset="state-machine"), 1).eval()
+    A = maps.capture(model, load("state-machine", L, H).test.first(10), batch_size=4)
+    assert A.shape == (10, 2, 4, 22, 22)
+    torch.testing.assert_close(A.sum(-1), torch.ones(10, 2, 4, 22))
+    with pytest.raises(ValueError, match="no such point"):
+        maps.capture(build(make("smoke", attention="zero"), 1).eval(), load("state-machine", L, H).test.first(2))
+
+
+@pytest.mark.parametrize("embedding", ["linear", "mlp", "conv", "residual"])
+def test_every_embedding_treats_each_patch_by_itself(embedding):
+    model = build(make("smoke", embedding=embedding), 1).eval()
+    x = torch.randn(3, L, generator=torch.Generator().manual_seed(0))
+    changed = x.clone()
+    changed[:, 32:48] += 1
+    moved = (model.embed(x) != model.embed(changed)).any(-1)
+    assert model.embed(x).shape == (3, 22, 16) and moved.nonzero()[:, 1].tolist() == [2, 2, 2]
+
+
+def test_the_linear_embedding_is_the_first_weight_drawn_from_the_seed():
+    torch.manual_seed(2021)
+    assert torch.equal(build(make("smoke"), 1).W_P.weight, torch.nn.Linear(16, 16).weight)
+
+
+@pytest.mark.slow
+def test_recall_is_solved_by_softmax_and_by_no_model_without_attention(tmp_path):
+    left = {}
+    for attention in ("softmax", "zero"):
+        s = make(dataset="recall-4", attention=attention, revin=False, batch_size=32, epochs=10, max_steps=100,
+                 max_windows=1000, lr_decay=0.75)
+        result = train(s, checkpoints=tmp_path, progress=False)
+        y = load("recall-4", L, H).test.first(1000).batch(slice(None))[1]
+        left[attention] = result.test_mse / y.square().mean().item()
+    assert left["softmax"] <= 0.02 and left["zero"] >= 0.7
