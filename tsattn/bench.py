@@ -144,7 +144,7 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
     The least, because whatever else the machine does can only add to it. ``ratio`` is the median over the rounds of the
     peer's time over the variant's in the same round. Without the peer's package its columns are empty.
     """
-    n_threads = n_threads or os.cpu_count() or 1
+    n_threads, before = n_threads or os.cpu_count() or 1, torch.get_num_threads()
     keep_pages()
     runs = {a: make(profile, attention=a) for a in attentions}
     ours = {a: stepper(s) for a, s in runs.items()}
@@ -160,7 +160,7 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
         with threads.use(n_threads):
             for a, step in ours.items():
                 times[a].append(_time(step))
-    torch.set_num_threads(n_threads)
+    torch.set_num_threads(before)
     rows = []
     for a, s in runs.items():
         with threads.use(n_threads):
