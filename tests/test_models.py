@@ -115,9 +115,11 @@ def test_dropout_has_its_mean_its_rate_and_its_seed():
     assert torch.equal(layer.eval()(x), x)
 
 
-@pytest.mark.parametrize("change", [{}, {"residual_attention": False}, {"dropout": 0.0}, {"attention": "zero"},
-                                    {"attention": "fixed"}, {"norm": "layer", "patch_len": 336, "pad_end": False},
-                                    {"feed_forward": False}, {"model": "iTransformer", "calendar": False}])
+@pytest.mark.parametrize("change", [{}, {"residual_attention": False}, {"dropout": 0.0}, {"attention": "identity"},
+                                    {"attention": "zero"}, {"attention": "mean"}, {"attention": "fixed"}, {"head": "mean"},
+                                    {"norm": "layer", "patch_len": 336, "pad_end": False},
+                                    {"attention": "mean", "norm": "layer"}, {"feed_forward": False},
+                                    {"model": "iTransformer", "calendar": False}])
 def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(change, monkeypatch):
     """In float64, with several chunks and the same dropout masks; a seed gives the same model and masks to both."""
     monkeypatch.setattr(fused, "CHUNK", 50)
@@ -132,6 +134,31 @@ def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(c
     for a, b in zip(*found):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
     assert model.dropout.dropped == 0 or not torch.equal(y, model(x)), "dropout is at work"
+
+
+def test_steps_by_hand_keep_the_running_statistics_of_batch_normalisation(monkeypatch):
+    found = []
+    for plain in (True, False):
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_, plain=plain: plain)
+        model = build(make("smoke"), 3).double().train()
+        for x in torch.randn(2, 7, 3, 336, generator=torch.Generator().manual_seed(0)).double():
+            model(x)
+        found.append(model.layers[1].norm_2.state_dict())
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name], rtol=1e-9, atol=1e-10)
+
+
+def test_a_second_forward_pass_before_the_backward_pass_of_the_first_changes_nothing():
+    model, (x, other) = build(make("smoke", dropout=0.0), 3).train(), torch.randn(2, 5, 3, 336)
+    grads = []
+    for between in ((), (other,)):
+        model.zero_grad()
+        y = model(x)
+        for z in between:
+            model(z)
+        y.square().sum().backward()
+        grads.append([p.grad for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*grads))
 
 
 @pytest.mark.parametrize("norm_position", ["post", "pre"])

@@ -18,15 +18,21 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .fused import AttentionStep
+from . import fused
 from .points import Point
 
 
 class Attention(nn.Module):
-    """Interface: ``forward(x [N, T, D], scores or None) -> (out [N, T, D] or broadcastable to it, scores or None)``."""
+    """Interface: ``forward(x [N, T, D], scores or None) -> (out [N, T, D] or broadcastable to it, scores or None)``.
+
+    ``rule`` is the same for the training step on a CPU, and ``rule_weights`` are what it works with (fused.py).
+    """
+
+    Rule = fused.IdentityRule
 
     def __init__(self, d_model: int, n_heads: int, n_tokens: int):
         super().__init__()
+        self.rule = self.Rule(n_heads)
         self.n_heads, self.d_k, self.n_tokens = n_heads, d_model // n_heads, n_tokens
         self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model) for _ in range(4))
 
@@ -38,8 +44,13 @@ class Attention(nn.Module):
         """[N, H, T, d_k] -> [N, T, D]"""
         return x.transpose(1, 2).flatten(2)
 
+    def rule_weights(self):
+        return self.W_v.weight, self.W_v.bias, self.W_o.weight, self.W_o.bias
+
 
 class SoftmaxAttention(Attention):
+    Rule = fused.SoftmaxRule
+
     def __init__(self, d_model: int, n_heads: int, n_tokens: int, residual: bool = True):
         super().__init__(d_model, n_heads, n_tokens)
         self.residual = residual
@@ -59,10 +70,8 @@ class SoftmaxAttention(Attention):
         A = self.weights(self.scores(logits).softmax(-1))
         return self.W_o(self.join(A @ v)), logits
 
-    def step(self, x, scores, dropout):
-        """x + dropout(attention(x)), and the scores, as in ``forward``: the training step on a CPU."""
-        return AttentionStep.apply(x, *self.projections(), self.W_o.weight, self.W_o.bias,
-                                   scores if self.residual else None, self.n_heads, dropout.bits(x.shape), dropout.keep)
+    def rule_weights(self):
+        return *self.projections(), self.W_o.weight, self.W_o.bias
 
 
 class IdentityAttention(Attention):
@@ -71,17 +80,26 @@ class IdentityAttention(Attention):
 
 
 class ZeroAttention(Attention):
+    Rule = fused.ZeroRule
+
     def forward(self, x, scores=None):
         return self.W_o.bias.expand_as(x), None
 
+    def rule_weights(self):
+        return self.W_o.bias,
+
 
 class MeanAttention(Attention):
+    Rule = fused.MeanRule
+
     def forward(self, x, scores=None):
         # The mean of the values is the value of the mean: one token is projected instead of T.
         return self.W_o(self.W_v(x.mean(1, keepdim=True))).expand_as(x), None
 
 
 class FixedAttention(Attention):
+    Rule = fused.FixedRule
+
     def __init__(self, d_model: int, n_heads: int, n_tokens: int):
         super().__init__(d_model, n_heads, n_tokens)
         self.A = nn.Parameter(torch.full((n_heads, n_tokens, n_tokens), 1 / n_tokens))
@@ -90,6 +108,9 @@ class FixedAttention(Attention):
     def forward(self, x, scores=None):
         v = self.W_v(x).unflatten(-1, (self.n_heads, self.d_k))  # [N, S, H, d_k]
         return self.W_o(torch.einsum("hts,nshd->nthd", self.weights(self.A), v).flatten(2)), None
+
+    def rule_weights(self):
+        return *super().rule_weights(), self.A
 
 
 VARIANTS = {"softmax": SoftmaxAttention, "identity": IdentityAttention, "zero": ZeroAttention, "mean": MeanAttention,

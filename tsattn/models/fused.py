@@ -1,10 +1,10 @@
-"""The two sublayers of a training step on a CPU, forward and backward by hand, chunk by chunk.
+"""The sublayers of a training step on a CPU, forward and backward by hand, chunk by chunk.
 
 The mathematics is that of ``attention.py`` and ``patchtst.py``, to rounding; what changes is the order of memory access.
 A training step touches some forty arrays of 10 to 30 MB, and fetching them takes longer than computing with them. Here
-a chunk of sequences passes through a whole sublayer while it is in the processor's cache, every thread works on chunks
-of its own, and the backward pass keeps only what it cannot recompute cheaply. Dropout masks come from the same stream in
-the same order as in ``dropout.py``.
+a chunk of sequences passes through a whole sublayer while it is in the processor's cache, the batch normalisation before
+it included; every thread works on chunks of its own; and the backward pass keeps only what it cannot recompute cheaply,
+which halves the memory.
 """
 
 from __future__ import annotations
@@ -14,114 +14,292 @@ from torch.nn import functional as F
 
 from ..threads import chunks, side_by_side, split
 
-CHUNK = 704  # tokens at a time: the widest array of a chunk, [704, 256] float32, fills 0.7 MB
+CHUNK = 1056  # tokens at a time: the widest array of a chunk, [1056, 384] float32, fills 1.6 MB
+DROPPED = -1e4  # where gelu and its derivative are 0: added to what dropout drops, it saves keeping the mask
 
 
-class FeedForwardStep(torch.autograd.Function):
-    """x + drop(W_2 drop(gelu(W_1 x + b_1)) + b_2) for tokens x [M, D].
+class Sublayer(torch.autograd.Function):
+    """out = x + drop(f(x)) for tokens x = u * scale + shift; returns (out, mean, var, scores).
 
-    ``bits_h``, ``bits_o`` are the random bits of the two masks and ``keep_h``, ``keep_o`` apply them (``Dropout.keep``).
+    u, out [N, T, D]. scale, shift [D] are the batch normalisation before the sublayer, None for x = u; mean and var [D],
+    over all tokens of out, are what the one after it needs, None without ``moments``. Normalised tokens are not stored.
+    ``rule`` is f, ``drop`` the dropout. ``below`` and scores [N, H, T, T] are the attention scores of the layer below and of
+    this one, or None. Mean and variance are joined from those of chunks, so that none is a small difference of large sums.
     """
 
     @staticmethod
-    def forward(ctx, x, W_1, b_1, W_2, b_2, bits_h, keep_h, bits_o, keep_o):
-        h, out = x.new_empty(len(x), len(b_1)), torch.empty_like(x)
+    def forward(ctx, rule, drop, moments, u, scale, shift, below, *weights):
+        out, kept, *room = rule.room(u)
+        scores = room.pop(0) if rule.has_scores else None
+        inside, kept = rule.draw(u), drop.draw(kept)
+        rule.lent = any(ctx.needs_input_grad)
+        ctx.rule, ctx.drop, ctx.size, ctx.n_weights = rule, drop, max(1, CHUNK // u.shape[1]), len(weights)
 
         def work(*part):
-            for x_, h_, out_, m_h, m_o in chunks(CHUNK, *part):
-                torch.addmm(b_1, x_, W_1.T, out=h_)
-                f = torch.addmm(b_2, keep_h(F.gelu(h_), m_h), W_2.T)
-                torch.add(x_, keep_o(f, m_o), out=out_)
+            found = []
+            for u_, out_, kept_, inside_, below_, scores_, *room_ in chunks(ctx.size, *part):
+                x = normed(u_, scale, shift)
+                drop.add(x, rule.forward(x, inside_, below_, scores_, room_, weights), kept_, out=out_)
+                if moments:
+                    rows = out_.flatten(0, 1)
+                    found.append((rows.mean(0), (rows - rows.mean(0)).square().sum(0), rows.new_tensor(len(rows))))
+            return found
 
-        side_by_side(work, split(x, h, out, bits_h, bits_o))
-        ctx.save_for_backward(x, h, W_1, W_2, bits_h, bits_o)
-        ctx.keep = keep_h, keep_o
-        return out
+        found, mean, var = sum(side_by_side(work, split(u, out, kept, inside, below, scores, *room)), []), None, None
+        if moments:  # of all tokens, from those of the chunks
+            means, squares, n = map(torch.stack, zip(*found))
+            share = n / n.sum()
+            mean = share @ means
+            var = squares.sum(0) / n.sum() + share @ (means - mean).square()
+        ctx.save_for_backward(u, scale, shift, kept, out, mean, scores, *weights, *room)
+        ctx.set_materialize_grads(False)
+        return out, mean, var, scores
+
+    @staticmethod
+    def backward(ctx, g, g_mean, g_var, above):
+        u, scale, shift, kept, out, mean, scores, *rest = ctx.saved_tensors
+        rule, weights, room = ctx.rule, rest[:ctx.n_weights], rest[ctx.n_weights:]
+        rule.lent = False
+        if mean is not None:  # the gradient of out is g + g_mean / M + 2 g_var (out - mean) / M, for M tokens
+            slope = 2 * g_var / u[..., 0].numel()
+            level = g_mean / u[..., 0].numel() - slope * mean
+
+        def work(*part):
+            grads, d_norm = [torch.zeros_like(w) for w in weights], torch.zeros(2, u.shape[-1], dtype=u.dtype)
+            for u_, g_, kept_, out_, above_, scores_, *room_ in chunks(ctx.size, *part):
+                x = normed(u_, scale, shift)
+                g_ = g_ if mean is None else torch.addcmul(level, out_, slope).add_(g_)
+                dx = rule.backward(x, ctx.drop.keep(g_.clone(), kept_), above_, scores_, room_, weights, grads)
+                dx = out_.copy_(g_) if dx is None else torch.add(g_, dx, out=out_)  # du takes the place of out
+                if scale is not None:
+                    d_norm[0] += (dx * u_).sum((0, 1))
+                    d_norm[1] += dx.sum((0, 1))
+                    out_.mul_(scale)
+            return d_norm, *grads
+
+        parts = side_by_side(work, split(u, g.contiguous(), kept, out, above, scores, *room))
+        d_norm, *grads = map(sum, zip(*parts))
+        d_norm = d_norm if scale is not None else (None, None)
+        return None, None, None, out, *d_norm, scores if ctx.needs_input_grad[6] else None, *grads
+
+
+class Head(torch.autograd.Function):
+    """W x + b for the tokens x = u * scale + shift of a sequence, one after another: u [N, T, D] -> [N, pred_len]."""
+
+    @staticmethod
+    def forward(ctx, u, scale, shift, W, b):
+        y = u.new_empty(len(u), len(b))
+        ctx.size = max(1, 4 * CHUNK // u.shape[1])
+
+        def work(*part):
+            for u_, y_ in chunks(ctx.size, *part):
+                torch.addmm(b, normed(u_, scale, shift).flatten(1), W.T, out=y_)
+
+        side_by_side(work, split(u, y))
+        ctx.save_for_backward(u, scale, shift, W)
+        return y
 
     @staticmethod
     def backward(ctx, g):
-        x, h, W_1, W_2, bits_h, bits_o = ctx.saved_tensors
-        keep_h, keep_o = ctx.keep
-        dx = torch.empty_like(x)
+        u, scale, shift, W = ctx.saved_tensors
+        du = torch.empty_like(u)
 
         def work(*part):
-            dW_1, db_1, dW_2, db_2 = zeros(W_1, W_1[:, 0], W_2, W_2[:, 0])
-            for x_, h_, g_, dx_, m_h, m_o in chunks(CHUNK, *part):
-                df = keep_o(g_.clone(), m_o)
-                dW_2.addmm_(df.T, keep_h(F.gelu(h_), m_h))
-                db_2 += df.sum(0)
-                dh = torch.ops.aten.gelu_backward(keep_h(df @ W_2, m_h), h_)
-                dW_1.addmm_(dh.T, x_)
-                db_1 += dh.sum(0)
-                torch.addmm(g_, dh, W_1, out=dx_)
-            return dW_1, db_1, dW_2, db_2
+            dW, db, d_norm = torch.zeros_like(W), torch.zeros_like(W[:, 0]), torch.zeros(2, u.shape[-1], dtype=u.dtype)
+            for u_, du_, g_ in chunks(ctx.size, *part):
+                dW.addmm_(g_.T, normed(u_, scale, shift).flatten(1))
+                db += g_.sum(0)
+                dx = torch.mm(g_, W, out=du_.flatten(1)).view_as(u_)
+                d_norm[0] += (dx * u_).sum((0, 1))
+                d_norm[1] += dx.sum((0, 1))
+                du_.mul_(scale)
+            return d_norm, dW, db
 
-        parts = side_by_side(work, split(x, h, g.contiguous(), dx, bits_h, bits_o))
-        return dx, *map(sum, zip(*parts)), None, None, None, None
+        d_norm, dW, db = map(sum, zip(*side_by_side(work, split(u, du, g.contiguous()))))
+        return du, *d_norm, dW, db
 
 
-class AttentionStep(torch.autograd.Function):
-    """x + drop(W_o concat_h(A_h V_h) + b_o) with A = softmax(Q K' + scores), for sequences x [N, T, D].
+def normed(u, scale, shift):
+    """u * scale + shift; u itself without."""
+    return u if scale is None else torch.addcmul(shift, u, scale)
 
-    ``W`` [3 D, D] and ``b`` hold the query (scaled by 1 / sqrt(d_k)), key and value projections one above the other.
-    ``scores`` [N, H, T, T], or None, are those of the layer below. Returns the output and this layer's scores.
+
+class Rule:
+    """What a sublayer computes: f(x) and, from the gradient of f(x), that of x (None for zero) and of the weights.
+
+    ``room`` is what the backward pass needs besides, by sequence, like the tokens in chunks; gradients of weights are added
+    to ``grads``, and that of the scores replaces them.
     """
 
+    has_scores = False
+
+    def __init__(self, n_heads=1):
+        self.n_heads, self.held_for, self.held, self.lent = n_heads, None, [], False
+
+    def shapes(self, N, T, D):
+        return []
+
+    def draw(self, u):
+        """Mask of a dropout within f, for the forward pass only."""
+
+    def room(self, u):
+        """Output, its mask, and ``shapes``, in the same memory in every step: coming and going it would fragment the heap."""
+        key = u.shape, u.dtype
+        if self.lent or self.held_for != key:
+            fresh = [torch.empty_like(u), torch.empty_like(u, dtype=torch.int8), *map(u.new_empty, self.shapes(*u.shape))]
+            if self.lent:  # between a forward and its backward pass
+                return fresh
+            self.held_for, self.held = key, fresh
+        return [t.detach() for t in self.held]
+
+
+class FeedForwardRule(Rule):
+    """W_2 drop(gelu(W_1 x + b_1)) + b_2."""
+
+    def __init__(self, d_ff, drop):
+        super().__init__()
+        self.d_ff, self.drop = d_ff, drop
+
+    def shapes(self, N, T, D):
+        return [(N, T, self.d_ff)]
+
+    def draw(self, u):
+        return self.drop.draw(torch.empty(*u.shape[:2], self.d_ff, dtype=torch.int8))
+
+    def forward(self, x, inside, below, scores, room, weights):
+        h, (W_1, b_1, W_2, b_2) = room[0].flatten(0, 1), weights
+        torch.addmm(b_1, x.flatten(0, 1), W_1.T, out=h)
+        if inside is not None:
+            h.add_(torch.eq(inside.flatten(0, 1), 0, out=torch.empty_like(h)), alpha=DROPPED)
+        return torch.addmm(b_2, F.gelu(h), W_2.T, alpha=self.drop.scale).view_as(x)
+
+    def backward(self, x, df, above, scores, room, weights, grads):
+        h, (W_1, b_1, W_2, b_2), df = room[0].flatten(0, 1), weights, df.flatten(0, 1)
+        grads[2].addmm_(df.T, F.gelu(h), alpha=self.drop.scale)
+        grads[3] += df.sum(0)
+        dh = torch.ops.aten.gelu_backward(df @ W_2, h).mul_(self.drop.scale)
+        grads[0].addmm_(dh.T, x.flatten(0, 1))
+        grads[1] += dh.sum(0)
+        return (dh @ W_1).view_as(x)
+
+
+class SoftmaxRule(Rule):
+    """W_o concat_h(A_h V_h) + b_o with A = softmax(Q K' + scores of the layer below, if there are any).
+
+    W [3 D, D] and b hold the query (scaled by 1 / sqrt(d_k)), key and value projections one above the other. The scores
+    are log A: they differ from Q K' + ... by a constant in every row, which the softmax above does not see. All products
+    are written for transposed tokens, [d_k, T]: with d_k = 8 columns they would take twice the time.
+    """
+
+    has_scores = True
+
+    def shapes(self, N, T, D):
+        return [(N, self.n_heads, T, T), *[(N, self.n_heads, D // self.n_heads, T)] * 3]
+
+    def forward(self, x, inside, below, scores, room, weights):
+        (W, b, W_o, b_o), (q, k, v), log_A = weights, room, scores.flatten(0, 1)
+        for z, projected in zip(room, torch.addmm(b[:, None], W, x.flatten(0, 1).T).chunk(3)):
+            z.copy_(self.split(projected, x))
+        q, k, v = (z.flatten(0, 1) for z in room)
+        torch.bmm(q.mT, k, out=log_A) if below is None else torch.baddbmm(below.flatten(0, 1), q.mT, k, out=log_A)
+        torch.log_softmax(log_A, -1, out=log_A)
+        return torch.addmm(b_o, self.join(v @ log_A.exp().mT, x).T, W_o.T).view_as(x)
+
+    def backward(self, x, da, above, scores, room, weights, grads):
+        (W, b, W_o, b_o), (q, k, v), da = weights, (z.flatten(0, 1) for z in room), da.flatten(0, 1)
+        A = scores.flatten(0, 1).exp()
+        grads[2].addmm_(da.T, self.join(v @ A.mT, x).T)
+        grads[3] += da.sum(0)
+        do = self.split(W_o.T @ da.T, x).reshape(v.shape)
+        dl = torch.ops.aten._softmax_backward_data(do.mT @ v, A, -1, A.dtype)
+        if above is not None:
+            dl += above.flatten(0, 1)
+        scores.copy_(dl.view_as(scores))
+        d = x.new_empty(3 * x.shape[-1], x.shape[0] * x.shape[1])
+        for z, dz in zip(d.chunk(3), (k @ dl.mT, q @ dl, do @ A)):
+            self.join(dz, x, out=z)
+        grads[0].addmm_(d, x.flatten(0, 1))
+        grads[1] += d.sum(1)
+        return (d.T @ W).view_as(x)
+
+    def split(self, z, x):
+        """[D, n T] -> [n, H, d_k, T]"""
+        return z.view(self.n_heads, -1, *x.shape[:2]).permute(2, 0, 1, 3)
+
+    def join(self, z, x, out=None):
+        """[n H, d_k, T] -> [D, n T]"""
+        out = x.new_empty(x.shape[-1], x.shape[0] * x.shape[1]) if out is None else out
+        self.split(out, x).copy_(z.view(len(x), self.n_heads, *z.shape[1:]))
+        return out
+
+
+class ZeroRule(Rule):
+    """b_o."""
+
+    def forward(self, x, inside, below, scores, room, weights):
+        return weights[0].expand_as(x)
+
+    def backward(self, x, da, above, scores, room, weights, grads):
+        grads[0] += da.sum((0, 1))
+
+
+class IdentityRule(Rule):
+    """W_o M(W_v x + b_v) + b_o, M being what mixes the tokens: here nothing."""
+
+    def shapes(self, N, T, D):
+        return [(N, T, D)]
+
+    def forward(self, x, inside, below, scores, room, weights):
+        (v,), (W_v, b_v, W_o, b_o, *A) = room, weights
+        torch.addmm(b_v, x.flatten(0, 1), W_v.T, out=v.flatten(0, 1))
+        return torch.addmm(b_o, self.mix(v, *A).flatten(0, 1), W_o.T).view_as(x)
+
+    def backward(self, x, da, above, scores, room, weights, grads):
+        (v,), (W_v, b_v, W_o, b_o, *A) = room, weights
+        grads[2].addmm_(da.flatten(0, 1).T, self.mix(v, *A).flatten(0, 1))
+        grads[3] += da.sum((0, 1))
+        dv = self.unmix((da.flatten(0, 1) @ W_o).view_as(x), v, *A, *grads[4:]).flatten(0, 1)
+        grads[0].addmm_(dv.T, x.flatten(0, 1))
+        grads[1] += dv.sum(0)
+        return (dv @ W_v).view_as(x)
+
+    def mix(self, v):
+        return v
+
+    def unmix(self, do, v):
+        return do
+
+
+class MeanRule(IdentityRule):
+    """The same of the mean token: the mean of the values is the value of the mean."""
+
+    def shapes(self, N, T, D):
+        return [(N, 1, D)]
+
+    def forward(self, x, *rest):
+        return super().forward(x.mean(1, keepdim=True), *rest)
+
+    def backward(self, x, da, *rest):
+        return super().backward(x.mean(1, keepdim=True), da.sum(1, keepdim=True), *rest) / x.shape[1]
+
+
+class FixedRule(IdentityRule):
+    """The same with M(V)_h = A_h V_h for a matrix A [H, T, T] that does not depend on x."""
+
+    def mix(self, v, A):
+        return self.tokens(A @ self.heads(v, A), v)
+
+    def unmix(self, do, v, A, dA):
+        do = self.heads(do, A)
+        dA.baddbmm_(do, self.heads(v, A).mT)
+        return self.tokens(A.mT @ do, v)
+
     @staticmethod
-    def forward(ctx, x, W, b, W_o, b_o, scores, n_heads, bits, keep):
-        (N, T, D), H = x.shape, n_heads
-        qkv, o, out = x.new_empty(N, 3, H, T, D // H), torch.empty_like(x), torch.empty_like(x)
-        A, logits = x.new_empty(N, H, T, T), x.new_empty(N, H, T, T)
-
-        def work(*part):
-            for x_, qkv_, o_, out_, A_, logits_, below, m in chunks(max(1, CHUNK // T), *part):
-                qkv_.copy_(torch.addmm(b, x_.flatten(0, 1), W.T).view(-1, T, 3, H, D // H).permute(0, 2, 3, 1, 4))
-                q, k, v = (qkv_[:, i].reshape(-1, T, D // H) for i in range(3))
-                flat = logits_.flatten(0, 1)
-                torch.bmm(q, k.mT, out=flat) if below is None else torch.baddbmm(below.flatten(0, 1), q, k.mT, out=flat)
-                torch.softmax(logits_, -1, out=A_)
-                o_.view(-1, T, H, D // H).copy_((A_.flatten(0, 1) @ v).view(-1, H, T, D // H).transpose(1, 2))
-                a = torch.addmm(b_o, o_.flatten(0, 1), W_o.T).view_as(x_)
-                torch.add(x_, keep(a, m), out=out_)
-
-        side_by_side(work, split(x, qkv, o, out, A, logits, scores, bits))
-        ctx.save_for_backward(x, W, W_o, qkv, A, o, bits)
-        ctx.keep, ctx.below = keep, scores is not None
-        ctx.set_materialize_grads(False)
-        return out, logits
+    def heads(v, A):
+        """[n, T, D] -> [H, T, n d_k]: all sequences share one product."""
+        return v.unflatten(-1, (len(A), -1)).permute(2, 1, 0, 3).flatten(2)
 
     @staticmethod
-    def backward(ctx, g, g_logits):
-        x, W, W_o, qkv, A, o, bits = ctx.saved_tensors
-        (N, T, D), H = x.shape, A.shape[1]
-        dx, dlogits = torch.empty_like(x), torch.empty_like(A) if ctx.below else None
-
-        def work(*part):
-            dW, db, dW_o, db_o = zeros(W, W[:, 0], W_o, W_o[:, 0])
-            for x_, qkv_, A_, o_, g_, above, dl_, dx_, m in chunks(max(1, CHUNK // T), *part):
-                q, k, v = (qkv_[:, i].reshape(-1, T, D // H) for i in range(3))
-                da = ctx.keep(g_.clone(), m).flatten(0, 1)
-                dW_o.addmm_(da.T, o_.flatten(0, 1))
-                db_o += da.sum(0)
-                do = (da @ W_o).view(-1, T, H, D // H).transpose(1, 2).reshape(-1, T, D // H)
-                a = A_.flatten(0, 1)
-                dl = torch.ops.aten._softmax_backward_data(do @ v.mT, a, -1, a.dtype)
-                if above is not None:
-                    dl += above.flatten(0, 1)
-                if dl_ is not None:
-                    dl_.copy_(dl.view_as(dl_))
-                dqkv = x.new_empty(len(x_), T, 3, H, D // H)
-                for i, d in enumerate((dl @ k, dl.mT @ q, a.mT @ do)):
-                    dqkv[:, :, i].copy_(d.view(-1, H, T, D // H).transpose(1, 2))
-                dqkv = dqkv.view(-1, 3 * D)
-                dW.addmm_(dqkv.T, x_.flatten(0, 1))
-                db += dqkv.sum(0)
-                torch.addmm(g_.flatten(0, 1), dqkv, W, out=dx_.flatten(0, 1))
-            return dW, db, dW_o, db_o
-
-        parts = side_by_side(work, split(x, qkv, A, o, g.contiguous(), g_logits, dlogits, dx, bits))
-        return dx, *map(sum, zip(*parts)), dlogits, None, None, None
-
-
-def zeros(*tensors):
-    return [torch.zeros_like(t) for t in tensors]
+    def tokens(z, v):
+        """[H, T, n d_k] -> [n, T, D]"""
+        return z.unflatten(-1, (len(v), -1)).permute(2, 1, 0, 3).flatten(2)

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ..data import CALENDAR
-from . import revin
+from . import fused, revin
 from .dropout import Dropout, MaskSource
-from .patchtst import EncoderLayer
+from .patchtst import EncoderLayer, encode
 
 
 class ITransformer(nn.Module):
@@ -39,8 +39,6 @@ class ITransformer(nn.Module):
         x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        z, scores = self.dropout(self.W_e(torch.cat([x, calendar], 1))), None  # [B, T, D]
-        for layer in self.layers:
-            z, scores = layer(z, scores)
-        y = self.head(self.norm(z)[:, :self.n_channels])  # [B, C, pred_len]
+        u, line = encode(self.layers, self.dropout(self.W_e(torch.cat([x, calendar], 1))))  # [B, T, D]
+        y = self.head(self.norm(fused.normed(u, *line))[:, :self.n_channels])  # [B, C, pred_len]
         return y * std + mean if self.s.revin else y

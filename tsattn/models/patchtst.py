@@ -10,11 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from . import revin
+from . import fused, revin
 from .attention import make_attention
 from .dropout import Dropout, MaskSource
 from .embedding import make_embedding
-from .fused import FeedForwardStep
 from .points import Point
 
 
@@ -23,6 +22,15 @@ class BatchNorm(nn.BatchNorm1d):
 
     def forward(self, x):
         return super().forward(x.flatten(0, 1)).view_as(x)
+
+    def line(self, mean, var, count: int):
+        """(scale, shift) with which the norm of ``count`` tokens is x * scale + shift; updates the running statistics."""
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(var * (count / (count - 1)), self.momentum)
+        scale = self.weight * (var + self.eps).rsqrt()
+        return scale, self.bias - mean * scale
 
 
 class FeedForward(nn.Module):
@@ -33,16 +41,13 @@ class FeedForward(nn.Module):
         self.W_1, self.W_2 = nn.Linear(s.d_model, s.d_ff), nn.Linear(s.d_ff, s.d_model)
         self.dropout = Dropout(s.dropout, source)
         self.hidden = Point()
+        self.rule = fused.FeedForwardRule(s.d_ff, self.dropout)
 
     def forward(self, x):
         return self.W_2(self.dropout(F.gelu(self.hidden(self.W_1(x)))))  # [N, T, d_ff] inside
 
-    def step(self, x, dropout):
-        """x + dropout(feed-forward(x)): the training step on a CPU."""
-        x = x.flatten(0, -2)
-        bits = self.dropout.bits((len(x), self.W_1.out_features)), dropout.bits(x.shape)
-        return FeedForwardStep.apply(x, self.W_1.weight, self.W_1.bias, self.W_2.weight, self.W_2.bias,
-                                     bits[0], self.dropout.keep, bits[1], dropout.keep)
+    def rule_weights(self):
+        return self.W_1.weight, self.W_1.bias, self.W_2.weight, self.W_2.bias
 
 
 class EncoderLayer(nn.Module):
@@ -70,21 +75,41 @@ class EncoderLayer(nn.Module):
             if self.feed_forward is None:
                 return x, scores
             return self.dropout_2(self.feed_forward_out(self.feed_forward(self.norm_2(x))), residual=x), scores
-        # The steps by hand (fused.py) are faster on a CPU, and know neither autocast nor the points.
-        fast = self.training and not x.is_cuda and not torch.is_autocast_enabled("cpu")
-        if fast and hasattr(self.attention, "step"):
-            x, scores = self.attention.step(x, scores, self.dropout_1)
-        else:
-            a, scores = self.attention(x, scores)
-            x = self.dropout_1(self.attention_out(a), residual=x)
-        x = self.norm_1(x)
+        a, scores = self.attention(x, scores)
+        x = self.norm_1(self.dropout_1(self.attention_out(a), residual=x))
         if self.feed_forward is None:
             return x, scores
-        if fast:
-            f = self.feed_forward.step(x, self.dropout_2).view_as(x)
-        else:
-            f = self.dropout_2(self.feed_forward_out(self.feed_forward(x)), residual=x)
-        return self.norm_2(f), scores
+        return self.norm_2(self.dropout_2(self.feed_forward_out(self.feed_forward(x)), residual=x)), scores
+
+    def step(self, u, line, scores):
+        """``forward`` for the training step on a CPU, with x = u * scale + shift and (scale, shift) = ``line``.
+
+        Returns the same of the layer's output, and the scores.
+        """
+        below = scores if getattr(self.attention, "residual", False) else None
+        u, line, scores = self._sublayer(self.attention, self.dropout_1, self.norm_1, u, line, below)
+        if self.feed_forward is not None:
+            u, line, _ = self._sublayer(self.feed_forward, self.dropout_2, self.norm_2, u, line, None)
+        return u, line, scores
+
+    @staticmethod
+    def _sublayer(f, dropout, norm, u, line, below):
+        batch = isinstance(norm, BatchNorm)
+        out, mean, var, scores = fused.Sublayer.apply(f.rule, dropout, batch, u, *line, below, *f.rule_weights())
+        return (out, norm.line(mean, var, out[..., 0].numel()), scores) if batch else (norm(out), (None, None), scores)
+
+
+def encode(layers, x):
+    """Tokens [N, T, D] through the layers: (u, line), with x = u * scale + shift if line = (scale, shift) is not None."""
+    line, scores = (None, None), None
+    # The steps by hand (fused.py) are faster on a CPU, and know neither pre-norm nor autocast nor the points.
+    if layers[0].training and not (layers[0].pre or x.is_cuda or torch.is_autocast_enabled("cpu")):
+        for layer in layers:
+            x, line, scores = layer.step(x, line, scores)
+    else:
+        for layer in layers:
+            x, scores = layer(x, scores)
+    return x, line
 
 
 class PatchTST(nn.Module):
@@ -118,16 +143,18 @@ class PatchTST(nn.Module):
 
     def encode(self, x):
         """Tokens [N, T, D] -> tokens after the last layer [N, T, D]."""
-        scores = None
-        for layer in self.layers:
-            x, scores = layer(x, scores)
-        return self.norm(x)
+        u, line = encode(self.layers, x)
+        return self.norm(fused.normed(u, *line))
 
     def forward(self, x):
         B, C, _ = x.shape
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        z = self.encode(self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
-        z = z.flatten(1) if self.s.head == "flatten" else z.mean(1)
-        y = self.head(z).view(B, C, -1)
+        u, line = encode(self.layers, self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
+        if self.s.head == "flatten" and line[0] is not None:
+            y = fused.Head.apply(u, *line, self.head.weight, self.head.bias)
+        else:
+            z = self.norm(fused.normed(u, *line))
+            y = self.head(z.flatten(1) if self.s.head == "flatten" else z.mean(1))
+        y = y.view(B, C, -1)
         return y * std + mean if self.s.revin else y
