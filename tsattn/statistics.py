@@ -19,10 +19,15 @@ def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     return mean, mean - half, mean + half
 
 
+def as_text(triple, form: str = ".3f") -> str:
+    """An ``interval`` as text, every number in the format ``form``: mean [low, high]."""
+    mean, low, high = triple
+    return f"{mean:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else " (one seed)")
+
+
 def spread(values, digits: int = 3) -> str:
     """``interval`` as text for a table cell: mean [low, high]."""
-    mean, low, high = interval(values)
-    return f"{mean:.{digits}f}" + (f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else " (one seed)")
+    return as_text(interval(values), f".{digits}f")
 
 
 def paired(a, b, level: float = 0.95) -> tuple[float, float, float]:

@@ -5,12 +5,13 @@ Nothing is trained here; what has not been run says so.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from . import plan
 from .ledger import ROOT, Ledger
 from .settings import ATTENTIONS, Settings
-from .statistics import block_length, compare, interval
+from .statistics import as_text, block_length, compare, interval
 
 NOT_RUN = "not run yet"
 
@@ -70,8 +71,7 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def percent(table: pd.DataFrame) -> str:
     """Rows of ``compare`` in words: difference in % of the reference, and its interval."""
-    return "; ".join(f"{r.model} {r.difference / r.reference:+.1%}"
-                     + (f" [{r.low / r.reference:+.1%}, {r.high / r.reference:+.1%}]" if r.seeds > 1 else " (one seed)")
+    return "; ".join(f"{r.model} {as_text(np.array([r.difference, r.low, r.high]) / r.reference, '+.1%')}"
                      for r in table.itertuples())
 
 
