@@ -140,7 +140,7 @@ def test_chapter_5_executes_and_trains_both_tasks(tmp_path):
                           windows=32))
     runs = Ledger(tmp_path / "results").read("runs")
     assert runs.groupby("dataset").attention.nunique().to_dict() == {"state-machine": 2, "recall-2": 2, "dial-1": 2}
-    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown and "8 runs trained" in shown
+    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown and "10 runs trained" in shown
 
 
 def test_chapter_6_executes_with_another_embedding(tmp_path):

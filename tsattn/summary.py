@@ -135,7 +135,7 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
             change = {name: interval((mse[name] / mse["none"] - 1).dropna()) for name in mse if name != "none"}
 
     def line(names):
-        return "; ".join(f"{n} {change[n][0]:+.1%} [{change[n][1]:+.1%}, {change[n][2]:+.1%}]" for n in names if n in change)
+        return "; ".join(f"{n} {as_text(change[n], '+.1%')}" for n in names if n in change)
 
     used = _row("02_attention_perturbation", "a trained PatchTST hardly needs its attention and needs its feed-forward network",
                 "the noise is in units of each row's scores; the uniform matrix has rows that sum to one")
@@ -173,12 +173,14 @@ def _recall(ledger: Ledger, profile: str) -> dict:
     row = _row("05_toy_dataset", "a linear patch embedding leaves attention without anything to work on", "the control is ours")
     errors, runs = ledger.read("toy_errors"), ledger.read("runs")
     if len(errors) and len(runs):
-        errors = errors[errors.intervention == "none"].merge(runs[["run_id", "dataset", "attention", "profile"]], on="run_id")
-        errors = errors[(errors.dataset == "recall-4") & (errors.profile == profile)]
+        # Chapter 6 trains the same task with other embeddings, and chapter 5 once with RevIN.
+        runs = runs[(runs.dataset == "recall-4") & (runs.profile == profile) & ~runs.revin
+                    & (runs.embedding.fillna("linear") == "linear")]
+        errors = errors[errors.intervention == "none"].merge(runs[["run_id", "attention"]], on="run_id")
         by = {a: interval(e.mse / e.zero_mse) for a, e in errors.groupby("attention")}
         if {"softmax", "zero"} <= set(by):
             row |= dict(measured="recall of 4 pairs, error as a share of predicting zero: "
-                        + "; ".join(f"{a} {m:.3f} [{low:.3f}, {high:.3f}]" for a, (m, low, high) in by.items()),
+                        + "; ".join(f"{a} {as_text(triple)}" for a, triple in by.items()),
                         verdict="Fails: where a look-up is needed, attention does it."
                         if by["softmax"][2] < by["zero"][1] else "No advantage of attention is shown.")
     return row
