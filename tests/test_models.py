@@ -1,12 +1,13 @@
 """The five attentions against the plain formula, and what the model must and must not depend on."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 
-from tsattn.models import build, count_multiply_adds, count_parameters, match
+from tsattn.models import build, count_multiply_adds, count_parameters, fused, match
 from tsattn.models.attention import VARIANTS, SoftmaxAttention, make_attention
-from tsattn.models import fused
 from tsattn.models.dropout import Dropout, MaskSource
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
@@ -148,17 +149,29 @@ def test_steps_by_hand_keep_the_running_statistics_of_batch_normalisation(monkey
         torch.testing.assert_close(value, found[1][name], rtol=1e-9, atol=1e-10)
 
 
-def test_a_second_forward_pass_before_the_backward_pass_of_the_first_changes_nothing():
-    model, (x, other) = build(make("smoke", dropout=0.0), 3).train(), torch.randn(2, 5, 3, 336)
+def test_passes_that_overlap_have_their_own_memory():
+    """Gradients of x, and of x again while three other passes are under way in whatever order."""
+    model, (x, *others) = build(make("smoke", dropout=0.0), 3).train(), torch.randn(4, 5, 3, 336)
     grads = []
-    for between in ((), (other,)):
-        model.zero_grad()
+    for overlapping in (False, True):
+        if overlapping:
+            first, second = model(others[0]), model(others[1])
         y = model(x)
-        for z in between:
-            model(z)
+        if overlapping:
+            second.sum().backward()
+            model(others[2])
+            first.sum().backward()
+        model.zero_grad()
         y.square().sum().backward()
-        grads.append([p.grad for p in model.parameters()])
+        grads.append([p.grad.clone() for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*grads))
+    assert not any(layer.attention.rule.spare for layer in copy.deepcopy(model).layers)
+
+
+def test_one_token_in_a_training_step_is_refused():
+    model = build(make("smoke", patch_len=336, pad_end=False), 1).train()
+    with pytest.raises(ValueError, match="more than one token"):
+        model(torch.randn(1, 1, 336))
 
 
 @pytest.mark.parametrize("norm_position", ["post", "pre"])

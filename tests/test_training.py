@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tsattn import training
+from tsattn import threads, training
 from tsattn.data import SYNTHETIC, load
 from tsattn.models import build
 from tsattn.settings import ATTENTIONS, MODELS, make
@@ -139,6 +139,16 @@ def test_several_threads_give_the_numbers_of_one_up_to_rounding(tmp_path):
     np.testing.assert_allclose(one.test_errors, two.test_errors, rtol=1e-3)
     again = train(s, checkpoints=tmp_path / "again", progress=False, n_threads=2)
     assert np.array_equal(two.test_errors, again.test_errors), "the same threads, the same numbers"
+
+
+def test_every_thread_measures_in_the_precision_that_was_asked_for():
+    splits, s = load("state-machine", 336, 96), smoke()
+    model, windows, found = build(s, 1), splits.test.first(64), []
+    for name, n in (("bf16", 1), ("bf16", 2), ("float32", 2)):
+        with threads.use(n), training.precision(name, torch.device("cpu")):
+            found.append(evaluate(model, windows)[0])
+    assert torch.equal(found[0], found[1])
+    assert (found[1] != found[2]).float().mean(0) > 0.9
 
 
 def test_the_warm_up_before_a_capture_changes_nothing():

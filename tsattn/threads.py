@@ -36,19 +36,22 @@ def count() -> int:
 
 def side_by_side(work, parts: list) -> list:
     """``[work(*part) for part in parts]``, the first on this thread and the others on threads of their own."""
-    @torch.no_grad()
-    def on_one_thread(part):
-        torch.set_num_threads(1)
-        return work(*part)
-
     if len(parts) == 1:
         return [work(*parts[0])]
+    device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
+    dtype, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+
+    def on_one_thread(part):  # autocast and no_grad belong to a thread
+        torch.set_num_threads(1)
+        with torch.no_grad(), torch.autocast(device, dtype, enabled):
+            return work(*part)
+
     others = [_pool(len(parts)).submit(on_one_thread, part) for part in parts[1:]]
     return [work(*parts[0])] + [f.result() for f in others]
 
 
 def split(*tensors) -> list:
-    """As many equal parts, by rows, of several tensors side by side as there are threads; None stays None."""
+    """Parts by rows of several tensors side by side, at most one per thread, the last the smallest; None stays None."""
     return list(chunks(-(-len(tensors[0]) // _count), *tensors))
 
 

@@ -43,7 +43,7 @@ class Dropout(nn.Module):
     def __init__(self, p: float, source: MaskSource, times: int = 1):
         super().__init__()
         self.p, self.source = 1 - (1 - p) ** times, source
-        self.dropped = round(self.p * 2**16)
+        self.dropped = min(round(self.p * 2**16), 2**16 - 1)
         self.scale = 2**16 / (2**16 - self.dropped)
 
     def draw(self, mask):
@@ -56,8 +56,8 @@ class Dropout(nn.Module):
         return torch.gt(kept, 0, out=torch.empty_like(like)).mul_(self.scale)
 
     def keep(self, x, kept):
-        """``x`` times ``factor``, in place; ``x`` itself if there is no mask."""
-        return x if kept is None else x.mul_(self.factor(kept, x))
+        """``x`` times ``factor``; ``x`` itself if there is no mask."""
+        return x if kept is None else self.factor(kept, x).mul_(x)
 
     def add(self, residual, x, kept, out=None):
         """residual + ``x`` times ``factor``; ``x`` may be a broadcast view."""
@@ -73,23 +73,24 @@ class Dropout(nn.Module):
 
 
 class _Masked(torch.autograd.Function):
-    """Dropout that keeps its mask in a quarter of the memory that the factors take."""
+    """Dropout that keeps its mask, in a quarter of the memory that the factors would take (in float32)."""
 
     @staticmethod
     def forward(ctx, x, drop):
+        kept = drop.draw(torch.empty_like(x, dtype=torch.int8))
+        ctx.save_for_backward(kept)
         ctx.drop = drop
-        ctx.save_for_backward(drop.draw(torch.empty_like(x, dtype=torch.int8)))
-        return _Masked.of(x, drop, *ctx.to_save)
+        return _Masked.times(x, drop, kept)
 
     @staticmethod
     def backward(ctx, g):
-        return _Masked.of(g.contiguous(), ctx.drop, *ctx.saved_tensors), None
+        return _Masked.times(g.contiguous(), ctx.drop, *ctx.saved_tensors), None
 
     @staticmethod
-    def of(x, drop, kept):
+    def times(x, drop, kept):
         def work(*part):
             for x_, kept_, out_ in chunks(BLOCK, *part):
-                torch.mul(x_, drop.factor(kept_, x_), out=out_)
+                torch.gt(kept_, 0, out=out_).mul_(x_).mul_(drop.scale)
 
         out = torch.empty_like(x)
         side_by_side(work, split(x.view(-1), kept.view(-1), out.view(-1)))

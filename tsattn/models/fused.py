@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from ..threads import chunks, side_by_side, split
 
 CHUNK = 1056  # tokens at a time: the widest array of a chunk, [1056, 384] float32, fills 1.6 MB
-DROPPED = -1e4  # where gelu and its derivative are 0: added to what dropout drops, it saves keeping the mask
+DROPPED = -1e30  # gelu and its derivative are 0 there: added to pre-activations that dropout drops, so that no mask is kept
 
 
 class Sublayer(torch.autograd.Function):
@@ -25,14 +25,14 @@ class Sublayer(torch.autograd.Function):
     over all tokens of out, are what the one after it needs, None without ``moments``. Normalised tokens are not stored.
     ``rule`` is f, ``drop`` the dropout. ``below`` and scores [N, H, T, T] are the attention scores of the layer below and of
     this one, or None. Mean and variance are joined from those of chunks, so that none is a small difference of large sums.
+    The backward pass overwrites what was saved for it: it runs once.
     """
 
     @staticmethod
     def forward(ctx, rule, drop, moments, u, scale, shift, below, *weights):
-        out, kept, *room = rule.room(u)
+        out, kept, *room = rule.room(u, drop.dropped)
         scores = room.pop(0) if rule.has_scores else None
         inside, kept = rule.draw(u), drop.draw(kept)
-        rule.lent = any(ctx.needs_input_grad)
         ctx.rule, ctx.drop, ctx.size, ctx.n_weights = rule, drop, max(1, CHUNK // u.shape[1]), len(weights)
 
         def work(*part):
@@ -45,7 +45,8 @@ class Sublayer(torch.autograd.Function):
                     found.append((rows.mean(0), (rows - rows.mean(0)).square().sum(0), rows.new_tensor(len(rows))))
             return found
 
-        found, mean, var = sum(side_by_side(work, split(u, out, kept, inside, below, scores, *room)), []), None, None
+        found = sum(side_by_side(work, split(u, out, kept, inside, below, scores, *room)), [])
+        mean = var = None
         if moments:  # of all tokens, from those of the chunks
             means, squares, n = map(torch.stack, zip(*found))
             share = n / n.sum()
@@ -59,7 +60,6 @@ class Sublayer(torch.autograd.Function):
     def backward(ctx, g, g_mean, g_var, above):
         u, scale, shift, kept, out, mean, scores, *rest = ctx.saved_tensors
         rule, weights, room = ctx.rule, rest[:ctx.n_weights], rest[ctx.n_weights:]
-        rule.lent = False
         if mean is not None:  # the gradient of out is g + g_mean / M + 2 g_var (out - mean) / M, for M tokens
             slope = 2 * g_var / u[..., 0].numel()
             level = g_mean / u[..., 0].numel() - slope * mean
@@ -69,7 +69,7 @@ class Sublayer(torch.autograd.Function):
             for u_, g_, kept_, out_, above_, scores_, *room_ in chunks(ctx.size, *part):
                 x = normed(u_, scale, shift)
                 g_ = g_ if mean is None else torch.addcmul(level, out_, slope).add_(g_)
-                dx = rule.backward(x, ctx.drop.keep(g_.clone(), kept_), above_, scores_, room_, weights, grads)
+                dx = rule.backward(x, ctx.drop.keep(g_, kept_), above_, scores_, room_, weights, grads)
                 dx = out_.copy_(g_) if dx is None else torch.add(g_, dx, out=out_)  # du takes the place of out
                 if scale is not None:
                     d_norm[0] += (dx * u_).sum((0, 1))
@@ -80,7 +80,9 @@ class Sublayer(torch.autograd.Function):
         parts = side_by_side(work, split(u, g.contiguous(), kept, out, above, scores, *room))
         d_norm, *grads = map(sum, zip(*parts))
         d_norm = d_norm if scale is not None else (None, None)
-        return None, None, None, out, *d_norm, scores if ctx.needs_input_grad[6] else None, *grads
+        rule.spare = [None if t is None else t.detach() for t in (out, kept, *([scores] if rule.has_scores else []), *room)]
+        du = out if scale is not None else out.clone()  # the caller may keep it beyond the next forward pass
+        return None, None, None, du, *d_norm, scores if ctx.needs_input_grad[6] else None, *grads
 
 
 class Head(torch.autograd.Function):
@@ -125,16 +127,19 @@ def normed(u, scale, shift):
 
 
 class Rule:
-    """What a sublayer computes: f(x) and, from the gradient of f(x), that of x (None for zero) and of the weights.
+    """What a sublayer computes, for a chunk of sequences at a time.
 
-    ``room`` is what the backward pass needs besides, by sequence, like the tokens in chunks; gradients of weights are added
-    to ``grads``, and that of the scores replaces them.
+    ``forward(x, inside, below, scores, room, weights)`` is f(x), and fills ``scores`` and ``room``, tensors of ``shapes``
+    (the scores first), which the backward pass needs. ``inside`` is the mask of a dropout within f, ``below`` the scores
+    of the layer below. ``backward(x, df, above, scores, room, weights, grads)`` is the gradient of x, None for zero, from
+    ``df``, which it leaves as it is, and ``above``, those of f(x) and of the scores; the weights' are added to ``grads``,
+    and that of ``below`` replaces the scores.
     """
 
     has_scores = False
 
     def __init__(self, n_heads=1):
-        self.n_heads, self.held_for, self.held, self.lent = n_heads, None, [], False
+        self.n_heads, self.spare = n_heads, []
 
     def shapes(self, N, T, D):
         return []
@@ -142,15 +147,19 @@ class Rule:
     def draw(self, u):
         """Mask of a dropout within f, for the forward pass only."""
 
-    def room(self, u):
-        """Output, its mask, and ``shapes``, in the same memory in every step: coming and going it would fragment the heap."""
-        key = u.shape, u.dtype
-        if self.lent or self.held_for != key:
-            fresh = [torch.empty_like(u), torch.empty_like(u, dtype=torch.int8), *map(u.new_empty, self.shapes(*u.shape))]
-            if self.lent:  # between a forward and its backward pass
-                return fresh
-            self.held_for, self.held = key, fresh
-        return [t.detach() for t in self.held]
+    def room(self, u, masked):
+        """Output, its mask, and ``shapes``: what the last backward pass gave back, if it fits, else new memory.
+
+        Coming and going in every step, it would leave the heap full of holes.
+        """
+        spare, self.spare = self.spare, []
+        if spare and (spare[0].shape, spare[0].dtype) == (u.shape, u.dtype):
+            return spare
+        return [u.new_empty(u.shape), u.new_empty(u.shape, dtype=torch.int8) if masked else None,
+                *map(u.new_empty, self.shapes(*u.shape))]
+
+    def __getstate__(self):
+        return self.__dict__ | {"spare": []}  # a copy of the model needs none
 
 
 class FeedForwardRule(Rule):
@@ -212,7 +221,7 @@ class SoftmaxRule(Rule):
         grads[3] += da.sum(0)
         do = self.split(W_o.T @ da.T, x).reshape(v.shape)
         dl = torch.ops.aten._softmax_backward_data(do.mT @ v, A, -1, A.dtype)
-        if above is not None:
+        if above is not None:  # its rows sum to 0, as all gradients through a softmax: log_softmax adds nothing to them
             dl += above.flatten(0, 1)
         scores.copy_(dl.view_as(scores))
         d = x.new_empty(3 * x.shape[-1], x.shape[0] * x.shape[1])
@@ -271,7 +280,7 @@ class IdentityRule(Rule):
 
 
 class MeanRule(IdentityRule):
-    """The same of the mean token: the mean of the values is the value of the mean."""
+    """IdentityRule of the mean token: the mean of the values is the value of the mean."""
 
     def shapes(self, N, T, D):
         return [(N, 1, D)]
@@ -284,7 +293,7 @@ class MeanRule(IdentityRule):
 
 
 class FixedRule(IdentityRule):
-    """The same with M(V)_h = A_h V_h for a matrix A [H, T, T] that does not depend on x."""
+    """IdentityRule with M(V)_h = A_h V_h for a matrix A [H, T, T] that does not depend on x."""
 
     def mix(self, v, A):
         return self.tokens(A @ self.heads(v, A), v)

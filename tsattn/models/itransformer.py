@@ -16,7 +16,7 @@ from torch import nn
 from ..data import CALENDAR
 from . import fused, revin
 from .dropout import Dropout, MaskSource
-from .patchtst import EncoderLayer, encode
+from .patchtst import EncoderLayer, through
 
 
 class ITransformer(nn.Module):
@@ -39,6 +39,6 @@ class ITransformer(nn.Module):
         x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        u, line = encode(self.layers, self.dropout(self.W_e(torch.cat([x, calendar], 1))))  # [B, T, D]
-        y = self.head(self.norm(fused.normed(u, *line))[:, :self.n_channels])  # [B, C, pred_len]
+        u, affine = through(self.layers, self.dropout(self.W_e(torch.cat([x, calendar], 1))))  # [B, T, D]
+        y = self.head(self.norm(fused.normed(u, *affine))[:, :self.n_channels])  # [B, C, pred_len]
         return y * std + mean if self.s.revin else y

@@ -23,8 +23,10 @@ class BatchNorm(nn.BatchNorm1d):
     def forward(self, x):
         return super().forward(x.flatten(0, 1)).view_as(x)
 
-    def line(self, mean, var, count: int):
+    def scale_and_shift(self, mean, var, count: int):
         """(scale, shift) with which the norm of ``count`` tokens is x * scale + shift; updates the running statistics."""
+        if count < 2:
+            raise ValueError("batch normalisation needs more than one token in a training step; raise batch_size.")
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
@@ -81,35 +83,42 @@ class EncoderLayer(nn.Module):
             return x, scores
         return self.norm_2(self.dropout_2(self.feed_forward_out(self.feed_forward(x)), residual=x)), scores
 
-    def step(self, u, line, scores):
-        """``forward`` for the training step on a CPU, with x = u * scale + shift and (scale, shift) = ``line``.
+    def step(self, u, affine, scores):
+        """``forward`` for the training step on a CPU, with x = u * scale + shift and (scale, shift) = ``affine``.
 
-        Returns the same of the layer's output, and the scores.
+        Returns u and affine of the layer's output, and the scores.
         """
         below = scores if getattr(self.attention, "residual", False) else None
-        u, line, scores = self._sublayer(self.attention, self.dropout_1, self.norm_1, u, line, below)
+        u, affine, scores = self._sublayer(self.attention, self.dropout_1, self.norm_1, u, affine, below)
         if self.feed_forward is not None:
-            u, line, _ = self._sublayer(self.feed_forward, self.dropout_2, self.norm_2, u, line, None)
-        return u, line, scores
+            u, affine, _ = self._sublayer(self.feed_forward, self.dropout_2, self.norm_2, u, affine, None)
+        return u, affine, scores
 
     @staticmethod
-    def _sublayer(f, dropout, norm, u, line, below):
+    def _sublayer(f, dropout, norm, u, affine, below):
         batch = isinstance(norm, BatchNorm)
-        out, mean, var, scores = fused.Sublayer.apply(f.rule, dropout, batch, u, *line, below, *f.rule_weights())
-        return (out, norm.line(mean, var, out[..., 0].numel()), scores) if batch else (norm(out), (None, None), scores)
+        out, mean, var, scores = fused.Sublayer.apply(f.rule, dropout, batch, u, *affine, below, *f.rule_weights())
+        if not batch:
+            return norm(out), (None, None), scores
+        return out, norm.scale_and_shift(mean, var, out[..., 0].numel()), scores
 
 
-def encode(layers, x):
-    """Tokens [N, T, D] through the layers: (u, line), with x = u * scale + shift if line = (scale, shift) is not None."""
-    line, scores = (None, None), None
-    # The steps by hand (fused.py) are faster on a CPU, and know neither pre-norm nor autocast nor the points.
+def through(layers, x):
+    """Tokens [N, T, D] through the layers: (u, affine), the result being u * scale + shift for affine = (scale, shift).
+
+    Without a batch normalisation that is still to be applied, affine is (None, None) and the result is u.
+    """
+    affine, scores = (None, None), None
+    # The steps by hand (fused.py) are faster on a CPU. They know neither pre-norm nor autocast nor the points, nor hooks
+    # nor parts of a layer whose mode differs from the layer's.
     if layers[0].training and not (layers[0].pre or x.is_cuda or torch.is_autocast_enabled("cpu")):
+        x = x.contiguous()
         for layer in layers:
-            x, line, scores = layer.step(x, line, scores)
+            x, affine, scores = layer.step(x, affine, scores)
     else:
         for layer in layers:
             x, scores = layer(x, scores)
-    return x, line
+    return x, affine
 
 
 class PatchTST(nn.Module):
@@ -143,18 +152,18 @@ class PatchTST(nn.Module):
 
     def encode(self, x):
         """Tokens [N, T, D] -> tokens after the last layer [N, T, D]."""
-        u, line = encode(self.layers, x)
-        return self.norm(fused.normed(u, *line))
+        u, affine = through(self.layers, x)
+        return self.norm(fused.normed(u, *affine))
 
     def forward(self, x):
         B, C, _ = x.shape
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        u, line = encode(self.layers, self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
-        if self.s.head == "flatten" and line[0] is not None:
-            y = fused.Head.apply(u, *line, self.head.weight, self.head.bias)
+        u, affine = through(self.layers, self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
+        if self.s.head == "flatten" and affine[0] is not None:  # which means post-norm: self.norm is the identity
+            y = fused.Head.apply(u, *affine, self.head.weight, self.head.bias)
         else:
-            z = self.norm(fused.normed(u, *line))
+            z = self.norm(fused.normed(u, *affine))
             y = self.head(z.flatten(1) if self.s.head == "flatten" else z.mean(1))
         y = y.view(B, C, -1)
         return y * std + mean if self.s.revin else y
