@@ -90,7 +90,7 @@ def claims(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """One row per claim: chapter, claim, measured, verdict, and what differs from the authors' code."""
     rows = [_replacement(title, table) for title, table in families(ledger, profile).items()]
     rows += [_baselines(ledger, profile), *_interventions(ledger, profile), _patch_length(ledger, profile),
-             _recall(ledger, profile)]
+             *_toy(ledger, profile)]
     return pd.DataFrame(rows)
 
 
@@ -168,22 +168,45 @@ def _patch_length(ledger: Ledger, profile: str) -> dict:
     return row
 
 
-def _recall(ledger: Ledger, profile: str) -> dict:
-    """Error of the recall task, on which attention is needed, as a share of that of predicting zero."""
-    row = _row("05_toy_dataset", "a linear patch embedding leaves attention without anything to work on", "the control is ours")
-    errors, runs = ledger.read("toy_errors"), ledger.read("runs")
-    if len(errors) and len(runs):
-        # Chapter 6 trains the same task with other embeddings, and chapter 5 once with RevIN.
-        runs = runs[(runs.dataset == "recall-4") & (runs.profile == profile) & ~runs.revin
-                    & (runs.embedding.fillna("linear") == "linear")]
-        errors = errors[errors.intervention == "none"].merge(runs[["run_id", "attention"]], on="run_id")
-        by = {a: interval(e.mse / e.zero_mse) for a, e in errors.groupby("attention")}
-        if {"softmax", "zero"} <= set(by):
-            row |= dict(measured="recall of 4 pairs, error as a share of predicting zero: "
-                        + "; ".join(f"{a} {as_text(triple)}" for a, triple in by.items()),
-                        verdict="Fails: where a look-up is needed, attention does it."
-                        if by["softmax"][2] < by["zero"][1] else "No advantage of attention is shown.")
-    return row
+def _toy(ledger: Ledger, profile: str) -> list[dict]:
+    """The series with known states, and the control on which attention is needed (chapter 5)."""
+    claims = [_row("05_toy_dataset", "the event patches, which carry the information, get about zero weight",
+                   "ours: the best possible error is known, and so is that without attention"),
+              _row("05_toy_dataset", "a linear patch embedding leaves attention without anything to work on", "the control is ours")]
+
+    def rows(table, *runs):
+        found = ledger.read(table)
+        named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in runs])
+        return found.merge(named, on="run_id") if len(found) else found
+
+    def runs(dataset):
+        return [plan.toy(dataset, profile, attention=a, seed=seed) for a in ("softmax", "zero") for seed in plan.SEEDS]
+
+    def errors(dataset, mine, unit):
+        """{attention: (mean, low, high)} of the error ``mine`` over ``unit``."""
+        found = rows("toy_errors", *runs(dataset))
+        found = found[found.intervention == "none"] if len(found) else found
+        return {a: interval(g[mine] / g[unit]) for a, g in found.groupby("attention")} if len(found) else {}
+
+    weights, on_events = rows("attention_by_head", *runs("state-machine")), errors("state-machine", "event_mse", "best_event_mse")
+    if len(weights) and {"softmax", "zero"} <= set(on_events):
+        lift = interval(weights.groupby("seed").lift.mean())
+        claims[0] |= dict(measured=f"state machine, weight on event patches: {as_text(lift, '.2f')} of uniform; error on events, "
+                          "multiples of the best possible: " + ", ".join(f"{a} {as_text(v, '.1f')}" for a, v in on_events.items()),
+                          verdict=("Uniform, not zero" if lift[1] > 0.9 and lift[2] < 1.1 else
+                                   "Close to zero" if lift[2] < 0.25 else "Neither uniform nor zero")
+                          + ("; and no loss without attention is shown: this series does not need it."
+                             if on_events["zero"][1] <= on_events["softmax"][2] else "; a model without attention is worse."))
+    recall = errors("recall-4", "mse", "zero_mse")
+    if {"softmax", "zero"} <= set(recall):
+        dial = {w: errors(f"dial-{w:g}", "mse", "zero_mse") for w in (0.05, 0.25, 1)}
+        claims[1] |= dict(measured="error as a share of predicting zero: recall of 4 pairs "
+                          + ", ".join(f"{a} {as_text(v)}" for a, v in recall.items())
+                          + "".join(f"; look-up needed for {w:.0%} of the variance " + ", ".join(f"{a} {as_text(v)}" for a, v in d.items())
+                                    for w, d in dial.items() if d),
+                          verdict="Fails: where a look-up is needed, attention does it."
+                          if recall["softmax"][2] < recall["zero"][1] else "No advantage of attention is shown.")
+    return claims
 
 
 def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
