@@ -1,4 +1,10 @@
-from tsattn.plan import CHANGES, baselines, evidence
+"""The runs that the report asks for."""
+
+import nbformat
+import pytest
+
+from tsattn.ledger import ROOT
+from tsattn.plan import CHANGES, baselines, evidence, toy
 from tsattn.settings import ATTENTIONS, make
 
 
@@ -28,3 +34,14 @@ def test_rules_have_one_run_and_the_rest_one_per_seed():
     assert {name: len(runs) for name, runs in named.items() if len(runs) != 2} == {"last value": 1, "seasonal naive": 1}
     assert all(s.pred_len == 24 for runs in named.values() for s in runs)
     assert len({s.run_id for runs in named.values() for s in runs}) == 14
+
+
+@pytest.mark.parametrize("chapter", ["05_toy_dataset", "06_latent_space"])
+def test_the_toy_chapters_train_what_the_summary_reads(chapter):
+    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
+    given: dict = {}
+    exec(next(c.source for c in cells if "parameters" in c.metadata.get("tags", [])), given)
+    for dataset, steps in (("state-machine", given["toy_steps"]), ("recall-4", given["recall_steps"])):
+        asked = toy(dataset, batch_size=given["batch_size"], max_steps=steps, seq_len=given["seq_len"],
+                         pred_len=given["pred_len"])
+        assert asked == toy(dataset)
