@@ -43,5 +43,5 @@ def test_the_toy_chapters_train_what_the_summary_reads(chapter):
     exec(next(c.source for c in cells if "parameters" in c.metadata.get("tags", [])), given)
     for dataset, steps in (("state-machine", given["toy_steps"]), ("recall-4", given["recall_steps"])):
         asked = toy(dataset, batch_size=given["batch_size"], max_steps=steps, seq_len=given["seq_len"],
-                         pred_len=given["pred_len"])
+                    pred_len=given["pred_len"])
         assert asked == toy(dataset)

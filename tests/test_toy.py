@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tsattn import attention_maps as maps
+from tsattn import plan
 from tsattn.data import DataError, best, load, toy, truth
 from tsattn.models import build
 from tsattn.settings import make
@@ -193,8 +194,7 @@ def test_the_linear_embedding_is_the_first_weight_drawn_from_the_seed():
 def test_recall_is_solved_by_softmax_and_by_no_model_without_attention(tmp_path):
     left = {}
     for attention in ("softmax", "zero"):
-        s = make(dataset="recall-4", attention=attention, revin=False, batch_size=32, epochs=10, max_steps=100,
-                 max_windows=1000, lr_decay=0.75)
+        s = plan.toy("recall-4", attention=attention)
         result = train(s, checkpoints=tmp_path, progress=False)
         y = load("recall-4", L, H).test.first(1000).batch(slice(None))[1]
         left[attention] = result.test_mse / y.square().mean().item()

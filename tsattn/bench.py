@@ -156,18 +156,17 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
             for a, step in ours.items():
                 times[a].append(_time(step))
     torch.set_num_threads(before)
-    has_peer = peer is not None
     del ours, peer, step  # and their memory, before that of others is measured
     # The peer has one attention, whatever ours is: its memory is measured once.
-    peer_mb = peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads) if has_peer else None
+    peer_mb = peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads) if times["peer"] else None
     rows = []
     for a, s in runs.items():
         with threads.use(n_threads):
             took, floor = 1000 * min(times[a][1:]), floor_ms(s)
         rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
                          peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads, profile=profile,
-                         peer_step_ms=1000 * min(times["peer"][1:]) if has_peer else None,
-                         ratio=statistics.median(p / t for p, t in zip(times["peer"][1:], times[a][1:])) if has_peer else None,
+                         peer_step_ms=1000 * min(times["peer"][1:]) if times["peer"] else None,
+                         ratio=statistics.median(p / t for p, t in zip(times["peer"][1:], times[a][1:])) if times["peer"] else None,
                          peer_peak_mb=peer_mb))
     return pd.DataFrame(rows)
 

@@ -174,8 +174,10 @@ def _toy(ledger: Ledger, profile: str) -> list[dict]:
                   "ours: longer training, and the best possible error is known")
     control = _row("05_toy_dataset", "a linear patch embedding leaves attention without anything to work on", "the control is ours")
 
+    tables = {name: ledger.read(name) for name in ("attention_by_head", "toy_errors")}
+
     def rows(table, dataset):
-        found = ledger.read(table)
+        found = tables[table]
         runs = [plan.toy(dataset, profile, attention=a, seed=seed) for a in ATTENTIONS for seed in plan.SEEDS]
         named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in runs])
         found = found.merge(named, on="run_id") if len(found) else named[:0]

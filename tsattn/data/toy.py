@@ -240,6 +240,11 @@ class Recall:
     seq_len: int
 
 
+def count_keys(pairs: int) -> int:
+    """Keys to choose from for so many pairs."""
+    return 8 if pairs <= 8 else 16
+
+
 def key_shapes(n_keys: int, length: int) -> np.ndarray:
     """``n_keys`` waveforms [n_keys, length] of root mean square 1: cosines at right angles, then their negatives."""
     if n_keys > 2 * length:
@@ -269,7 +274,7 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, se
     says anything about the one asked for: without a look-up exactly that share is left. Raises ``ValueError`` if the
     pairs do not fit into the window.
     """
-    patches, half, n_keys = seq_len // patch_len, patch_len // 2, 8 if pairs <= 8 else 16
+    patches, half, n_keys = seq_len // patch_len, patch_len // 2, count_keys(pairs)
     if seq_len % patch_len or not 1 <= pairs <= min(patches - 1, n_keys):
         raise ValueError(f"pairs={pairs}: must be 1 to {min(patches - 1, 16)}, and seq_len={seq_len} a multiple of "
                          f"patch_len={patch_len}.")
@@ -309,7 +314,7 @@ def look_up(x, pairs: int, lookup: float | None = None, *, pred_len: int = 96, p
     """
     half = patch_len // 2
     cut = x.reshape(len(x), -1, 2, half)
-    shapes, b = key_shapes(8 if pairs <= 8 else 16, half), bump(half)
+    shapes, b = key_shapes(count_keys(pairs), half), bump(half)
     distance = ((cut[:, :, 0, None] - shapes) ** 2).sum(-1)  # [n, patches, keys]
     asked = distance[:, -1].argmin(1)
     slot = distance[np.arange(len(x)), :-1, asked].argmin(1)

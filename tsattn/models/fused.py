@@ -31,34 +31,34 @@ class Sublayer(torch.autograd.Function):
     @staticmethod
     def forward(ctx, rule, drop, moments, u, scale, shift, below, *weights):
         out, kept, *room = rule.room(u, drop.dropped)
-        scores = room.pop(0) if rule.has_scores else None
         inside, kept = rule.draw(u), drop.draw(kept)
         ctx.rule, ctx.drop, ctx.size, ctx.n_weights = rule, drop, max(1, CHUNK // u.shape[1]), len(weights)
 
         def work(*part):
             found = []
-            for u_, out_, kept_, inside_, below_, scores_, *room_ in chunks(ctx.size, *part):
+            for u_, out_, kept_, inside_, below_, *room_ in chunks(ctx.size, *part):
                 x = normed(u_, scale, shift)
-                drop.add(x, rule.forward(x, inside_, below_, scores_, room_, weights), kept_, out=out_)
+                drop.add(x, rule.forward(x, inside_, below_, room_, weights), kept_, out=out_)
                 if moments:
                     rows = out_.flatten(0, 1)
-                    found.append((rows.mean(0), (rows - rows.mean(0)).square().sum(0), rows.new_tensor(len(rows))))
+                    centre = rows.mean(0)
+                    found.append((centre, (rows - centre).square().sum(0), rows.new_tensor(len(rows))))
             return found
 
-        found = sum(side_by_side(work, split(u, out, kept, inside, below, scores, *room)), [])
+        found = sum(side_by_side(work, split(u, out, kept, inside, below, *room)), [])
         mean = var = None
         if moments:  # of all tokens, from those of the chunks
             means, squares, n = map(torch.stack, zip(*found))
             share = n / n.sum()
             mean = share @ means
             var = squares.sum(0) / n.sum() + share @ (means - mean).square()
-        ctx.save_for_backward(u, scale, shift, kept, out, mean, scores, *weights, *room)
+        ctx.save_for_backward(u, scale, shift, kept, out, mean, *weights, *room)
         ctx.set_materialize_grads(False)
-        return out, mean, var, scores
+        return out, mean, var, room[0] if rule.has_scores else None
 
     @staticmethod
     def backward(ctx, g, g_mean, g_var, above):
-        u, scale, shift, kept, out, mean, scores, *rest = ctx.saved_tensors
+        u, scale, shift, kept, out, mean, *rest = ctx.saved_tensors
         rule, weights, room = ctx.rule, rest[:ctx.n_weights], rest[ctx.n_weights:]
         if mean is not None:  # the gradient of out is g + g_mean / M + 2 g_var (out - mean) / M, for M tokens
             slope = 2 * g_var / u[..., 0].numel()
@@ -66,23 +66,21 @@ class Sublayer(torch.autograd.Function):
 
         def work(*part):
             grads, d_norm = [torch.zeros_like(w) for w in weights], torch.zeros(2, u.shape[-1], dtype=u.dtype)
-            for u_, g_, kept_, out_, above_, scores_, *room_ in chunks(ctx.size, *part):
+            for u_, g_, kept_, out_, above_, *room_ in chunks(ctx.size, *part):
                 x = normed(u_, scale, shift)
                 g_ = g_ if mean is None else torch.addcmul(level, out_, slope).add_(g_)
-                dx = rule.backward(x, ctx.drop.keep(g_, kept_), above_, scores_, room_, weights, grads)
+                dx = rule.backward(x, ctx.drop.keep(g_, kept_), above_, room_, weights, grads)
                 dx = out_.copy_(g_) if dx is None else torch.add(g_, dx, out=out_)  # du takes the place of out
                 if scale is not None:
-                    d_norm[0] += (dx * u_).sum((0, 1))
-                    d_norm[1] += dx.sum((0, 1))
-                    out_.mul_(scale)
+                    before_norm(dx, u_, scale, d_norm)
             return d_norm, *grads
 
-        parts = side_by_side(work, split(u, g.contiguous(), kept, out, above, scores, *room))
+        parts = side_by_side(work, split(u, g.contiguous(), kept, out, above, *room))
         d_norm, *grads = map(sum, zip(*parts))
         d_norm = d_norm if scale is not None else (None, None)
-        rule.spare = [None if t is None else t.detach() for t in (out, kept, *([scores] if rule.has_scores else []), *room)]
+        rule.spare = [None if t is None else t.detach() for t in (out, kept, *room)]
         du = out if scale is not None else out.clone()  # the caller may keep it beyond the next forward pass
-        return None, None, None, du, *d_norm, scores if ctx.needs_input_grad[6] else None, *grads
+        return None, None, None, du, *d_norm, room[0] if ctx.needs_input_grad[6] else None, *grads
 
 
 class Head(torch.autograd.Function):
@@ -112,9 +110,7 @@ class Head(torch.autograd.Function):
                 dW.addmm_(g_.T, normed(u_, scale, shift).flatten(1))
                 db += g_.sum(0)
                 dx = torch.mm(g_, W, out=du_.flatten(1)).view_as(u_)
-                d_norm[0] += (dx * u_).sum((0, 1))
-                d_norm[1] += dx.sum((0, 1))
-                du_.mul_(scale)
+                before_norm(dx, u_, scale, d_norm)
             return d_norm, dW, db
 
         d_norm, dW, db = map(sum, zip(*side_by_side(work, split(u, du, g.contiguous()))))
@@ -126,14 +122,21 @@ def normed(u, scale, shift):
     return u if scale is None else torch.addcmul(shift, u, scale)
 
 
+def before_norm(dx, u, scale, d_norm):
+    """The gradient of x = u * scale + shift becomes that of u, in place; those of scale and shift are added to ``d_norm``."""
+    d_norm[0] += (dx * u).sum((0, 1))
+    d_norm[1] += dx.sum((0, 1))
+    dx.mul_(scale)
+
+
 class Rule:
     """What a sublayer computes, for a chunk of sequences at a time.
 
-    ``forward(x, inside, below, scores, room, weights)`` is f(x), and fills ``scores`` and ``room``, tensors of ``shapes``
-    (the scores first), which the backward pass needs. ``inside`` is the mask of a dropout within f, ``below`` the scores
-    of the layer below. ``backward(x, df, above, scores, room, weights, grads)`` is the gradient of x, None for zero, from
-    ``df``, which it leaves as it is, and ``above``, those of f(x) and of the scores; the weights' are added to ``grads``,
-    and that of ``below`` replaces the scores.
+    ``forward(x, inside, below, room, weights)`` is f(x), and fills ``room``, tensors of ``shapes`` that the backward pass
+    needs, the first being the scores if there are any. ``inside`` is the mask of a dropout within f, ``below`` the scores
+    of the layer below. ``backward(x, df, above, room, weights, grads)`` is the gradient of x, None for zero, from ``df``,
+    which it leaves as it is, and ``above``, those of f(x) and of the scores; the weights' are added to ``grads``, and that
+    of ``below`` replaces the scores.
     """
 
     has_scores = False
@@ -175,14 +178,14 @@ class FeedForwardRule(Rule):
     def draw(self, u):
         return self.drop.draw(torch.empty(*u.shape[:2], self.d_ff, dtype=torch.int8))
 
-    def forward(self, x, inside, below, scores, room, weights):
+    def forward(self, x, inside, below, room, weights):
         h, (W_1, b_1, W_2, b_2) = room[0].flatten(0, 1), weights
         torch.addmm(b_1, x.flatten(0, 1), W_1.T, out=h)
         if inside is not None:
             h.add_(torch.eq(inside.flatten(0, 1), 0, out=torch.empty_like(h)), alpha=DROPPED)
         return torch.addmm(b_2, F.gelu(h), W_2.T, alpha=self.drop.scale).view_as(x)
 
-    def backward(self, x, df, above, scores, room, weights, grads):
+    def backward(self, x, df, above, room, weights, grads):
         h, (W_1, b_1, W_2, b_2), df = room[0].flatten(0, 1), weights, df.flatten(0, 1)
         grads[2].addmm_(df.T, F.gelu(h), alpha=self.drop.scale)
         grads[3] += df.sum(0)
@@ -205,25 +208,25 @@ class SoftmaxRule(Rule):
     def shapes(self, N, T, D):
         return [(N, self.n_heads, T, T), *[(N, self.n_heads, D // self.n_heads, T)] * 3]
 
-    def forward(self, x, inside, below, scores, room, weights):
-        (W, b, W_o, b_o), (q, k, v), log_A = weights, room, scores.flatten(0, 1)
-        for z, projected in zip(room, torch.addmm(b[:, None], W, x.flatten(0, 1).T).chunk(3)):
+    def forward(self, x, inside, below, room, weights):
+        W, b, W_o, b_o = weights
+        for z, projected in zip(room[1:], torch.addmm(b[:, None], W, x.flatten(0, 1).T).chunk(3)):
             z.copy_(self.split(projected, x))
-        q, k, v = (z.flatten(0, 1) for z in room)
+        log_A, q, k, v = (z.flatten(0, 1) for z in room)
         torch.bmm(q.mT, k, out=log_A) if below is None else torch.baddbmm(below.flatten(0, 1), q.mT, k, out=log_A)
         torch.log_softmax(log_A, -1, out=log_A)
         return torch.addmm(b_o, self.join(v @ log_A.exp().mT, x).T, W_o.T).view_as(x)
 
-    def backward(self, x, da, above, scores, room, weights, grads):
-        (W, b, W_o, b_o), (q, k, v), da = weights, (z.flatten(0, 1) for z in room), da.flatten(0, 1)
-        A = scores.flatten(0, 1).exp()
+    def backward(self, x, da, above, room, weights, grads):
+        (W, b, W_o, b_o), (log_A, q, k, v), da = weights, (z.flatten(0, 1) for z in room), da.flatten(0, 1)
+        A = log_A.exp()
         grads[2].addmm_(da.T, self.join(v @ A.mT, x).T)
         grads[3] += da.sum(0)
         do = self.split(W_o.T @ da.T, x).reshape(v.shape)
         dl = torch.ops.aten._softmax_backward_data(do.mT @ v, A, -1, A.dtype)
         if above is not None:  # its rows sum to 0, as all gradients through a softmax: log_softmax adds nothing to them
             dl += above.flatten(0, 1)
-        scores.copy_(dl.view_as(scores))
+        log_A.copy_(dl)
         d = x.new_empty(3 * x.shape[-1], x.shape[0] * x.shape[1])
         for z, dz in zip(d.chunk(3), (k @ dl.mT, q @ dl, do @ A)):
             self.join(dz, x, out=z)
@@ -245,10 +248,10 @@ class SoftmaxRule(Rule):
 class ZeroRule(Rule):
     """b_o."""
 
-    def forward(self, x, inside, below, scores, room, weights):
+    def forward(self, x, inside, below, room, weights):
         return weights[0].expand_as(x)
 
-    def backward(self, x, da, above, scores, room, weights, grads):
+    def backward(self, x, da, above, room, weights, grads):
         grads[0] += da.sum((0, 1))
 
 
@@ -258,12 +261,12 @@ class IdentityRule(Rule):
     def shapes(self, N, T, D):
         return [(N, T, D)]
 
-    def forward(self, x, inside, below, scores, room, weights):
+    def forward(self, x, inside, below, room, weights):
         (v,), (W_v, b_v, W_o, b_o, *A) = room, weights
         torch.addmm(b_v, x.flatten(0, 1), W_v.T, out=v.flatten(0, 1))
         return torch.addmm(b_o, self.mix(v, *A).flatten(0, 1), W_o.T).view_as(x)
 
-    def backward(self, x, da, above, scores, room, weights, grads):
+    def backward(self, x, da, above, room, weights, grads):
         (v,), (W_v, b_v, W_o, b_o, *A) = room, weights
         grads[2].addmm_(da.flatten(0, 1).T, self.mix(v, *A).flatten(0, 1))
         grads[3] += da.sum((0, 1))
