@@ -36,6 +36,15 @@ def test_components_add_up_and_a_seed_gives_one_series(machine):
     assert np.array_equal(machine.event == 0, machine.number < 0)
 
 
+def test_a_longer_series_is_the_shorter_one_continued(machine):
+    short = toy.state_machine(50_000, seed=1)
+    known = len(short.event_starts)
+    assert np.array_equal(short.event_starts, machine.event_starts[:known])
+    assert np.array_equal(short.event_states, machine.event_states[:known])
+    assert np.array_equal(short.carrier, machine.carrier[:50_000])
+    assert not np.array_equal(short.noise, machine.noise[:50_000])
+
+
 def test_transition_frequencies_match_the_matrix(machine):
     a, b = machine.event_states[:-1], machine.event_states[1:]
     P = machine.process.P

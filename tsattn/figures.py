@@ -23,6 +23,7 @@ def style() -> None:
     plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
                          "axes.spines.right": False, "axes.titleweight": "bold", "axes.titlelocation": "left",
                          "figure.constrained_layout.use": True, "legend.frameon": False, "svg.hashsalt": "tsattn"})
+    np.random.seed(0)  # seaborn scatters dots with the global generator; a figure drawn again is to be the same
 
 
 def caution(dataset: str, profile: str) -> str:

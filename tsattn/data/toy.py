@@ -124,6 +124,7 @@ class StateMachine:
 def state_machine(n: int, seed: int = 0, **parameters) -> StateMachine:
     """``n`` samples of sin(2 pi f t) + triangular events + Gaussian noise, with random phases of carrier and events.
 
+    A longer series of the same seed has the phases and the states of a shorter one, and goes on; its noise is another.
     ``parameters`` are those of ``Process``.
     """
     p = Process(**parameters)
