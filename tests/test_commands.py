@@ -34,6 +34,8 @@ def test_run_prints_one_json_line_last(tmp_path, capsys):
     (["run", "--patch-len", "999"], "patch_len=999"), (["run", "--attention", "linear"], "attention='linear'"),
     (["run", "--dataset", "nowhere.csv"], "nowhere.csv: no such file"),
     (["run", "--dataset", "ETTh1", "--data-dir", "/nowhere"], "/nowhere: no such folder"),
+    (["sweep", "--plan", "evidence", "--dataset", "ETTh2", "--batch-size", "8", "--seeds", "1", "--dry-run"],
+     "leave out --seeds, --dataset, --batch-size, or --plan"),
     (["report", "--only", "77"], "--only 77: no such chapter"),
     (["report", "-p", "colour", "red"], "-p colour: no chapter has this parameter")])
 def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_path, capsys):

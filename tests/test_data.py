@@ -69,12 +69,26 @@ def test_calendar_features_stand_below_the_channels_of_their_own_times(tmp_path)
     (dict(a=[0.0, np.nan] + [0.0] * 398), "row 2, column a: the value is nan"),
     (dict(a=[0.0, np.inf] + [0.0] * 398), "row 2, column a: the value is inf"),
     (dict(date=["noon"] + ["2020-01-01"] * 399), "row 1, column date: 'noon' is not a time"),
+    (dict(date=pd.date_range("2020-01-01", periods=400, freq="h", tz="Europe/Berlin")), "without a UTC offset"),
+    (dict(date=pd.date_range("2020-03-20", periods=400, freq="h", tz="Europe/Berlin")), "without a UTC offset"),
+    (dict(date=["2020-01-01 00:00:00", "2020-01-01T01:00:00Z"] * 200), "row 2, column date: '2020-01-01T01:00:00Z'"),
+    (dict(date=pd.date_range("2019-12-01", periods=400, freq="h").strftime("%d/%m/%Y %H:%M")), "'01/12/2019 00:00' is"),
+    (dict(date=pd.date_range("2019-12-13", periods=400, freq="h").strftime("%d.%m.%Y %H:%M")), "year first"),
+    (dict(date=np.arange(400)), "row 1, column date: '0' is not a time"),
+    (dict(n=0), "no rows below the header"),
     (dict(date=pd.date_range("2020-01-01", periods=400, freq="h")[::-1]), "does not come after"),
     (dict(n=60), "too few for one window")])
 def test_a_bad_csv_gets_one_sentence_that_says_where(tmp_path, change, words):
     with pytest.raises(DataError) as error:
         load(csv(tmp_path / "mine.csv", **change), 96, 24)
     assert words in str(error.value) and "mine.csv" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("written", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y/%m/%d %H:%M"])
+def test_times_are_read_year_first(tmp_path, written):
+    time = pd.date_range("2019-12-01", periods=400, freq="h")
+    table = files.read_csv(csv(tmp_path / "mine.csv", date=time.strftime(written)))
+    assert (table.index == time).all()
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -105,6 +105,54 @@ def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
     assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
 
 
+def remove(path, *lines):
+    kept = [text for n, text in enumerate(path.read_text().splitlines(), 1) if n not in lines]
+    path.write_text("\n".join(kept) + "\n")
+
+
+@pytest.mark.parametrize("table, lines", [("m", "all lines of the same run_id and point"),
+                                          ("curves", "the run's lines here and in runs.csv")])
+def test_damage_comes_with_the_advice_that_loses_nothing(tmp_path, table, lines):
+    ledger = Ledger(tmp_path)
+    ledger.record(table, [{"run_id": "a", "epoch": i} for i in range(3)], ["run_id", "epoch"])
+    path = tmp_path / f"{table}.csv"
+    path.write_text(path.read_text()[:-3] + "\n")
+    with pytest.raises(LedgerError, match=f"line 4: .*remove {lines} to have them measured again"):
+        ledger.read(table)
+
+
+def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gone_is_made_again(tmp_path):
+    ledger, keys = Ledger(tmp_path), [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
+
+    def measure(run_id, alpha):
+        return [{"step": i, "mse": alpha * i} for i in range(3)]
+
+    whole = ledger.measured("m", keys, measure).drop(columns="time")
+    remove(tmp_path / "m.csv", 3)
+    for touch in (lambda: ledger.lacking("m", keys), lambda: ledger.measured("m", keys, measure)):
+        with pytest.raises(LedgerError, match="m.csv: 2 rows of .*'alpha': 0.1} where 3 were measured; "):
+            touch()
+    remove(tmp_path / "m.csv", 2, 3)
+    assert ledger.lacking("m", keys) == keys[:1]
+    pd.testing.assert_frame_equal(ledger.measured("m", keys, measure).drop(columns="time"), whole)
+
+
+def test_curves_of_which_epochs_are_missing_are_reported(tmp_path):
+    ledger, result = Ledger(tmp_path), Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2, 3)])
+    ledger.record_run(result)
+    assert list(ledger.curves(RUNS).epoch) == [1, 2, 3]
+    remove(tmp_path / "curves.csv", 3)
+    with pytest.raises(LedgerError, match=f"curves.csv: 2 rows of {RUNS[0].run_id}, which ran 3 epochs; "):
+        ledger.curves(RUNS)
+
+
+def test_a_run_that_is_trained_again_leaves_no_epochs_of_the_first_time(tmp_path):
+    ledger = Ledger(tmp_path)
+    for epochs in (3, 2):
+        ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in range(1, epochs + 1)]))
+    assert list(ledger.curves(RUNS).epoch) == [1, 2]
+
+
 def write(folder, i):
     Ledger(folder).record("t", [{"k": i, "v": i * i}], ["k"])
 
@@ -128,6 +176,25 @@ def test_a_measurement_is_made_once(tmp_path):
     rows = ledger.measured("m", keys, measure)
     assert calls == [0.1, 0.2] and list(rows.alpha) == [0.1, 0.1, 0.2, 0.2] and rows.mse[3] == 0.2 / 3
     assert "2 measurements made, 1 measurements read" in ledger.summary()
+
+
+def test_two_that_measure_the_same_at_once_record_it_once(tmp_path):
+    both = threading.Barrier(2)
+
+    def measure(run_id):
+        both.wait(30)  # neither has recorded yet
+        return [{"step": i, "seconds": time.perf_counter()} for i in range(2)]
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda folder: Ledger(folder).measured("m", [{"run_id": "a"}], measure), [tmp_path] * 2))
+    assert len(Ledger(tmp_path).read("m")) == 2
+    pd.testing.assert_frame_equal(*found)
+
+
+def test_no_keys_have_no_rows(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record("m", [{"x": 1, "y": 2}], ["x"])
+    assert ledger.measured("m", [], None).empty and ledger.lacking("m", []) == []
 
 
 def test_measurements_side_by_side_are_the_same(tmp_path):

@@ -102,6 +102,10 @@ def main(argv=None) -> int:
         if args.command == "run":
             runs = [make(args.profile, **chosen(args))]
         elif args.plan:
+            ignored = [n for n in ("attentions", "seeds") if getattr(args, n)] + list(chosen(args))
+            if ignored:
+                raise ValueError(f"--plan {args.plan}: its runs have their own settings; leave out "
+                                 f"--{', --'.join(ignored).replace('_', '-')}, or --plan.")
             runs = [s for part in PLANS[args.plan](args.profile).values() for s in part]
         else:
             seeds = args.seeds or settings_module.SEEDS[args.profile]

@@ -68,27 +68,30 @@ class Ledger:
         return _frame(*self._rows(table))
 
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
-        """Add rows; one whose ``key`` columns equal those of an earlier row replaces it. Raises ``LedgerError``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / ".lock"):
+        """Add rows, in place of all earlier ones with the same ``key`` columns as one of them. Raises ``LedgerError``."""
+        with self._lock():
             header, old = self._rows(table)
-            merged = {}
-            for row in old + [{k: _cell(v) for k, v in row.items()} for row in rows]:
-                merged[tuple(row.get(k, "") for k in key)] = row
             header = list(dict.fromkeys(header + [k for row in rows for k in row]))
+            new = [{k: _cell(v) for k, v in row.items()} for row in rows]
+            replaced = {tuple(row.get(k, "") for k in key) for row in new}
             text = io.StringIO()
             writer = csv.writer(text, lineterminator="\n")
             writer.writerow(header + ["check"])
-            for row in merged.values():
+            for row in [row for row in old if tuple(row.get(k, "") for k in key) not in replaced] + new:
                 cells = [row.get(k, "") for k in header]
                 writer.writerow(cells + [_check(header, cells)])
             _replace(self.folder / f"{table}.csv", text.getvalue().encode())
 
+    def _lock(self) -> FileLock:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock", is_singleton=True)  # one object, so that who holds it can take it again
+
     def measured(self, table: str, keys: list[dict], measure: Callable[..., list[dict]], jobs: int = 1) -> pd.DataFrame:
         """Rows of ``table`` for ``keys``, in their order; where there are none, ``measure(**key)`` makes them.
 
-        ``jobs`` keys are measured side by side, each in a process with one thread. Every new row gets its key and its
-        provenance and is recorded as it arrives. Raises ``LedgerError``.
+        ``jobs`` keys are measured side by side, each in a process with one thread. Every new row gets its key, the number
+        of rows of its measurement and its provenance and is recorded as it arrives, unless another process was first.
+        Raises ``LedgerError``.
         """
         header, groups = self._found(table, keys)
         todo = [key for key, rows in zip(keys, groups) if not rows]
@@ -97,23 +100,32 @@ class Ledger:
         with parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else nullcontext():
             made = Parallel(jobs, return_as="generator")(delayed(measure)(**key) for key in todo)
             for key, rows in zip(todo, tqdm(made, total=len(todo), desc=table, disable=not todo)):
-                rows, how = [{**key, **row} for row in rows], provenance()
-                self.record(table, [{**row, **how} for row in rows], list(rows[0]))
+                how = {"rows": len(rows), **provenance()}
+                with self._lock():
+                    if self.lacking(table, [key]):
+                        self.record(table, [{**key, **row, **how} for row in rows], list(key))
         if todo:
             header, groups = self._found(table, keys)
         return _frame(header, [row for rows in groups for row in rows])
 
     def lacking(self, table: str, keys: list[dict]) -> list[dict]:
-        """Those of ``keys`` for which ``measured`` would have to measure."""
+        """Those of ``keys`` for which ``measured`` would have to measure. Raises ``LedgerError``."""
         return [key for key, rows in zip(keys, self._found(table, keys)[1]) if not rows]
 
     def _found(self, table: str, keys: list[dict]) -> tuple[list[str], list[list[dict]]]:
-        """Header of the table and the rows of every key. All keys have the same columns."""
+        """Header of the table and the rows of every key. All keys have the same columns. Raises ``LedgerError``."""
         header, rows = self._rows(table)
         by_key: dict = {}
-        for row in rows:
+        for row in rows if keys else []:
             by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
-        return header, [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
+        groups = [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
+        for key, group in zip(keys, groups):
+            # Measurements from before rows were counted have nothing here.
+            counts = {row.get("rows", "") for row in group} - {"", str(len(group))}
+            if counts:
+                raise LedgerError(f"{self.folder / table}.csv: {len(group)} rows of {key} where {counts.pop()} were "
+                                  f"measured; {_mend(table)}.")
+        return header, groups
 
     def summary(self) -> str:
         """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
@@ -126,15 +138,14 @@ class Ledger:
         path = self.folder / f"{table}.csv"
         if not path.is_file():
             return [], []
-        mend = "restore it from version control, or remove the line to have it measured again"
         with open(path, newline="", encoding="utf-8") as f:
             reader = csv.reader(f)
             header, rows = next(reader, []), []
             if not header or header[-1] != "check":
-                raise LedgerError(f"{path}, line 1: not the header of a ledger table; {mend}.")
+                raise LedgerError(f"{path}, line 1: not the header of a ledger table; restore it from version control.")
             for cells in reader:
                 if len(cells) != len(header) or _check(header[:-1], cells[:-1]) != cells[-1]:
-                    raise LedgerError(f"{path}, line {reader.line_num}: truncated or changed by hand; {mend}.")
+                    raise LedgerError(f"{path}, line {reader.line_num}: truncated or changed by hand; {_mend(table)}.")
                 rows.append(dict(zip(header[:-1], cells)))
         return header[:-1], rows
 
@@ -148,7 +159,7 @@ class Ledger:
             np.save(buffer, result.test_errors.astype(np.float32))
             _replace(self.folder / "window_errors" / f"{s.run_id}.npy", buffer.getvalue())
         if result.curves:
-            self.record("curves", [{"run_id": s.run_id, **row} for row in result.curves], ["run_id", "epoch"])
+            self.record("curves", [{"run_id": s.run_id, **row} for row in result.curves], ["run_id"])
         settings = asdict(s)
         settings["dataset"] = s.dataset_name
         measured = {k: getattr(result, k) for k in ("status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse",
@@ -178,9 +189,14 @@ class Ledger:
         return s
 
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
-        """Per-epoch rows of these settings, with their attention and seed."""
+        """Per-epoch rows of these settings, with attention and seed. Raises ``LedgerError`` if epochs are missing."""
         names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings], columns=["run_id", "attention", "seed"])
         curves = self.read("curves")
+        found = Counter(curves.run_id if len(curves) else ())
+        for run in self.runs(settings).itertuples():
+            if run.status == "complete" and found[run.run_id] != run.epochs_run:
+                raise LedgerError(f"{self.folder / 'curves.csv'}: {found[run.run_id]} rows of {run.run_id}, which ran "
+                                  f"{run.epochs_run} epochs; {_mend('curves')}.")
         return curves.merge(names, on="run_id") if len(curves) else curves
 
     def window_errors(self, s: Settings) -> np.ndarray:
@@ -201,6 +217,12 @@ class Ledger:
     def errors_by_seed(self, settings: list[Settings]) -> dict:
         """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
         return {s.seed if s.seeded else None: self.window_errors(s) for s in self.complete(settings)}
+
+
+def _mend(table: str) -> str:
+    """What to do about damage: a measurement with some of its rows left would not be made again."""
+    lines = "the run's lines here and in runs.csv" if table == "curves" else "all lines of the same run_id and point"
+    return f"restore it from version control, or remove {lines} to have them measured again"
 
 
 def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:

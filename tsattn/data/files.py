@@ -33,8 +33,10 @@ class DataUnavailable(DataError):
 def read_csv(path, name: str | None = None) -> pd.DataFrame:
     """Channels of a CSV file as float columns, indexed by its time column (``date``, else the first column).
 
-    Raises ``DataError`` for a time that cannot be parsed or does not increase, a channel that is not numeric, and NaN
-    or infinite values, naming the first offending row (1 is the first row below the header).
+    Times are ISO 8601 without UTC offset: other orders of day and month would have to be guessed, and an offset that
+    changes with the season would shift the hours. Raises ``DataError`` for any other time or one that does not increase,
+    a channel that is not numeric, and NaN or infinite values, naming the first offending row (1 is the first row below
+    the header).
     """
     name = name or Path(path).name
     try:
@@ -46,15 +48,17 @@ def read_csv(path, name: str | None = None) -> pd.DataFrame:
     if table.shape[1] < 2:
         raise DataError(f"{name}: needs a time column and at least one numeric channel, separated by commas; "
                         f"found only {', '.join(map(str, table.columns))}.")
+    if table.empty:
+        raise DataError(f"{name}: no rows below the header; give a file with one row per time step.")
     time_column = next((c for c in table.columns if str(c).lower() in ("date", "time", "timestamp", "datetime")),
                        table.columns[0])
-    time = pd.to_datetime(table[time_column], errors="coerce", format="ISO8601")
-    if time.isna().any():
-        time = pd.to_datetime(table[time_column], errors="coerce")
+    text = table[time_column].astype(str)  # numbers would be read as nanoseconds since 1970
+    offset = text.str.contains(r"\d[T ].*[Zz+-]", na=False)
+    time = pd.to_datetime(text.mask(offset), errors="coerce", format="ISO8601")
     if time.isna().any():
         row = int(np.argmax(time.isna()))
-        raise DataError(f"{name}, row {row + 1}, column {time_column}: {table[time_column].iloc[row]!r} is not a time; "
-                        f"write times as 2016-07-01 00:00:00.")
+        raise DataError(f"{name}, row {row + 1}, column {time_column}: {text.iloc[row]!r} is not a time like 2016-07-01 "
+                        f"00:00:00; write all times so: year first, in one time zone, without a UTC offset.")
     steps = np.diff(time.to_numpy())
     if (steps <= np.timedelta64(0)).any():
         row = int(np.argmax(steps <= np.timedelta64(0))) + 1
