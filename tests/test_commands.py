@@ -139,7 +139,7 @@ def test_chapter_7_reads_the_committed_measurements(tmp_path):
 
 def test_chapter_5_executes_and_trains_both_tasks(tmp_path):
     shown = text(executed(tmp_path, "05", seeds=[1], attentions=["softmax", "zero"], patch_lens=[336], pairs=[2], shares=[1],
-                          windows=32))
+                          windows=32, more_windows=400))
     runs = Ledger(tmp_path / "results").read("runs")
     assert runs.groupby("dataset").attention.nunique().to_dict() == {"state-machine": 2, "recall-2": 2, "dial-1": 2}
     assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown and "10 runs trained" in shown

@@ -74,7 +74,7 @@ def wide_percent(ax) -> None:
     ax.minorticks_off()
 
 
-def differences(ax, table: pd.DataFrame, labels=None) -> None:
+def differences(ax, table: pd.DataFrame) -> None:
     """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
 
     Left of zero is better than the reference; the grey band is the margin within which two models count as equal.
@@ -86,6 +86,5 @@ def differences(ax, table: pd.DataFrame, labels=None) -> None:
         color = COLORS.get(row.model, PUBLISHED)
         ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None, fmt="o", ms=10,
                     color=color, capsize=6, lw=3)
-        said = row.verdict if np.isfinite(low) else "one seed"
-        ax.text(1.01, y, said, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
-    ax.set(yticks=range(len(table)), yticklabels=table.model if labels is None else labels, ylim=(len(table) - 0.4, -0.6))
+        ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
+    ax.set(yticks=range(len(table)), yticklabels=table.model, ylim=(len(table) - 0.4, -0.6))

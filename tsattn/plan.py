@@ -1,4 +1,4 @@
-"""The runs that the report rests on: what has to be in the ledger, in the order in which it matters."""
+"""The settings that chapters and commands share, and the runs of the comparisons in chapters 0 and 1, by importance."""
 
 from __future__ import annotations
 

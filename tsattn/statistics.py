@@ -154,6 +154,8 @@ def holm(p) -> np.ndarray:
 
 MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
 MARGINS = (MARGIN, 0.005, 0.02)
+MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
+TOO_FEW = "too few seeds"
 
 
 def verdict(mean: float, p_different: float, p_equivalent: float, level: float = 0.05) -> str:
@@ -187,9 +189,12 @@ def compare(errors: dict, base: str, block: int) -> pd.DataFrame:
                          se_seeds=d.seeds, se_windows=d.windows, p_different=d.p_different(),
                          **{f"p_within_{margin:.1%}": d.p_equivalent(margin * b.mean()) for margin in MARGINS},
                          p_diebold_mariano=diebold_mariano(a.mean(0), b.mean(0), block - 1)[1]))
-    table = pd.DataFrame(rows)
-    if len(table):
-        within = f"p_within_{MARGIN:.1%}"
-        table["p_different"], table[within] = holm(table.p_different), holm(table[within])
-        table["verdict"] = [verdict(*v) for v in zip(table.difference, table.p_different, table[within])]
-    return table
+    return as_family(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def as_family(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``compare`` with their p-values corrected for one another (Holm), and the verdicts that follow."""
+    within = f"p_within_{MARGIN:.1%}"
+    table = table.assign(p_different=holm(table.p_different), **{within: holm(table[within])})
+    return table.assign(verdict=[verdict(*v) if seeds >= MIN_SEEDS else TOO_FEW
+                                 for seeds, *v in zip(table.seeds, table.difference, table.p_different, table[within])])
