@@ -92,7 +92,7 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     assert set(runs.attention) == {"softmax", "zero"} and set(runs.pred_len) == {192} and len(runs) == 4
     assert all(f"{v:.4f}" in shown for v in runs.test_mse)
     figures = {p.name for p in (tmp_path / "figures").iterdir()}
-    assert {"01_mse_by_attention.png", "01_mse_by_attention.svg", "01_learning_curves.png"} <= figures
+    assert {"01_mse_by_attention.png", "01_mse_by_attention.svg", "01_learning_curves.png", "01_redundancy.png"} <= figures
     again = text(executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192))
     assert "4 runs read" in again and "runs trained" not in again
 
