@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from tsattn.statistics import (MARGIN, MIN_SEEDS, TOO_FEW, block_error, block_length, compare, diebold_mariano, difference, equivalence, holm,
-                               interval, paired, spread, verdict)
+                               interval, paired, spread, verdict, verdicts)
 
 W, HORIZON, BLOCK = 2785, 96, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
 SD = np.sqrt(HORIZON / W)  # of the mean of ``moving(W)``
@@ -127,6 +127,14 @@ def test_holm_by_hand():
     (0.1, 0.01, 0.01, "equivalent"), (0.1, np.nan, np.nan, "undecided")])
 def test_verdict_in_words(mean, p_different, p_equivalent, word):
     assert verdict(mean, p_different, p_equivalent) == word
+
+
+def test_verdicts_on_changes_are_corrected_for_their_number():
+    small, clear, wide = np.array([1e-4, -1e-4, 0.0]), np.array([0.10, 0.11, 0.12]), np.array([-0.1, 0.0, 0.2])
+    assert verdicts({"a": small, "b": clear, "c": wide}) == {"a": "equivalent", "b": "worse", "c": "undecided"}
+    p = stats.ttest_1samp(clear - 0.08, 0).pvalue
+    assert 0.025 < p < 0.05, "significant alone, not as one of two"
+    assert verdicts({"b": clear - 0.08}) == {"b": "worse"} and verdicts({"b": clear - 0.08, "c": wide})["b"] == "undecided"
 
 
 def test_comparison_pairs_seeds_and_corrects_within_the_family():

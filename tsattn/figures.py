@@ -77,6 +77,7 @@ def wide_percent(ax) -> None:
 def differences(ax, table: pd.DataFrame) -> None:
     """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
 
+    They are named by their ``label``, where the table has one (``summary.one_family``), else by their model.
     Left of zero is better than the reference; the grey band is the margin within which two models count as equal.
     """
     ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
@@ -87,4 +88,4 @@ def differences(ax, table: pd.DataFrame) -> None:
         ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None, fmt="o", ms=10,
                     color=color, capsize=6, lw=3)
         ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
-    ax.set(yticks=range(len(table)), yticklabels=table.model, ylim=(len(table) - 0.4, -0.6))
+    ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model), ylim=(len(table) - 0.4, -0.6))

@@ -170,6 +170,13 @@ def verdict(mean: float, p_different: float, p_equivalent: float, level: float =
     return "undecided"
 
 
+def verdicts(changes: dict) -> dict[str, str]:
+    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests against 0, as one family."""
+    different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
+    equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
+    return {name: verdict(change.mean(), *p) for (name, change), *p in zip(changes.items(), different, equal)}
+
+
 def compare(errors: dict, base: str, block: int) -> pd.DataFrame:
     """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of tests, one row per model.
 

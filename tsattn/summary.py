@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import ttest_1samp
 
 from . import plan
 from .ledger import ROOT, Ledger
 from .settings import ATTENTIONS, Settings
-from .statistics import MARGIN, TOO_FEW, as_family, as_text, block_length, compare, equivalence, holm, interval, verdict
+from .statistics import MARGIN, TOO_FEW, as_family, as_text, block_length, compare, interval, verdicts
 
 NOT_RUN = "not run yet"
 
@@ -52,8 +51,8 @@ def event_errors(rows: pd.DataFrame) -> pd.DataFrame:
     """
     sums = rows.groupby(["attention", "seed", "block"])[["error", "best"]].sum()
     multiple = sums.error / sums.best.groupby(["attention", "seed"]).transform("mean")
-    return compare({a: {seed: v.to_numpy() for seed, v in multiple[a].groupby("seed")} for a in ATTENTIONS if a in multiple.index.levels[0]},
-                   "softmax", block=1)
+    by_seed = {a: {seed: v.to_numpy() for seed, v in multiple[a].groupby("seed")} for a in ATTENTIONS if a in multiple}
+    return compare(by_seed, "softmax", block=1)
 
 
 def event_multiples(rows: pd.DataFrame) -> pd.DataFrame:
@@ -106,15 +105,19 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 # -- one line per claim
 
+def in_percent(row) -> str:
+    """Difference of a row of ``compare`` in % of the reference, with its interval."""
+    return as_text(np.array([row.difference, row.low, row.high]) / row.reference, "+.1%")
+
+
 def percent(table: pd.DataFrame) -> str:
-    """Rows of ``compare`` in words: difference in % of the reference, and its interval."""
-    return "; ".join(f"{r.model} {as_text(np.array([r.difference, r.low, r.high]) / r.reference, '+.1%')}"
-                     for r in table.itertuples())
+    """Every row of ``compare`` by ``in_percent``."""
+    return "; ".join(f"{row.model} {in_percent(row)}" for row in table.itertuples())
 
 
 def in_words(table: pd.DataFrame, none: str = "No replacement is shown to be worse") -> str:
     """What a family of comparisons says of the claim that nothing is lost; ``none`` if none is worse."""
-    if (table.verdict == TOO_FEW).all():
+    if len(table) and (table.verdict == TOO_FEW).all():
         return f"No verdict: {TOO_FEW}."
     word = table.groupby("verdict").model.agg(", ".join)
     said = [f"Worse: {word['worse']}" if "worse" in word else none]
@@ -137,7 +140,8 @@ def _row(chapter: str, claim: str, differs: str, measured: str = NOT_RUN, verdic
 
 def _replacement(title: str, table: pd.DataFrame) -> dict:
     row = _row("01_attention_replacement", f"{title}: trained without attention it forecasts as well as with it",
-               "no dropout on the matrix; sizes and schedule were chosen because they come close to the published ETTh1-96 row" if title == "iTransformer" else
+               "no dropout on the matrix; sizes and schedule were chosen because they come close to the published ETTh1-96 row"
+               if title == "iTransformer" else
                "\"fixed\" is learned (theirs: zeros); every test window is counted (theirs: the last batch is dropped)")
     if len(table):
         seeds = "1 seed" if table.seeds.max() == 1 else f"{table.seeds.max()} seeds"
@@ -176,11 +180,9 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
 
     def loss(**names):
         """For each ``what=intervention`` whether it is shown to cost anything; all of them are one family."""
-        p = [holm(tests) for tests in zip(*((ttest_1samp(change[n], 0).pvalue, equivalence(change[n], 0 * change[n], MARGIN))
-                                            for n in names.values()))]
         words = {"worse": "costs something", "equivalent": f"changes nothing beyond {100 * MARGIN:g} %", "better": "lowers the error",
                  "undecided": "is not shown to cost anything, nor to cost nothing"}
-        return " ".join(f"{what} {words[verdict(change[n].mean(), *p)]}." for (what, n), *p in zip(names.items(), *p))
+        return " ".join(f"{what} {words[v]}." for what, v in verdicts({what: change[n] for what, n in names.items()}).items())
 
     used = _row("02_attention_perturbation", "a trained PatchTST hardly needs its attention and needs its feed-forward network",
                 "the noise is in units of each row's scores; the uniform matrix has rows that sum to one")
