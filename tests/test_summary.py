@@ -9,7 +9,8 @@ from tsattn.training import Result
 
 
 def record(ledger, settings, mse):
-    errors = np.float32(mse) + 0.01 * np.random.default_rng([settings.seed, len(settings.attention)]).standard_normal(1000).astype(np.float32)
+    noise = np.random.default_rng([settings.seed, len(settings.attention), int(1e4 * settings.learning_rate)]).standard_normal(1000)
+    errors = np.float32(mse) + 0.01 * noise.astype(np.float32)
     ledger.record_run(Result(settings, best_epoch=1, val_mse=1.0, test_mse=errors.mean(dtype=float), test_mae=0.4, test_errors=errors,
                              how={"device": "cpu", "threads": 1}))
 
@@ -37,6 +38,39 @@ def test_claims_are_computed_from_the_ledger(tmp_path):
     assert cells.gap["MSE", "softmax"] == pytest.approx(0, abs=1e-3) and cells.z["MSE", "identity"] > 10
 
 
+def test_each_learning_rate_has_its_own_baselines_and_the_rate_itself_is_compared(tmp_path):
+    ledger = Ledger(tmp_path)
+    mse = {("softmax", 1e-3): 0.40, ("softmax", 1e-4): 0.36, ("linear", 1e-3): 0.38, ("linear", 1e-4): 0.38,
+           ("zero", 1e-3): 0.40, ("zero", 1e-4): 0.40}
+    for (name, rate), error in mse.items():
+        runs = plan.baselines(learning_rate=rate)["linear"] if name == "linear" else plan.attentions(learning_rate=rate)
+        for s in runs:
+            if name in (s.model, s.attention):
+                record(ledger, s, error)
+    rows = summary.claims(ledger).set_index("chapter").loc["01_attention_replacement"].set_index("claim")
+    rate, capacity = (rows[rows.index.str.contains(word)].iloc[0] for word in ("what does 1e-4", "capacity"))
+    assert rate.verdict == "No variant is shown to lose by the smaller rate; equal within 1 %: zero; better: softmax."
+    assert "softmax at 1e-3: linear -5." in capacity.measured and "softmax at 1e-4: linear +5." in capacity.measured
+    assert capacity.verdict == ("At 1e-3: lower mean error than softmax: linear. None is shown to be worse; better: linear. "
+                                "At 1e-4: lower mean error than softmax: none. Worse: linear.")
+
+
+def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbed_error(tmp_path):
+    ledger = Ledger(tmp_path)
+    for rate, removed in ((1e-3, 1.0), (1e-4, 1.2)):
+        for i, s in enumerate(s for s in plan.attentions(learning_rate=rate) if s.attention == "softmax"):
+            noise = {"none": 0, "attention removed": 1e-4, "feed-forward removed": 1e-3}
+            base = 0.3 + 0.1 * i  # the change is relative to each model, so this must not show
+            factors = {"none": 1.0, "attention removed": removed, "feed-forward removed": 1.5}
+            ledger.record("interventions", [dict(run_id=s.run_id, intervention=name, layers="all", draw=0,
+                                                 test_mse=base * factor * (1 + noise[name] * i)) for name, factor in factors.items()],
+                          ["run_id", "intervention", "layers", "draw"])
+    row = summary.claims(ledger).set_index("chapter").loc["02_attention_perturbation"]
+    assert "at 1e-3: attention removed +0.0%" in row.measured and "at 1e-4: attention removed +20.0%" in row.measured
+    assert row.verdict == ("At 1e-3, removing attention changes nothing beyond 1 %; removing the feed-forward network costs something. "
+                           "At 1e-4, removing attention costs something; removing the feed-forward network costs something.")
+
+
 def test_the_control_is_that_of_chapter_5_without_the_variations_on_it(tmp_path):
     ledger = Ledger(tmp_path)
     for change, relative in (({}, 0.01), ({"attention": "zero"}, 0.75), ({"embedding": "mlp"}, 0.9), ({"revin": True}, 0.9)):
@@ -50,7 +84,7 @@ def test_the_control_is_that_of_chapter_5_without_the_variations_on_it(tmp_path)
 def test_a_chapter_that_has_its_own_row_stands_in_for_a_claim_not_computed_here(tmp_path):
     row = "| [2](notebooks/02_attention_perturbation.ipynb) | a claim | a figure | a verdict |"
     shown = summary.readme(Ledger(tmp_path), {"02_attention_perturbation": [row]})
-    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 4
+    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 5
 
 
 def test_the_readme_shows_what_the_ledger_holds():

@@ -69,6 +69,7 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     plan = {"PatchTST ETTh1-96, learning rate 1e-3": attentions(profile, MORE_SEEDS),
             "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=1e-4),
             "baselines ETTh1-96": flat(baselines(profile)),
+            "baselines ETTh1-96, learning rate 1e-4": flat(baselines(profile, learning_rate=1e-4)),
             "iTransformer ETTh1-96": attentions(profile, model="iTransformer")}
 
     def cell(dataset, pred_len):

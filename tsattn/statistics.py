@@ -174,7 +174,8 @@ def verdicts(changes: dict) -> dict[str, str]:
     """``verdict`` on each sample of relative changes (name -> one per seed), from t tests against 0, as one family."""
     different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
     equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
-    return {name: verdict(change.mean(), *p) for (name, change), *p in zip(changes.items(), different, equal)}
+    return {name: verdict(change.mean(), *p) if len(change) >= MIN_SEEDS else TOO_FEW
+            for (name, change), *p in zip(changes.items(), different, equal)}
 
 
 def compare(errors: dict, base: str, block: int) -> pd.DataFrame:
