@@ -16,7 +16,8 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
     for dataset in ("ETTh1", "ETTh2"):
         for pred_len in (96, 192, 336, 720):
             for model in ("PatchTST", "iTransformer"):
-                wanted = {make("smoke", dataset=dataset, pred_len=pred_len, model=model, attention=a, seed=seed).run_id
+                rate = {} if (dataset, pred_len) == ("ETTh1", 96) or model == "iTransformer" else dict(learning_rate=1e-4)
+                wanted = {make("smoke", dataset=dataset, pred_len=pred_len, model=model, attention=a, seed=seed, **rate).run_id
                           for a in ATTENTIONS for seed in (2021, 2022, 2023)}
                 assert wanted <= set(runs), (dataset, pred_len, model)
             assert f"baselines {dataset}-{pred_len}" in names

@@ -10,6 +10,9 @@ SEEDS = settings.SEEDS["paper"]
 MORE_SEEDS = (*SEEDS, 2024, 2025)
 CELLS = (("ETTh1", 96), ("ETTh1", 720), ("ETTh2", 96), ("ETTh2", 720), ("ETTh1", 192), ("ETTh1", 336), ("ETTh2", 192),
          ("ETTh2", 336))  # most important first
+# The authors' example script. On ETTh1-96 validation prefers it to the talk's 1e-3 and the seeds agree far better, so that what is
+# asked beyond the talk's own cell is asked at this rate.
+LOW_RATE = 1e-4
 # What makes attention redundant: one change of the architecture at a time.
 CHANGES = {
     "residual attention off": dict(residual_attention=False),
@@ -67,17 +70,18 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
         return [s for runs in named.values() for s in runs]
 
     plan = {"PatchTST ETTh1-96, learning rate 1e-3": attentions(profile, MORE_SEEDS),
-            "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=1e-4),
+            "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=LOW_RATE),
             "baselines ETTh1-96": flat(baselines(profile)),
-            "baselines ETTh1-96, learning rate 1e-4": flat(baselines(profile, learning_rate=1e-4)),
+            "baselines ETTh1-96, learning rate 1e-4": flat(baselines(profile, learning_rate=LOW_RATE)),
             "iTransformer ETTh1-96": attentions(profile, model="iTransformer")}
 
     def cell(dataset, pred_len):
         data, name = dict(dataset=dataset, pred_len=pred_len), f"{dataset}-{pred_len}"
         return {f"iTransformer {name}": attentions(profile, model="iTransformer", **data),
-                f"PatchTST {name}": attentions(profile, **data), f"baselines {name}": flat(baselines(profile, **data))}
+                f"PatchTST {name}": attentions(profile, learning_rate=LOW_RATE, **data),
+                f"baselines {name}": flat(baselines(profile, learning_rate=LOW_RATE, **data))}
 
-    redundancy = {f"redundancy: {name}": [make(profile, attention=a, seed=seed, **change)
+    redundancy = {f"redundancy: {name}": [make(profile, attention=a, seed=seed, learning_rate=LOW_RATE, **change)
                                           for seed in SEEDS for a in ("softmax", "zero")] for name, change in CHANGES.items()}
     for i, data in enumerate(CELLS[1:]):
         plan |= (redundancy if i == 2 else {}) | cell(*data)
