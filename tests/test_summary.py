@@ -34,6 +34,7 @@ def test_claims_are_computed_from_the_ledger(tmp_path):
     assert summary.headline(summary.families(ledger)).startswith("3 comparisons with softmax: 1 worse, 1 better, 1 equivalent")
     first = summary.claims(ledger).iloc[0]
     assert first.verdict == "Worse: identity; equal within 1 %: mean; better: zero." and "identity +30." in first.measured
+    assert "(authors: identity +1.0%, zero +0.8%, mean +0.3%)" in first.measured
     cells = summary.published(ledger).set_index(["metric", "attention"])
     assert cells.gap["MSE", "softmax"] == pytest.approx(0, abs=1e-3) and cells.z["MSE", "identity"] > 10
 
