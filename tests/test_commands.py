@@ -85,7 +85,7 @@ def text(notebook):
 
 
 def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):
-    notebook = executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192)
+    notebook = executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192, learning_rate=1e-4)
     shown = text(notebook)
     assert "SMOKE PROFILE" in shown and "336 \\u2192 192" in shown and SYNTHETIC not in shown
     runs = Ledger(tmp_path / "results").read("runs")
@@ -93,7 +93,7 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     assert all(f"{v:.4f}" in shown for v in runs.test_mse)
     figures = {p.name for p in (tmp_path / "figures").iterdir()}
     assert {"01_mse_by_attention.png", "01_mse_by_attention.svg", "01_learning_curves.png", "01_redundancy.png"} <= figures
-    again = text(executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192))
+    again = text(executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192, learning_rate=1e-4))
     assert "4 runs read" in again and "runs trained" not in again
 
 
