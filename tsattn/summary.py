@@ -87,14 +87,13 @@ def authors_differences(title: str) -> pd.Series:
 
 
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
-    """``replacements`` at the other horizons and on ETTh2, by model; every ``cell`` is a family of its own."""
+    """``replacements`` at the other horizons and on ETTh2, by model; every cell, named in ``label``, is a family of its own."""
     found = {}
     for title in ("PatchTST, learning rate 1e-4", "iTransformer"):
         tables = [replacements(ledger, plan.attentions(profile, dataset=dataset, pred_len=pred_len, **TALK[title]))
-                  .assign(cell=f"{dataset}-{pred_len}") for dataset, pred_len in sorted(plan.CELLS[1:])]
+                  .assign(label=lambda t, cell=f"{dataset}-{pred_len}": [f"{cell}, {r.model}" for r in t.itertuples()])
+                  for dataset, pred_len in sorted(plan.CELLS[1:])]
         found[title] = pd.concat(tables, ignore_index=True)
-        if len(found[title]):
-            found[title] = found[title].assign(label=found[title].cell + ", " + found[title].model)
     return found
 
 
@@ -197,8 +196,7 @@ def _baselines(ledger: Ledger, profile: str) -> dict:
     measured, said = [], []
     best = {name: preferred(ledger, *(m[name] for m in models)) for name in models[0]}
     for how, named in (("all at 1e-3", models[0]), ("each at whichever of 1e-3 and 1e-4 has the lower validation error", best)):
-        softmax = named.pop("softmax")
-        table = against(ledger, softmax, named) if softmax else pd.DataFrame()
+        table = against(ledger, named["softmax"], {name: runs for name, runs in named.items() if name != "softmax"})
         table = table[~table.model.isin(["last value", "seasonal naive"])] if len(table) else table
         if len(table):
             measured.append(f"{how}: softmax {table.reference.iloc[0]:.3f}; {percent(table)}")
@@ -240,20 +238,20 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
         return [used, position]
     words = {"worse": "costs something", "equivalent": f"changes nothing beyond {100 * MARGIN:g} %", "better": "lowers the error",
              "undecided": "is undecided", TOO_FEW: f"has {TOO_FEW} for a verdict"}
-    cost = ("attention removed", "feed-forward removed")
-    # The row, what is shown beside, and whose loss is judged; at each learning rate those are one family.
-    for row, names, judged in ((used, [*cost, "A = mean"],
+    at_rate = {at: changes(table, [s for s in plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate) if s.attention == "softmax"])
+               for at, rate in RATES.items()}
+    # The row, what is shown, and whose loss is judged; at each learning rate those are one family.
+    for row, names, judged in ((used, ["attention removed", "feed-forward removed", "A = mean"],
                                 {"removing attention": "attention removed", "removing the feed-forward network": "feed-forward removed"}),
                                (position, ["W_pos = 0", "W_pos = 0.5", "W_pos rows permuted"], {"zeroing it": "W_pos = 0"})):
         measured, said = [], []
-        for at, rate in RATES.items():
-            change = changes(table, [s for s in plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate) if s.attention == "softmax"])
+        for at, change in at_rate.items():
             if set(judged.values()) <= set(change):
                 measured.append(f"at {at}: " + "; ".join(f"{n} {as_text(interval(change[n]), '+.1%')}" for n in names if n in change))
                 verdict = verdicts({what: change[n] for what, n in judged.items()})
                 said.append(f"At {at}, " + "; ".join(f"{what} {words[v]}" for what, v in verdict.items()) + ".")
                 if row is used:
-                    more = interval(change[cost[1]] - change[cost[0]])
+                    more = interval(change["feed-forward removed"] - change["attention removed"])
                     measured[-1] += f"; feed-forward minus attention {as_text(more, '+.1%')}"
                     said[-1] += " The feed-forward network matters more." if more[1] > 0 else ""
         if measured:
