@@ -33,7 +33,7 @@ def test_claims_are_computed_from_the_ledger(tmp_path):
     assert dict(table.verdict) == {"identity": "worse", "zero": "better", "mean": "equivalent"} and set(table.seeds) == {3}
     assert summary.headline(summary.families(ledger)).startswith("3 comparisons with softmax: 1 worse, 1 better, 1 equivalent")
     first = summary.claims(ledger).iloc[0]
-    assert first.verdict == "Worse: identity; equal within 1 %: mean; better: zero." and "identity +30." in first.measured
+    assert first.verdict == "**Fails in 1, holds in 2 of 3.** Worse: identity; equal within 1 %: mean; better: zero." and "identity +30." in first.measured
     assert "(authors: identity +1.0%, zero +0.8%, mean +0.3%)" in first.measured
     cells = summary.published(ledger).set_index(["metric", "attention"])
     assert cells.gap["MSE", "softmax"] == pytest.approx(0, abs=1e-3) and cells.z["MSE", "identity"] > 10
@@ -65,9 +65,10 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
             if s.attention in ("softmax", "zero"):
                 record(ledger, s, zero if s.attention == "zero" else 0.4)
     tables = summary.elsewhere(ledger)
-    assert tables["iTransformer"].label.tolist() == ["ETTh1-720, zero", "ETTh2-96, zero"] and tables["PatchTST, learning rate 1e-4"].empty
-    row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, other horizons", axis=0).iloc[0]
-    assert row.verdict == "Worse: ETTh2-96, zero; better: ETTh1-720, zero." and "ETTh2-96, zero +25." in row.measured
+    assert tables["iTransformer, learning rate 1e-4"].cell.tolist() == ["ETTh1-720", "ETTh2-96"] and tables["PatchTST, learning rate 1e-4"].empty
+    row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
+    assert row.verdict == "**Fails in 1, holds in 1 of 2.** Worse: ETTh2-96 (zero); better: ETTh1-720 (zero)."
+    assert "ETTh2-96, 3 seed(s): softmax 0.400, replacements +25.0% to +25.0%, all intervals within [+24." in row.measured
 
 
 def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbed_error(tmp_path):
@@ -82,7 +83,7 @@ def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbe
                           ["run_id", "intervention", "layers", "draw"])
     row = summary.claims(ledger).set_index("chapter").loc["02_attention_perturbation"]
     assert "at 1e-3: attention removed +0.0%" in row.measured and "at 1e-4: attention removed +20.0%" in row.measured
-    assert row.verdict == ("At 1e-3, removing attention changes nothing beyond 1 %; removing the feed-forward network costs something. "
+    assert row.verdict == ("**In part.** At 1e-3, removing attention changes nothing beyond 1 %; removing the feed-forward network costs something. "
                            "The feed-forward network matters more. "
                            "At 1e-4, removing attention costs something; removing the feed-forward network costs something. "
                            "The feed-forward network matters more.")
@@ -99,9 +100,9 @@ def test_the_control_is_that_of_chapter_5_without_the_variations_on_it(tmp_path)
 
 
 def test_a_chapter_that_has_its_own_row_stands_in_for_a_claim_not_computed_here(tmp_path):
-    row = "| [2](notebooks/02_attention_perturbation.ipynb) | a claim | a figure | a verdict |"
+    row = "| [2](notebooks/02_attention_perturbation.ipynb) | a claim | a verdict | a figure |"
     shown = summary.readme(Ledger(tmp_path), {"02_attention_perturbation": [row]})
-    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 5
+    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 6
 
 
 def test_the_readme_shows_what_the_ledger_holds():

@@ -35,8 +35,8 @@ def caution(dataset: str, profile: str) -> str:
 
 def summary_row(chapter: str, claim: str, measured: str, verdict: str) -> str:
     """The chapter's row of the README's table, as a Markdown table; ``chapter`` is the notebook's name."""
-    return ("| chapter | the paper's claim | measured | does it hold? |\n|---|---|---|---|\n"
-            f"| [{int(chapter[:2])}](notebooks/{chapter}.ipynb) | {claim} | {measured} | {verdict} |")
+    return ("| chapter | the paper's claim | does it hold? | measured |\n|---|---|---|---|\n"
+            f"| [{int(chapter[:2])}](notebooks/{chapter}.ipynb) | {claim} | {verdict} | {measured} |")
 
 
 def save(fig, name: str, folder, words: str = "") -> None:
@@ -78,7 +78,8 @@ def differences(ax, table: pd.DataFrame) -> None:
     """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
 
     They are named by their ``label``, where the table has one (``summary.one_family``), else by their model.
-    Left of zero is better than the reference; the grey band is the margin within which two models count as equal.
+    Left of zero is better than the reference; the grey band is the margin within which two models count as equal. Diamonds
+    are the differences that the ``authors`` published, where the table has them (``summary.family``).
     """
     ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
     ax.axvline(0, color="0.4", lw=1.5)
@@ -88,4 +89,6 @@ def differences(ax, table: pd.DataFrame) -> None:
         ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None, fmt="o", ms=10,
                     color=color, capsize=6, lw=3)
         ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
+    if "authors" in table:
+        ax.scatter(100 * table.authors, np.arange(len(table)) + 0.28, marker="D", s=90, facecolor="none", edgecolor=PUBLISHED, lw=2)
     ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model), ylim=(len(table) - 0.4, -0.6))

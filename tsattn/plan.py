@@ -13,6 +13,8 @@ CELLS = (("ETTh1", 96), ("ETTh1", 720), ("ETTh2", 96), ("ETTh2", 720), ("ETTh1",
 # The authors' example script. On ETTh1-96 validation prefers it to the talk's 1e-3 and the seeds agree far better, so that what is
 # asked beyond the talk's own cell is asked at this rate.
 LOW_RATE = 1e-4
+# At its own rate, 1e-4, iTransformer with softmax is kept after its first epoch, before it is clear that it could not do better.
+ITRANSFORMER_LOW_RATE = 1e-5
 # What makes attention redundant: one change of the architecture at a time.
 CHANGES = {
     "residual attention off": dict(residual_attention=False),
@@ -73,7 +75,8 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
             "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=LOW_RATE),
             "baselines ETTh1-96": flat(baselines(profile)),
             "baselines ETTh1-96, learning rate 1e-4": flat(baselines(profile, learning_rate=LOW_RATE)),
-            "iTransformer ETTh1-96": attentions(profile, model="iTransformer")}
+            "iTransformer ETTh1-96": attentions(profile, model="iTransformer"),
+            "iTransformer ETTh1-96, learning rate 1e-5": attentions(profile, model="iTransformer", learning_rate=ITRANSFORMER_LOW_RATE)}
 
     def cell(dataset, pred_len):
         data, name = dict(dataset=dataset, pred_len=pred_len), f"{dataset}-{pred_len}"
