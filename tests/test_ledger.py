@@ -241,6 +241,22 @@ def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
     assert list(table.test_mse) == list(quiet.test_mse) and list(table.epochs_run) == list(quiet.epochs_run)
 
 
+def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    code = ("from pathlib import Path\nfrom tsattn.ledger import Ledger\nfrom tsattn.settings import make\nfrom tsattn.sweep import sweep\n"
+            "runs = [make('smoke', dataset='state-machine', attention='zero', seed=seed, epochs=1000, patience=1000) for seed in (1, 2)]\n"
+            f"sweep(runs, ledger=Ledger({str(tmp_path)!r}), checkpoints=Path({str(tmp_path)!r}), jobs=2, progress=False)")
+    killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    deadline = time.time() + 120
+    while len(list(tmp_path.glob("*/resume.safetensors"))) < 2 and killed.poll() is None and time.time() < deadline:
+        time.sleep(0.05)
+    assert killed.poll() is None
+    children = psutil.Process(killed.pid).children(recursive=True)
+    killed.kill()
+    killed.wait()
+    assert children and not psutil.wait_procs(children, timeout=20)[1]
+
+
 def test_a_cluster_whose_workers_share_a_process_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import queue
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,11 +113,25 @@ def _failed(s: Settings, error: BaseException) -> Result:
     return Result(s, status="failed", reason=f"{type(error).__name__}: {error}")
 
 
+def _place() -> ProcessPoolExecutor:
+    """A process that trains one run at a time, and ends when this one does."""
+    return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
+
+
+def _end_with(parent: int) -> None:
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # what is on disk is whole: every file is written atomically
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
     # One process per place: when one dies it is known which run it was.
     places: queue.Queue = queue.Queue()
     for _ in range(jobs):
-        places.put(ProcessPoolExecutor(1))
+        places.put(_place())
     try:
         yield from Parallel(jobs, backend="threading", return_as="generator_unordered")(
             delayed(_attempt)(s, places, options) for s in todo)
@@ -132,7 +148,7 @@ def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
                 return place.submit(train, s, progress=False, **options).result()
             except BrokenProcessPool as error:
                 place.shutdown(wait=False, kill_workers=True)
-                place, reason = ProcessPoolExecutor(1), f"its process died twice ({type(error).__name__})"
+                place, reason = _place(), f"its process died twice ({type(error).__name__})"
             except HOPELESS as error:
                 return _failed(s, error)
         return Result(s, status="failed", reason=reason)
