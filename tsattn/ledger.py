@@ -129,7 +129,7 @@ class Ledger:
 
     def summary(self) -> str:
         """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
-        counts = ", ".join(f"{n} {what}" for what, n in sorted(self.tally.items()) if n) or "nothing read"
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(self.tally.items()) if n) or "nothing trained or measured here"
         now = provenance()
         return (f"Provenance: {counts}; Python {now['python']}, torch {now['torch']}, numpy {now['numpy']}; "
                 f"source {now['source']}; {now['time']}")
