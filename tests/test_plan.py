@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from tsattn.ledger import ROOT
-from tsattn.plan import CHANGES, baselines, evidence, toy
+from tsattn.plan import CHANGES, SMALL_STEPS, baselines, evidence, toy
 from tsattn.settings import ATTENTIONS, make
 
 
@@ -23,6 +23,12 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
             assert f"baselines {dataset}-{pred_len}" in names
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
     assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
+
+
+def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
+    usual, small = (make(**change) for change in (dict(model="iTransformer"), SMALL_STEPS))
+    moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n)) for s, n in ((usual, 1), (small, small.epochs))]
+    assert moved[1] == pytest.approx(moved[0]) and small.run_id != usual.run_id
 
 
 def test_every_change_of_the_architecture_is_a_run_of_its_own():
