@@ -118,3 +118,13 @@ def test_the_rate_is_chosen_on_the_seeds_that_both_have(tmp_path):
         record(ledger, s, 0.4, val)
     assert summary.preferred(ledger, large, small) == [small[0]]
     assert summary.preferred(ledger, [], []) == []
+
+
+def test_validation_is_compared_within_the_seeds_that_all_have(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s in plan.attentions(seeds=(2021, 2022)):
+        if s.attention in ("softmax", "zero"):
+            record(ledger, s, 0.4, val={"softmax": 0.5, "zero": 0.6}[s.attention] * s.seed)  # 20 % more within each seed
+    record(ledger, plan.attentions(seeds=(2023,))[0], 0.4, val=9e9)
+    assert summary.on_validation(ledger, plan.attentions()) == "zero +20.0% [+20.0%, +20.0%] (2 seed(s))"
+    assert summary.on_validation(ledger, plan.attentions(seeds=(2023,))) == summary.on_validation(ledger, plan.attentions(seeds=(7,))) == ""

@@ -98,6 +98,19 @@ def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     return {title: family(ledger, title, profile, plan.MORE_SEEDS) for title in TALK}
 
 
+def on_validation(ledger: Ledger, runs: list[Settings]) -> str:
+    """Validation MSE of every other attention among ``runs`` against softmax, in %, over the seeds that all of them have; "" if none.
+
+    A second stretch of time, though not one that was kept out of every choice: it chose the epoch of each run.
+    """
+    table = ledger.runs(ledger.complete(runs))
+    if table.empty:
+        return ""
+    val = table.pivot(index="seed", columns="attention", values="val_mse").dropna()
+    shown = [f"{a} {as_text(interval(val[a] / val.softmax - 1), '+.1%')}" for a in ATTENTIONS[1:] if {a, "softmax"} <= set(val)]
+    return f"{'; '.join(shown)} ({len(val)} seed(s))" if shown and len(val) else ""
+
+
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     """``family`` in every other cell that has been run, by title, at the authors' rates; every cell is a family of its own."""
     cells = {title: [family(ledger, title, profile, dataset=dataset, pred_len=pred_len) for dataset, pred_len in sorted(plan.CELLS[1:])]
