@@ -11,6 +11,7 @@ import seaborn as sns
 
 from .data import SYNTHETIC
 from .statistics import MARGIN, interval
+from .summary import markdown
 
 # Okabe and Ito's palette: distinct also without full colour vision.
 COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
@@ -35,8 +36,7 @@ def caution(dataset: str, profile: str) -> str:
 
 def summary_row(chapter: str, claim: str, measured: str, verdict: str) -> str:
     """The chapter's row of the README's table, as a Markdown table; ``chapter`` is the notebook's name."""
-    return ("| chapter | the paper's claim | does it hold? | measured |\n|---|---|---|---|\n"
-            f"| [{int(chapter[:2])}](notebooks/{chapter}.ipynb) | {claim} | {verdict} | {measured} |")
+    return markdown(pd.DataFrame([dict(chapter=chapter, claim=claim, measured=measured, verdict=verdict)]), "the paper's claim")
 
 
 def save(fig, name: str, folder, words: str = "") -> None:

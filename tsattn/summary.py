@@ -279,25 +279,25 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
     at_rate = {at: changes(table, [s for s in plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate) if s.attention == "softmax"])
                for at, rate in RATES.items()}
     # The row, what is shown, and whose loss is judged; at each learning rate those are one family.
-    for row, names, judged in ((used, ["attention removed", "feed-forward removed", "A = mean"],
-                                {"removing attention": "attention removed", "removing the feed-forward network": "feed-forward removed"}),
-                               (position, ["W_pos = 0", "W_pos = 0.5", "W_pos rows permuted"],
-                        {"zeroing it": "W_pos = 0", "setting it to 0.5, as the authors' code does,": "W_pos = 0.5"})):
+    for row, form, names, judged in (
+            (used, "+.1%", ["attention removed", "feed-forward removed", "A = mean"],
+             {"removing attention": "attention removed", "removing the feed-forward network": "feed-forward removed"}),
+            (position, "+.2%", ["W_pos = 0", "W_pos = 0.5", "W_pos rows permuted"],
+             {"zeroing it": "W_pos = 0", "setting it to 0.5, as the authors' code does,": "W_pos = 0.5"})):
         measured, said, found = [], [], []
         for at, change in at_rate.items():
             if set(judged.values()) <= set(change):
-                form = "+.1%" if row is used else "+.2%"
                 measured.append(f"at {at}: " + "; ".join(f"{n} {as_text(interval(change[n]), form)}" for n in names if n in change))
                 verdict = verdicts({what: change[n] for what, n in judged.items()})
                 said.append(f"At {at}, " + "; ".join(f"{what} {words[v]}" for what, v in verdict.items()) + ".")
-                found.append(next(iter(verdict.values())))  # on what the claim says can be spared
+                found.append(HOLDS[next(iter(verdict.values()))])  # on what the claim says can be spared
                 if row is used:
                     more = interval(change["feed-forward removed"] - change["attention removed"])
                     measured[-1] += f"; feed-forward minus attention {as_text(more, '+.1%')}"
                     said[-1] += " The feed-forward network matters more." if more[1] > 0 else ""
-                    found.append("equivalent" if more[1] > 0 else "undecided")
+                    found.append("holds" if more[1] > 0 else "open")
         if measured:
-            whole = answer(pd.Series(found)) if len({HOLDS[v] for v in found}) == 1 else "**In part.** "
+            whole = f"**{found[0].capitalize() if len(set(found)) == 1 else 'In part'}.** "
             row |= dict(measured="ETTh1-96, test MSE of trained models " + "; ".join(measured), verdict=whole + " ".join(said))
     return [used, position]
 
@@ -372,9 +372,9 @@ def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 # -- README
 
-def markdown(table: pd.DataFrame) -> str:
-    """Rows of ``claims`` as the README's table."""
-    lines = ["| chapter | claim, or (question) | does it hold? | measured |", "|---|---|---|---|"]
+def markdown(table: pd.DataFrame, claim: str = "claim, or (question)") -> str:
+    """Rows of ``claims`` as the README's table; ``claim`` heads the column of claims."""
+    lines = [f"| chapter | {claim} | does it hold? | measured |", "|---|---|---|---|"]
     lines += [f"| [{int(r.chapter[:2])}](notebooks/{r.chapter}.ipynb) | {r.claim} | {r.verdict} | {r.measured} |"
               for r in table.itertuples()]
     return "\n".join(lines)
