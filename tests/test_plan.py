@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from tsattn.ledger import ROOT
-from tsattn.plan import CHANGES, SMALL_STEPS, baselines, evidence, toy
+from tsattn.plan import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, toy
 from tsattn.settings import ATTENTIONS, make
 
 
@@ -22,7 +22,7 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
                 assert wanted <= set(runs), (dataset, pred_len, model)
             assert f"baselines {dataset}-{pred_len}" in names
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
-    assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
+    assert {f"redundancy: {name}" for name in CHANGES} | {"iTransformer ETTh2-720, width 128"} <= set(names)
 
 
 def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
@@ -32,7 +32,7 @@ def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
 
 
 def test_every_change_of_the_architecture_is_a_run_of_its_own():
-    runs = [make(**change).run_id for change in ({}, *CHANGES.values())]
+    runs = [make(**change).run_id for change in ({}, *CHANGES.values(), dict(model="iTransformer"), *NARROWER.values())]
     assert len(set(runs)) == len(runs)
 
 

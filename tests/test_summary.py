@@ -5,13 +5,14 @@ import pytest
 
 from tsattn import plan, report, summary
 from tsattn.ledger import ROOT, Ledger
+from tsattn.settings import make
 from tsattn.training import Result
 
 
-def record(ledger, settings, mse, val=1.0):
+def record(ledger, settings, mse, val=1.0, best_epoch=1):
     noise = np.random.default_rng([settings.seed, len(settings.attention), int(1e4 * settings.learning_rate)]).standard_normal(1000)
     errors = np.float32(mse) + 0.01 * noise.astype(np.float32)
-    ledger.record_run(Result(settings, best_epoch=1, val_mse=val, test_mse=errors.mean(dtype=float), test_mae=0.4, test_errors=errors,
+    ledger.record_run(Result(settings, best_epoch=best_epoch, val_mse=val, test_mse=errors.mean(dtype=float), test_mae=0.4, test_errors=errors,
                              how={"device": "cpu", "threads": 1}))
 
 
@@ -43,19 +44,30 @@ def test_the_rate_is_compared_and_every_baseline_also_taken_at_the_rate_that_val
     ledger = Ledger(tmp_path)
     # Test errors, and validation errors that prefer the smaller rate for softmax and the larger for linear, whatever the test says.
     mse = {("softmax", 1e-3): (0.40, 0.7), ("softmax", 1e-4): (0.36, 0.6), ("linear", 1e-3): (0.38, 0.6), ("linear", 1e-4): (0.30, 0.7),
-           ("zero", 1e-3): (0.40, 0.7), ("zero", 1e-4): (0.40, 0.7)}
+           ("zero", 1e-3): (0.40, 0.7), ("zero", 1e-4): (0.40, 0.7), ("zero, equal parameters", 1e-3): (0.44, 0.7)}
     for (name, rate), (error, val) in mse.items():
-        runs = plan.baselines(learning_rate=rate)["linear"] if name == "linear" else plan.attentions(learning_rate=rate)
-        for s in runs:
-            if name in (s.model, s.attention):
-                record(ledger, s, error, val)
+        attentions = [s for s in plan.attentions(learning_rate=rate) if s.attention == name]
+        for s in attentions or plan.baselines(learning_rate=rate)[name]:
+            record(ledger, s, error, val)
     rows = summary.claims(ledger).set_index("chapter").loc["01_attention_replacement"].set_index("claim")
-    rate, capacity = (rows[rows.index.str.contains(word)].iloc[0] for word in ("learning rate, 1e-4, change", "linear models"))
+    rate, baselines, capacity = (rows[rows.index.str.contains(word)].iloc[0] for word in ("learning rate, 1e-4, change", "linear models", "capacity"))
     assert rate.verdict == "No variant is shown to lose by the smaller rate; equal within 1 %: zero; better: softmax."
-    assert "all at 1e-3: softmax 0.400; linear -5." in capacity.measured and "lower validation error: softmax 0.360; linear +5." in capacity.measured
-    assert capacity.verdict == (
+    assert "all at 1e-3: softmax 0.400; linear -5." in baselines.measured and "lower validation error: softmax 0.360; linear +5." in baselines.measured
+    assert baselines.verdict == (
         "All at 1e-3: 1 of 1 have a lower mean error than softmax. None is shown to be worse; better: linear. Each at whichever of 1e-3 "
         "and 1e-4 has the lower validation error: 0 of 1 have a lower mean error than softmax. Worse: linear.")
+    assert "zero, equal parameters +9." in capacity.measured and "zero, equal parameters +22." in capacity.measured
+
+
+def test_what_makes_attention_redundant_is_one_family_of_the_changes_that_have_been_run(tmp_path):
+    ledger = Ledger(tmp_path)
+    for name, zero in (("1 layer", 0.5), ("stride 8", 0.4)):
+        for attention, error in (("softmax", 0.4), ("zero", zero)):
+            for seed in plan.SEEDS:
+                record(ledger, make(attention=attention, seed=seed, learning_rate=plan.LOW_RATE, **plan.CHANGES[name]), error)
+    row = summary.claims(ledger).set_index("claim").filter(like="redundant", axis=0).iloc[0]
+    assert row.verdict == "Worse: 1 layer; equal within 1 %: stride 8."
+    assert row.measured.startswith("ETTh1-96, learning rate 1e-4: 1 layer +2") and "; stride 8 " in row.measured
 
 
 def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
@@ -69,6 +81,18 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
     assert row.verdict == "**Fails in 1, holds in 1 of 2.** Worse: ETTh2-96 (zero); better: ETTh1-720 (zero)."
     assert "ETTh2-96, 3 seed(s): softmax 0.400, replacements +25.0% to +25.0%, all intervals within [+24." in row.measured
+
+
+def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s in plan.attentions(**plan.NARROWER[128]):
+        record(ledger, s, 0.38 if s.attention == "softmax" else 0.37, best_epoch=s.epochs if s.attention == "zero" else 1)
+    assert not len(summary.families(ledger)[summary.CHOSEN]) and not len(summary.elsewhere(ledger)[summary.CHOSEN])
+    table, cells = summary.elsewhere(ledger)["iTransformer, width 128 instead of 512"], summary.published(ledger)
+    assert set(table.cell) == {"ETTh1-96"} and set(table.verdict) == {"better"} and table.authors.notna().sum() == 3
+    row = summary.claims(ledger).set_index("claim").filter(like="width 128", axis=0).iloc[0]
+    assert row.measured.startswith("ETTh1-96, 3 seed(s), 3 of 15 runs kept after the last epoch allowed: softmax 0.380, replacements -2.")
+    assert set(cells.title) == {"iTransformer, width 128 instead of 512"} and not cells.chosen.any()
 
 
 def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbed_error(tmp_path):
@@ -102,7 +126,7 @@ def test_the_control_is_that_of_chapter_5_without_the_variations_on_it(tmp_path)
 def test_a_chapter_that_has_its_own_row_stands_in_for_a_claim_not_computed_here(tmp_path):
     row = "| [2](notebooks/02_attention_perturbation.ipynb) | a claim | a verdict | a figure |"
     shown = summary.readme(Ledger(tmp_path), {"02_attention_perturbation": [row]})
-    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 6
+    assert row in shown and shown.count("[2](notebooks") == 1 and shown.count("[1](notebooks") == 8
 
 
 def test_the_readme_shows_what_the_ledger_holds():
@@ -126,5 +150,5 @@ def test_validation_is_compared_within_the_seeds_that_all_have(tmp_path):
         if s.attention in ("softmax", "zero"):
             record(ledger, s, 0.4, val={"softmax": 0.5, "zero": 0.6}[s.attention] * s.seed)  # 20 % more within each seed
     record(ledger, plan.attentions(seeds=(2023,))[0], 0.4, val=9e9)
-    assert summary.on_validation(ledger, plan.attentions()) == "zero +20.0% [+20.0%, +20.0%] (2 seed(s))"
-    assert summary.on_validation(ledger, plan.attentions(seeds=(2023,))) == summary.on_validation(ledger, plan.attentions(seeds=(7,))) == ""
+    assert summary.on_validation(ledger, summary.by_attention(plan.attentions())) == "zero +20.0% [+20.0%, +20.0%] (2 seed(s))"
+    assert all(summary.on_validation(ledger, summary.by_attention(plan.attentions(seeds=(seed,)))) == "" for seed in (2023, 7))

@@ -29,9 +29,13 @@ def against(ledger: Ledger, base: list[Settings], others: dict[str, list[Setting
     return compare(errors, "", block_length(base[0].seq_len, base[0].pred_len, n_windows))
 
 
+def by_attention(runs: list[Settings]) -> dict[str, list[Settings]]:
+    return {a: [s for s in runs if s.attention == a] for a in ATTENTIONS}
+
+
 def replacements(ledger: Ledger, runs: list[Settings]) -> pd.DataFrame:
     """Every other attention among ``runs`` against softmax."""
-    by = {a: [s for s in runs if s.attention == a] for a in ATTENTIONS}
+    by = by_attention(runs)
     return against(ledger, by.pop("softmax"), by)
 
 
@@ -78,19 +82,29 @@ TALK = {**{f"PatchTST, learning rate {name}": dict(learning_rate=rate) for name,
         CHOSEN: dict(model="iTransformer"),
         "iTransformer, constant learning rate 1e-5": plan.SMALL_STEPS}
 
+# Those that are asked in every cell: at the authors' rates, and iTransformer in the widths of its own scripts for ETT.
+WIDTHS = {512: CHOSEN, **{width: f"iTransformer, width {width} instead of 512" for width in plan.NARROWER}}
+EVERYWHERE = {**{title: TALK[title] for title in ("PatchTST, learning rate 1e-4", CHOSEN)},
+              **{WIDTHS[width]: changes for width, changes in plan.NARROWER.items()}}
+
 
 def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS, dataset: str = "ETTh1", pred_len: int = 96) -> pd.DataFrame:
-    """``replacements`` of a family of ``TALK`` in one ``cell``; empty where it has not been run.
+    """``replacements`` of a family of ``TALK`` or ``EVERYWHERE`` in one ``cell``; empty where it has not been run.
 
-    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax.
+    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax; ``unfinished`` says how
+    many runs were kept after the last epoch allowed, "" if none.
     """
-    table = replacements(ledger, plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **TALK[title]))
+    settings = (TALK | EVERYWHERE)[title]
+    runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
+    table = replacements(ledger, runs)
     if table.empty:
         return table
+    at_end = [row.best_epoch == row.epochs for row in ledger.runs(ledger.complete(runs)).itertuples()]
+    unfinished = f", {sum(at_end)} of {len(at_end)} runs kept after the last epoch allowed" if any(at_end) else ""
     authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv").query(
         "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
-    mse = authors[authors.model == TALK[title].get("model", "PatchTST")].set_index("attention")["mean"]
-    return table.assign(cell=f"{dataset}-{pred_len}", authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
+    mse = authors[authors.model == settings.get("model", "PatchTST")].set_index("attention")["mean"]
+    return table.assign(cell=f"{dataset}-{pred_len}", unfinished=unfinished, authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
 
 
 def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
@@ -98,28 +112,28 @@ def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     return {title: family(ledger, title, profile, plan.MORE_SEEDS) for title in TALK}
 
 
-def on_validation(ledger: Ledger, runs: list[Settings]) -> str:
-    """Validation MSE of every other attention among ``runs`` against softmax, in %, over the seeds that all of them have; "" if none.
-
-    A second stretch of time, though not one that was kept out of every choice: it chose the epoch of each run.
+def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
+    """Validation MSE of every other model of ``named`` (model -> runs) against "softmax", in %, over the seeds that all of them have; ""
+    if none. A second stretch of time, though not one that was kept out of every choice: it chose the epoch of each run.
     """
-    table = ledger.runs(ledger.complete(runs))
-    if table.empty:
+    done = {name: ledger.complete([s for s in runs if s.seeded]) for name, runs in named.items()}
+    done = {name: runs for name, runs in done.items() if runs}
+    val = pd.DataFrame({name: ledger.runs(runs).set_index("seed").val_mse for name, runs in done.items()}).dropna()
+    if "softmax" not in val or val.shape[1] == 1 or val.empty:
         return ""
-    val = table.pivot(index="seed", columns="attention", values="val_mse").dropna()
-    shown = [f"{a} {as_text(interval(val[a] / val.softmax - 1), '+.1%')}" for a in ATTENTIONS[1:] if {a, "softmax"} <= set(val)]
-    return f"{'; '.join(shown)} ({len(val)} seed(s))" if shown and len(val) else ""
+    shown = [f"{name} {as_text(interval(val[name] / val.softmax - 1), '+.1%')}" for name in val if name != "softmax"]
+    return f"{'; '.join(shown)} ({len(val)} seed(s))"
 
 
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
-    """``family`` in every other cell that has been run, by title, at the authors' rates; every cell is a family of its own."""
-    cells = {title: [family(ledger, title, profile, dataset=dataset, pred_len=pred_len) for dataset, pred_len in sorted(plan.CELLS[1:])]
-             for title in ("PatchTST, learning rate 1e-4", CHOSEN)}
+    """Every ``family`` of ``EVERYWHERE`` in every cell that has been run and is not that of ``TALK``; each cell is a family of its own."""
+    cells = {title: [family(ledger, title, profile, dataset=dataset, pred_len=pred_len)
+                     for dataset, pred_len in sorted(plan.CELLS[title in TALK:])] for title in EVERYWHERE}
     return {title: pd.concat([t for t in tables if len(t)] or tables, ignore_index=True) for title, tables in cells.items()}
 
 
 def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """Our mean test MSE and MAE beside the authors', one row per cell of which we have a run.
+    """Our mean test MSE and MAE beside the authors', one row per cell and family (``title``) of which we have a run.
 
     ``gap`` is ours minus theirs, ``z`` the same in their standard deviations. Theirs are rounded to three decimals; a deviation below
     0.0005 counts as that. ``inside``: their mean lies in our 95 % interval over seeds. ``chosen``: our settings were chosen to come
@@ -129,18 +143,17 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     table = ledger.read("runs")
     if table.empty:
         return pd.DataFrame()
-    usual = {s.run_id for changes in TALK.values() for dataset, pred_len in plan.CELLS
-             for s in plan.attentions(profile, plan.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes)}
-    table = table[table.run_id.isin(usual) & (table.status == "complete")]
-    ours = table.rename(columns={"test_mse": "MSE", "test_mae": "MAE"}).melt(
-        ["model", "dataset", "pred_len", "attention", "learning_rate", "seed"], ["MSE", "MAE"], "metric", "value")
+    titles = {s.run_id: title for title, changes in (TALK | EVERYWHERE).items() for dataset, pred_len in plan.CELLS
+              for s in plan.attentions(profile, plan.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes)}
+    table = table[table.run_id.isin(titles) & (table.status == "complete")]
+    ours = table.assign(title=table.run_id.map(titles)).rename(columns={"test_mse": "MSE", "test_mae": "MAE"}).melt(
+        ["title", "model", "dataset", "pred_len", "attention", "seed"], ["MSE", "MAE"], "metric", "value")
     key = ["model", "dataset", "pred_len", "metric", "attention"]
-    ours = ours.groupby([*key, "learning_rate"]).value.agg(
+    ours = ours.groupby([*key, "title"]).value.agg(
         ours="mean", seeds="count", low=lambda v: interval(v)[1], high=lambda v: interval(v)[2]).reset_index().merge(authors, on=key)
     gap = ours.ours - ours["mean"]
     return ours.assign(gap=gap, z=gap / ours["std"].clip(lower=0.0005), inside=ours["mean"].between(ours.low, ours.high),
-                       chosen=(ours.model == "iTransformer") & (ours.dataset == "ETTh1") & (ours.pred_len == 96)
-                       & (ours.learning_rate == make(model="iTransformer").learning_rate))
+                       chosen=(ours.title == CHOSEN) & (ours.dataset == "ETTh1") & (ours.pred_len == 96))
 
 
 # -- one line per claim
@@ -180,8 +193,8 @@ def claims(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """One row per claim: chapter, claim, measured, verdict, and what differs from the authors' code."""
     rows = [_replacement(title, table) for title, table in families(ledger, profile).items()]
     rows += [_elsewhere(title, table) for title, table in elsewhere(ledger, profile).items()]
-    rows += [_learning_rates(ledger, profile), _baselines(ledger, profile), *_interventions(ledger, profile), _patch_length(ledger, profile),
-             *_toy(ledger, profile)]
+    rows += [_learning_rates(ledger, profile), *_baselines(ledger, profile), _redundancy(ledger, profile), *_interventions(ledger, profile),
+             _patch_length(ledger, profile), *_toy(ledger, profile)]
     return pd.DataFrame(rows)
 
 
@@ -197,7 +210,7 @@ def _replacement(title: str, table: pd.DataFrame) -> dict:
     if len(table):
         seeds = "1 seed" if table.seeds.max() == 1 else f"{table.seeds.max()} seeds"
         theirs = table.set_index("model").authors.dropna()
-        row |= dict(measured=f"ETTh1-96, {seeds}: softmax {table.reference.iloc[0]:.3f}; {percent(table)} (authors: "
+        row |= dict(measured=f"ETTh1-96, {seeds}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; {percent(table)} (authors: "
                              f"{', '.join(f'{a} {v:+.1%}' for a, v in theirs.items())}"
                              f"{'; our settings were chosen to come close to them' if title == CHOSEN else ''})",
                     verdict=answer(table.verdict) + in_words(table))
@@ -205,15 +218,18 @@ def _replacement(title: str, table: pd.DataFrame) -> dict:
 
 
 def _elsewhere(title: str, table: pd.DataFrame) -> dict:
-    row = _row("00_summary", f"{title}, other horizons and ETTh2: trained without attention it forecasts as well as with it",
-               "the settings are those of ETTh1-96 throughout")
+    where = ", other horizons and ETTh2" * (title in TALK)
+    row = _row("00_summary", f"{title}{where}: trained without attention it forecasts as well as with it",
+               "the settings are those of ETTh1-96 throughout" if title in TALK else
+               "iTransformer's own scripts have width (d_model and d_ff) 256 on ETTh1 at short horizons and 128 on ETTh2")
     if len(table):
         cells = []
-        for cell, t in table.groupby("cell"):
+        for cell, t in table.groupby("cell", sort=False):
             ours, low, high = (t[column] / t.reference for column in ("difference", "low", "high"))
-            cells.append(f"{cell}, {t.seeds.max()} seed(s): softmax {t.reference.iloc[0]:.3f}, replacements {ours.min():+.1%} to {ours.max():+.1%}, "
+            cells.append(f"{cell}, {t.seeds.max()} seed(s){t.unfinished.iloc[0]}: softmax {t.reference.iloc[0]:.3f}, "
+                         f"replacements {ours.min():+.1%} to {ours.max():+.1%}, "
                          f"all intervals within [{low.min():+.1%}, {high.max():+.1%}] (authors {t.authors.min():+.1%} to {t.authors.max():+.1%})")
-        named = table.groupby(["verdict", "cell"]).model.agg(", ".join).reset_index()
+        named = table.groupby(["verdict", "cell"], sort=False).model.agg(", ".join).reset_index()
         row |= dict(measured="; ".join(cells), verdict=answer(table.verdict) + in_words(named.assign(model=named.cell + " (" + named.model + ")")))
     return row
 
@@ -225,22 +241,51 @@ def preferred(ledger: Ledger, *choices: list[Settings]) -> list[Settings]:
     return min(done, key=lambda runs: ledger.runs([s for s in runs if s.seed in shared]).val_mse.mean() if shared else 0, default=[])
 
 
-def _baselines(ledger: Ledger, profile: str) -> dict:
-    """Baselines against softmax: all at the talk's learning rate, and each at the rate that validation prefers."""
-    row = _row("01_attention_replacement", "(what do linear models and MLPs reach?)",
+def baselines(ledger: Ledger, named: dict[float, dict[str, list[Settings]]], rate: float) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Every model of ``named`` (learning rate -> model -> runs) against softmax: all at ``rate``; each at the rate that validation
+    prefers; and the runs of the latter by model."""
+    best = {name: preferred(ledger, *(of_rate[name] for of_rate in named.values())) for name in named[rate]}
+    tables = [against(ledger, models["softmax"], {name: runs for name, runs in models.items() if name != "softmax"})
+              for models in (named[rate], best)]
+    return *tables, best
+
+
+def _baselines(ledger: Ledger, profile: str) -> list[dict]:
+    named = {rate: {"softmax": [s for s in plan.attentions(profile, learning_rate=rate) if s.attention == "softmax"],
+                    **plan.baselines(profile, learning_rate=rate)} for rate in RATES.values()}
+    *tables, _ = baselines(ledger, named, RATES["1e-3"])
+    rows = []
+    for question, names in (("what do linear models and an MLP reach?", ["linear", "DLinear", "MLP, equal parameters"]),
+                            ("is it capacity? Zero attention widened until it costs what softmax does, and attention without feed-forward networks",
+                             ["zero, equal parameters", "zero, equal multiply-adds", "attention only"])):
+        alone = [name for name in names if sum(bool(ledger.complete(of_rate[name])) for of_rate in named.values()) == 1]
+        measured, said = [], []
+        for how, table in zip(("all at 1e-3", "each at whichever of 1e-3 and 1e-4 has the lower validation error"), tables):
+            table = table[table.model.isin(names)] if len(table) else table
+            if len(table):
+                measured.append(f"{how}: softmax {table.reference.iloc[0]:.3f}; {percent(table)}")
+                said.append(f"{how[0].upper() + how[1:]}: {len(table[table.difference < 0])} of {len(table)} have a lower mean error than "
+                            "softmax. " + in_words(table, none="None is shown to be worse"))
+        rows.append(_row("01_attention_replacement", f"({question})", "not in the paper", *(
+            ("ETTh1-96, against PatchTST with softmax, " + "; ".join(measured) + f" (at one rate only: {', '.join(alone)})" * bool(alone),
+             " ".join(said)) if measured else ())))
+    return rows
+
+
+def redundancy(ledger: Ledger, profile: str = "paper", seeds=plan.SEEDS, **data) -> pd.DataFrame:
+    """Zero attention against softmax with each of ``plan.CHANGES`` that has been run, on ``data``, as one family."""
+    return one_family({name: replacements(ledger, [make(profile, **data, attention=a, seed=seed, learning_rate=plan.LOW_RATE, **change)
+                                                   for seed in seeds for a in ("softmax", "zero")])
+                       for name, change in plan.CHANGES.items()})
+
+
+def _redundancy(ledger: Ledger, profile: str) -> dict:
+    row = _row("01_attention_replacement", "(what makes attention redundant? Zero against softmax, one change of the architecture at a time)",
                "not in the paper")
-    models = [{"softmax": [s for s in plan.attentions(profile, learning_rate=rate) if s.attention == "softmax"],
-               **plan.baselines(profile, learning_rate=rate)} for rate in RATES.values()]
-    measured, said = [], []
-    best = {name: preferred(ledger, *(m[name] for m in models)) for name in models[0]}
-    for how, named in (("all at 1e-3", models[0]), ("each at whichever of 1e-3 and 1e-4 has the lower validation error", best)):
-        table = against(ledger, named["softmax"], {name: runs for name, runs in named.items() if name != "softmax"})
-        table = table[~table.model.isin(["last value", "seasonal naive"])] if len(table) else table
-        if len(table):
-            measured.append(f"{how}: softmax {table.reference.iloc[0]:.3f}; {percent(table)}")
-            said.append(f"{how[0].upper() + how[1:]}: {len(table[table.difference < 0])} of {len(table)} have a lower mean error than softmax. "
-                        + in_words(table, none="None is shown to be worse"))
-    return row | (dict(measured="ETTh1-96, against PatchTST with softmax, " + "; ".join(measured), verdict=" ".join(said)) if measured else {})
+    table = redundancy(ledger, profile)
+    table = table.assign(model=table.label)
+    return row | (dict(measured=f"ETTh1-96, learning rate 1e-4: {percent(table)}",
+                       verdict=in_words(table, none="Zero attention is not shown to be worse with any")) if len(table) else {})
 
 
 def learning_rates(ledger: Ledger, runs: dict[float, list[Settings]]) -> pd.DataFrame:
