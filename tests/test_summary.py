@@ -81,6 +81,10 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
     assert row.verdict == "**Fails in 1, holds in 1 of 2.** Worse: ETTh2-96 (zero); better: ETTh1-720 (zero)."
     assert "ETTh2-96, 3 seed(s): softmax 0.400, replacements +25.0% to +25.0%, all intervals within [+24." in row.measured
+    for s in plan.attentions(seeds=(2021,), dataset="ETTh1", pred_len=192, model="iTransformer"):
+        record(ledger, s, 0.4)
+    row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
+    assert "ETTh1-192, 1 seed(s): softmax 0.4" in row.measured and "nan" not in row.measured
 
 
 def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tmp_path):

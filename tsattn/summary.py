@@ -227,8 +227,9 @@ def _elsewhere(title: str, table: pd.DataFrame) -> dict:
         for cell, t in table.groupby("cell", sort=False):
             ours, low, high = (t[column] / t.reference for column in ("difference", "low", "high"))
             cells.append(f"{cell}, {t.seeds.max()} seed(s){t.unfinished.iloc[0]}: softmax {t.reference.iloc[0]:.3f}, "
-                         f"replacements {ours.min():+.1%} to {ours.max():+.1%}, "
-                         f"all intervals within [{low.min():+.1%}, {high.max():+.1%}] (authors {t.authors.min():+.1%} to {t.authors.max():+.1%})")
+                         f"replacements {ours.min():+.1%} to {ours.max():+.1%}"
+                         + (f", all intervals within [{low.min():+.1%}, {high.max():+.1%}]" if t.seeds.max() > 1 else "")
+                         + f" (authors {t.authors.min():+.1%} to {t.authors.max():+.1%})")
         named = table.groupby(["verdict", "cell"], sort=False).model.agg(", ".join).reset_index()
         row |= dict(measured="; ".join(cells), verdict=answer(table.verdict) + in_words(named.assign(model=named.cell + " (" + named.model + ")")))
     return row
