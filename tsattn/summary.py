@@ -30,6 +30,7 @@ def against(ledger: Ledger, base: list[Settings], others: dict[str, list[Setting
 
 
 def by_attention(runs: list[Settings]) -> dict[str, list[Settings]]:
+    """Those of ``runs`` that have an attention, by its name; an empty list where none has."""
     return {a: [s for s in runs if s.attention == a] for a in ATTENTIONS}
 
 
@@ -82,19 +83,19 @@ TALK = {**{f"PatchTST, learning rate {name}": dict(learning_rate=rate) for name,
         CHOSEN: dict(model="iTransformer"),
         "iTransformer, constant learning rate 1e-5": plan.SMALL_STEPS}
 
-# Those that are asked in every cell: at the authors' rates, and iTransformer in the widths of its own scripts for ETT.
 WIDTHS = {512: CHOSEN, **{width: f"iTransformer, width {width} instead of 512" for width in plan.NARROWER}}
-EVERYWHERE = {**{title: TALK[title] for title in ("PatchTST, learning rate 1e-4", CHOSEN)},
-              **{WIDTHS[width]: changes for width, changes in plan.NARROWER.items()}}
+FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in plan.NARROWER.items()}}
+# Those that are asked in every cell: at the authors' rates, and iTransformer in the widths of its own scripts for ETT.
+EVERYWHERE = ("PatchTST, learning rate 1e-4", *WIDTHS.values())
 
 
 def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS, dataset: str = "ETTh1", pred_len: int = 96) -> pd.DataFrame:
-    """``replacements`` of a family of ``TALK`` or ``EVERYWHERE`` in one ``cell``; empty where it has not been run.
+    """``replacements`` of one of ``FAMILIES`` in one ``cell``; empty where it has not been run.
 
     ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax; ``unfinished`` says how
     many runs were kept after the last epoch allowed, "" if none.
     """
-    settings = (TALK | EVERYWHERE)[title]
+    settings = FAMILIES[title]
     runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
     table = replacements(ledger, runs)
     if table.empty:
@@ -116,12 +117,14 @@ def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
     """Validation MSE of every other model of ``named`` (model -> runs) against "softmax", in %, over the seeds that all of them have; ""
     if none. A second stretch of time, though not one that was kept out of every choice: it chose the epoch of each run.
     """
-    done = {name: ledger.complete([s for s in runs if s.seeded]) for name, runs in named.items()}
-    done = {name: runs for name, runs in done.items() if runs}
-    val = pd.DataFrame({name: ledger.runs(runs).set_index("seed").val_mse for name, runs in done.items()}).dropna()
+    names = {s.run_id: name for name, runs in named.items() for s in runs if s.seeded}
+    table = ledger.runs(ledger.complete([s for runs in named.values() for s in runs if s.seeded]))
+    if table.empty:
+        return ""
+    val = table.assign(name=table.run_id.map(names)).pivot(index="seed", columns="name", values="val_mse").dropna()
     if "softmax" not in val or val.shape[1] == 1 or val.empty:
         return ""
-    shown = [f"{name} {as_text(interval(val[name] / val.softmax - 1), '+.1%')}" for name in val if name != "softmax"]
+    shown = [f"{name} {as_text(interval(val[name] / val.softmax - 1), '+.1%')}" for name in named if name in val and name != "softmax"]
     return f"{'; '.join(shown)} ({len(val)} seed(s))"
 
 
@@ -143,7 +146,7 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     table = ledger.read("runs")
     if table.empty:
         return pd.DataFrame()
-    titles = {s.run_id: title for title, changes in (TALK | EVERYWHERE).items() for dataset, pred_len in plan.CELLS
+    titles = {s.run_id: title for title, changes in FAMILIES.items() for dataset, pred_len in plan.CELLS
               for s in plan.attentions(profile, plan.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes)}
     table = table[table.run_id.isin(titles) & (table.status == "complete")]
     ours = table.assign(title=table.run_id.map(titles)).rename(columns={"test_mse": "MSE", "test_mae": "MAE"}).melt(
@@ -252,7 +255,7 @@ def baselines(ledger: Ledger, named: dict[float, dict[str, list[Settings]]], rat
 
 
 def _baselines(ledger: Ledger, profile: str) -> list[dict]:
-    named = {rate: {"softmax": [s for s in plan.attentions(profile, learning_rate=rate) if s.attention == "softmax"],
+    named = {rate: {"softmax": by_attention(plan.attentions(profile, learning_rate=rate))["softmax"],
                     **plan.baselines(profile, learning_rate=rate)} for rate in RATES.values()}
     *tables, _ = baselines(ledger, named, RATES["1e-3"])
     rows = []
@@ -291,9 +294,8 @@ def _redundancy(ledger: Ledger, profile: str) -> dict:
 
 def learning_rates(ledger: Ledger, runs: dict[float, list[Settings]]) -> pd.DataFrame:
     """Every attention at the smallest learning rate of ``runs`` (rate -> runs) against itself at the largest, as one family."""
-    large, small = runs[max(runs)], runs[min(runs)]
-    return one_family({a: against(ledger, [s for s in large if s.attention == a], {a: [s for s in small if s.attention == a]})
-                       for a in ATTENTIONS})
+    large, small = by_attention(runs[max(runs)]), by_attention(runs[min(runs)])
+    return one_family({a: against(ledger, large[a], {a: small[a]}) for a in ATTENTIONS})
 
 
 def _learning_rates(ledger: Ledger, profile: str) -> dict:
@@ -322,7 +324,7 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
         return [used, position]
     words = {"worse": "costs something", "equivalent": f"changes nothing beyond {100 * MARGIN:g} %", "better": "lowers the error",
              "undecided": "is undecided", TOO_FEW: f"has {TOO_FEW} for a verdict"}
-    at_rate = {at: changes(table, [s for s in plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate) if s.attention == "softmax"])
+    at_rate = {at: changes(table, by_attention(plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate))["softmax"])
                for at, rate in RATES.items()}
     # The row, what is shown, and whose loss is judged; at each learning rate those are one family.
     for row, form, names, judged in (
@@ -352,10 +354,8 @@ def _patch_length(ledger: Ledger, profile: str) -> dict:
     row = _row("04_patch_length", "the error does not grow with patch length, down to one token",
                "stride = patch length and no padding, so that one token is left")
 
-    def runs(attention, n):
-        return [s for s in plan.attentions(profile, patch_len=n, stride=n, pad_end=False) if s.attention == attention]
-
-    table = one_family({a: against(ledger, runs(a, 16), {a: runs(a, 336)}) for a in ("softmax", "zero")})
+    many, one = (by_attention(plan.attentions(profile, patch_len=n, stride=n, pad_end=False)) for n in (16, 336))
+    table = one_family({a: against(ledger, many[a], {a: one[a]}) for a in ("softmax", "zero")})
     if len(table):
         row |= dict(measured=f"ETTh1-96, learning rate 1e-3, 1 token against 21: {percent(table)}",
                     verdict=answer(table.verdict) + in_words(table, none="No loss from fewer tokens is shown"))
