@@ -72,19 +72,19 @@ def test_what_makes_attention_redundant_is_one_family_of_the_changes_that_have_b
 
 def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     ledger = Ledger(tmp_path)
-    for (dataset, pred_len), zero in ((("ETTh2", 96), 0.5), (("ETTh1", 720), 0.3)):
+    for (dataset, pred_len), zero in ((("ETTh2", 96), 0.5), (("ETTh2", 336), 0.5), (("ETTh1", 720), 0.3)):
         for s in plan.attentions(dataset=dataset, pred_len=pred_len, model="iTransformer"):
             if s.attention in ("softmax", "zero"):
                 record(ledger, s, zero if s.attention == "zero" else 0.4)
     tables = summary.elsewhere(ledger)
-    assert tables["iTransformer, learning rate 1e-4"].cell.tolist() == ["ETTh1-720", "ETTh2-96"] and tables["PatchTST, learning rate 1e-4"].empty
+    assert tables["iTransformer, learning rate 1e-4"].cell.tolist() == ["ETTh1-720", "ETTh2-96", "ETTh2-336"] and tables["PatchTST, learning rate 1e-4"].empty
     row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
-    assert row.verdict == "**Fails in 1, holds in 1 of 2.** Worse: ETTh2-96 (zero); better: ETTh1-720 (zero)."
-    assert "ETTh2-96, 3 seed(s): softmax 0.400, replacements +25.0% to +25.0%, all intervals within [+24." in row.measured
+    assert row.verdict == "**Fails in 2, holds in 1 of 3.** Worse: ETTh2-96 and ETTh2-336 (zero); better: ETTh1-720 (zero)."
+    assert "ETTh2-96, 3 seeds: softmax 0.400, replacements +25.0% to +25.0%, all intervals within [+24." in row.measured
     for s in plan.attentions(seeds=(2021,), dataset="ETTh1", pred_len=192, model="iTransformer"):
         record(ledger, s, 0.4)
     row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
-    assert "ETTh1-192, 1 seed(s): softmax 0.4" in row.measured and "nan" not in row.measured
+    assert "ETTh1-192, 1 seed: softmax 0.4" in row.measured and "nan" not in row.measured
 
 
 def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tmp_path):
@@ -95,7 +95,7 @@ def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tm
     table, cells = summary.elsewhere(ledger)["iTransformer, width 128 instead of 512"], summary.published(ledger)
     assert set(table.cell) == {"ETTh1-96"} and set(table.verdict) == {"better"} and table.authors.notna().sum() == 3
     row = summary.claims(ledger).set_index("claim").filter(like="width 128", axis=0).iloc[0]
-    assert row.measured.startswith("ETTh1-96, 3 seed(s), 3 of 15 runs kept after the last epoch allowed: softmax 0.380, replacements -2.")
+    assert row.measured.startswith("ETTh1-96, 3 seeds, 3 of 15 runs kept after the last epoch allowed: softmax 0.380, replacements -2.")
     assert set(cells.title) == {"iTransformer, width 128 instead of 512"} and not cells.chosen.any()
 
 
@@ -154,5 +154,5 @@ def test_validation_is_compared_within_the_seeds_that_all_have(tmp_path):
         if s.attention in ("softmax", "zero"):
             record(ledger, s, 0.4, val={"softmax": 0.5, "zero": 0.6}[s.attention] * s.seed)  # 20 % more within each seed
     record(ledger, plan.attentions(seeds=(2023,))[0], 0.4, val=9e9)
-    assert summary.on_validation(ledger, summary.by_attention(plan.attentions())) == "zero +20.0% [+20.0%, +20.0%] (2 seed(s))"
+    assert summary.on_validation(ledger, summary.by_attention(plan.attentions())) == "zero +20.0% [+20.0%, +20.0%] (2 seeds)"
     assert all(summary.on_validation(ledger, summary.by_attention(plan.attentions(seeds=(seed,)))) == "" for seed in (2023, 7))

@@ -125,7 +125,7 @@ def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
     if "softmax" not in val or val.shape[1] == 1 or val.empty:
         return ""
     shown = [f"{name} {as_text(interval(val[name] / val.softmax - 1), '+.1%')}" for name in named if name in val and name != "softmax"]
-    return f"{'; '.join(shown)} ({len(val)} seed(s))"
+    return f"{'; '.join(shown)} ({in_seeds(len(val))})"
 
 
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
@@ -160,6 +160,11 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 
 # -- one line per claim
+
+def in_seeds(n: int) -> str:
+    """``n`` seeds in words."""
+    return f"{n} seed{'' if n == 1 else 's'}"
+
 
 def in_percent(row) -> str:
     """Difference of a row of ``compare`` in % of the reference, with its interval."""
@@ -211,9 +216,8 @@ def _replacement(title: str, table: pd.DataFrame) -> dict:
                if TALK[title].get("model") == "iTransformer" else
                "\"fixed\" is learned (in their code it stays a matrix of zeros); every test window is counted (theirs: the last batch is dropped)")
     if len(table):
-        seeds = "1 seed" if table.seeds.max() == 1 else f"{table.seeds.max()} seeds"
         theirs = table.set_index("model").authors.dropna()
-        row |= dict(measured=f"ETTh1-96, {seeds}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; {percent(table)} (authors: "
+        row |= dict(measured=f"ETTh1-96, {in_seeds(table.seeds.max())}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; {percent(table)} (authors: "
                              f"{', '.join(f'{a} {v:+.1%}' for a, v in theirs.items())}"
                              f"{'; our settings were chosen to come close to them' if title == CHOSEN else ''})",
                     verdict=answer(table.verdict) + in_words(table))
@@ -229,11 +233,13 @@ def _elsewhere(title: str, table: pd.DataFrame) -> dict:
         cells = []
         for cell, t in table.groupby("cell", sort=False):
             ours, low, high = (t[column] / t.reference for column in ("difference", "low", "high"))
-            cells.append(f"{cell}, {t.seeds.max()} seed(s){t.unfinished.iloc[0]}: softmax {t.reference.iloc[0]:.3f}, "
+            cells.append(f"{cell}, {in_seeds(t.seeds.max())}{t.unfinished.iloc[0]}: softmax {t.reference.iloc[0]:.3f}, "
                          f"replacements {ours.min():+.1%} to {ours.max():+.1%}"
                          + (f", all intervals within [{low.min():+.1%}, {high.max():+.1%}]" if t.seeds.max() > 1 else "")
                          + f" (authors {t.authors.min():+.1%} to {t.authors.max():+.1%})")
+        # Cells in which the same replacements get the same verdict are named together.
         named = table.groupby(["verdict", "cell"], sort=False).model.agg(", ".join).reset_index()
+        named = named.groupby(["verdict", "model"], sort=False).cell.agg(" and ".join).reset_index()
         row |= dict(measured="; ".join(cells), verdict=answer(table.verdict) + in_words(named.assign(model=named.cell + " (" + named.model + ")")))
     return row
 
