@@ -87,6 +87,20 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     assert "ETTh1-192, 1 seed: softmax 0.4" in row.measured and "nan" not in row.measured
 
 
+def test_baselines_of_other_cells_are_compared_with_softmax_at_the_same_rate_and_say_if_they_are_unfinished(tmp_path):
+    ledger = Ledger(tmp_path)
+    data = dict(dataset="ETTh2", pred_len=192, learning_rate=plan.LOW_RATE)
+    for s in plan.attentions(**data):
+        record(ledger, s, 0.4)
+    named = plan.baselines(**data)
+    for name, error in (("linear", 0.4), ("DLinear", 0.5), ("last value", 0.8)):
+        for s in named[name]:
+            record(ledger, s, error, best_epoch=s.epochs if name == "linear" else 1)
+    row = summary.claims(ledger).set_index("claim").filter(like="what do baselines reach", axis=0).iloc[0]
+    assert row.verdict == "Worse: ETTh2-192 (last value, DLinear); equal within 1 %: ETTh2-192 (linear)."
+    assert "ETTh2-192: softmax 0.400; last value +" in row.measured and "; linear (unfinished) " in row.measured
+
+
 def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tmp_path):
     ledger = Ledger(tmp_path)
     for s in plan.attentions(**plan.NARROWER[128]):
