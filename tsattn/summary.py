@@ -215,8 +215,8 @@ def claims(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """One row per claim: chapter, claim, measured, verdict, and what differs from the authors' code."""
     rows = [_replacement(title, table) for title, table in families(ledger, profile).items()]
     rows += [_elsewhere(title, table) for title, table in elsewhere(ledger, profile).items()]
-    rows += [_learning_rates(ledger, profile), *_baselines(ledger, profile), _baselines_elsewhere(ledger, profile), _redundancy(ledger, profile), *_interventions(ledger, profile),
-             _patch_length(ledger, profile), *_toy(ledger, profile)]
+    rows += [_learning_rates(ledger, profile), *_baselines(ledger, profile), _baselines_elsewhere(ledger, profile),
+             _redundancy(ledger, profile), *_interventions(ledger, profile), _patch_length(ledger, profile), *_toy(ledger, profile)]
     return pd.DataFrame(rows)
 
 
