@@ -170,3 +170,13 @@ def test_validation_is_compared_within_the_seeds_that_all_have(tmp_path):
     record(ledger, plan.attentions(seeds=(2023,))[0], 0.4, val=9e9)
     assert summary.on_validation(ledger, summary.by_attention(plan.attentions())) == "zero +20.0% [+20.0%, +20.0%] (2 seeds)"
     assert all(summary.on_validation(ledger, summary.by_attention(plan.attentions(seeds=(seed,)))) == "" for seed in (2023, 7))
+
+
+def test_what_is_lost_past_the_kept_epoch_is_a_mean_over_complete_runs(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s, kept, last, status in zip(plan.attentions(seeds=(2021, 2022)), (0.4, 0.4, 0.5, 0.4, 0.4, 0.8), (0.6, 0.4, 0.4, 9.0, 0.4, 0.8),
+                                     (*["complete"] * 3, "failed", *["complete"] * 2)):
+        curves = [dict(epoch=i, train_mse=1.0, val_mse=i, test_mse=mse) for i, mse in ((1, kept), (2, last))]
+        ledger.record_run(Result(s, status=status, best_epoch=1, test_mse=kept, curves=curves, how={"device": "cpu", "threads": 1}))
+    rise = summary.past_kept(ledger, plan.attentions(seeds=(2021, 2022)))
+    assert rise.to_dict() == pytest.approx({"softmax": 0.25, "identity": 0.0, "zero": -0.2, "fixed": 0.0})

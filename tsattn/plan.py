@@ -59,6 +59,12 @@ def baselines(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Set
             **{name: [s.but(seed=seed) for seed in seeds] for name, s in one.items()}}
 
 
+def redundancy(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Settings]]:
+    """Softmax and zero attention with each of ``CHANGES``, by its name, on ``data``."""
+    return {name: [make(profile, **data, attention=a, seed=seed, learning_rate=LOW_RATE, **change)
+                   for seed in seeds for a in ("softmax", "zero")] for name, change in CHANGES.items()}
+
+
 def toy(dataset: str, profile: str = "paper", **changes) -> Settings:
     """A run on a synthetic series (chapters 5 and 6): smaller steps than on ETT, as many as it takes to converge.
 
@@ -91,10 +97,9 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
                 f"PatchTST {name}": attentions(profile, learning_rate=LOW_RATE, **data),
                 f"baselines {name}": flat(baselines(profile, learning_rate=LOW_RATE, **data))}
 
-    redundancy = {f"redundancy: {name}": [make(profile, attention=a, seed=seed, learning_rate=LOW_RATE, **change)
-                                          for seed in SEEDS for a in ("softmax", "zero")] for name, change in CHANGES.items()}
+    changed = {f"redundancy: {name}": runs for name, runs in redundancy(profile).items()}
     for i, data in enumerate(CELLS[1:]):
-        plan |= (redundancy if i == 2 else {}) | cell(*data)
+        plan |= (changed if i == 2 else {}) | cell(*data)
     return plan
 
 

@@ -89,6 +89,21 @@ FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in plan.NARROWE
 EVERYWHERE = ("PatchTST, learning rate 1e-4", *WIDTHS.values())
 
 
+def at_last_epoch(ledger: Ledger, runs: list[Settings]) -> pd.Series:
+    """Whether each complete run was kept after the last epoch allowed, so that its training was not finished."""
+    done = ledger.runs(ledger.complete(runs))
+    return done.best_epoch == done.epochs
+
+
+def past_kept(ledger: Ledger, runs: list[Settings]) -> pd.Series:
+    """Relative change of the test MSE from the epoch that is kept to the last one trained: mean over the complete runs, by attention."""
+    done = ledger.complete(runs)
+    curves = ledger.curves(done)
+    last = curves.loc[curves.groupby("run_id").epoch.idxmax()].set_index("run_id")
+    rise = (last.test_mse / ledger.runs(done).set_index("run_id").test_mse - 1).groupby(last.attention).mean()
+    return rise[[a for a in ATTENTIONS if a in rise]]
+
+
 def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS, dataset: str = "ETTh1", pred_len: int = 96) -> pd.DataFrame:
     """``replacements`` of one of ``FAMILIES`` in one ``cell``; empty where it has not been run.
 
@@ -100,8 +115,8 @@ def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS,
     table = replacements(ledger, runs)
     if table.empty:
         return table
-    at_end = [row.best_epoch == row.epochs for row in ledger.runs(ledger.complete(runs)).itertuples()]
-    unfinished = f", {sum(at_end)} of {len(at_end)} runs kept after the last epoch allowed" if any(at_end) else ""
+    late = at_last_epoch(ledger, runs)
+    unfinished = f", {late.sum()} of {len(late)} runs kept after the last epoch allowed" if late.any() else ""
     authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv").query(
         "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
     mse = authors[authors.model == settings.get("model", "PatchTST")].set_index("attention")["mean"]
@@ -144,8 +159,8 @@ def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         named = plan.baselines(profile, **changes)
         table = against(ledger, by_attention(plan.attentions(profile, **changes))["softmax"], named)
         if len(table):
-            late = {name for name in table.model if ledger.runs(ledger.complete(named[name])).eval("best_epoch == epochs").any()}
-            tables.append(table.assign(cell=f"{dataset}-{pred_len}", unfinished=table.model.isin(late)))
+            tables.append(table.assign(cell=f"{dataset}-{pred_len}",
+                                       unfinished=[at_last_epoch(ledger, named[name]).any() for name in table.model]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -311,20 +326,15 @@ def _baselines_elsewhere(ledger: Ledger, profile: str) -> dict:
     return row
 
 
-def redundancy(ledger: Ledger, profile: str = "paper", seeds=plan.MORE_SEEDS, **data) -> pd.DataFrame:
-    """Zero attention against softmax with each of ``plan.CHANGES`` that has been run, on ``data``, as one family; ``validation`` is
-    the same by ``on_validation``."""
-    rows = {}
-    for name, change in plan.CHANGES.items():
-        runs = [make(profile, **data, attention=a, seed=seed, learning_rate=plan.LOW_RATE, **change) for seed in seeds for a in ("softmax", "zero")]
-        rows[name] = replacements(ledger, runs).assign(validation=on_validation(ledger, by_attention(runs)))
-    return one_family(rows)
+def redundancy(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.DataFrame:
+    """Zero attention against softmax with each change of the architecture that has been run (name -> runs), as one family."""
+    return one_family({name: replacements(ledger, runs) for name, runs in changed.items()})
 
 
 def _redundancy(ledger: Ledger, profile: str) -> dict:
     row = _row("01_attention_replacement", "(what makes attention redundant? Zero against softmax, one change of the architecture at a time)",
                "not in the paper")
-    table = redundancy(ledger, profile)
+    table = redundancy(ledger, plan.redundancy(profile, plan.MORE_SEEDS))
     table = table.assign(model=table.label)
     return row | (dict(measured=f"ETTh1-96, learning rate 1e-4: {percent(table)}",
                        verdict=in_words(table, none="Zero attention is not shown to be worse with any")) if len(table) else {})
