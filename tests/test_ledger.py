@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from tsattn.ledger import ROOT, Ledger, LedgerError
-from tsattn.settings import make
-from tsattn.settings import ATTENTIONS, MODELS
+from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.sweep import estimate, missing, plan, sweep, verify
 from tsattn.training import Result
 
@@ -155,6 +154,15 @@ def test_a_run_that_is_trained_again_leaves_no_epochs_of_the_first_time(tmp_path
 
 def write(folder, i):
     Ledger(folder).record("t", [{"k": i, "v": i * i}], ["k"])
+
+
+def test_a_reader_sees_what_another_wrote_and_what_it_does_to_its_rows_stays_its_own(tmp_path):
+    reader, writer = Ledger(tmp_path), Ledger(tmp_path)
+    writer.record("m", [dict(a=1)], ["a"])
+    reader.read("m").loc[0, "a"] = 9
+    assert reader.read("m").a.tolist() == [1]
+    writer.record("m", [dict(a=2)], ["a"])
+    assert reader.read("m").a.tolist() == [1, 2]
 
 
 def test_several_writers_lose_nothing(tmp_path):

@@ -113,6 +113,23 @@ def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tm
     assert set(cells.title) == {"iTransformer, width 128 instead of 512"} and not cells.chosen.any()
 
 
+def test_each_variant_is_compared_as_validation_prefers_to_train_it(tmp_path):
+    ledger, usual = Ledger(tmp_path), dict(model="iTransformer")
+    # Validation prefers small steps for softmax and the usual ones for zero, whatever the test says.
+    for changes, mse in ((usual, {"softmax": (0.40, 0.7), "zero": (0.36, 0.5)}), (plan.SMALL_STEPS, {"softmax": (0.38, 0.6), "zero": (0.30, 0.6)})):
+        for s in plan.attentions(**changes):
+            if s.attention in mse:
+                record(ledger, s, *mse[s.attention])
+    for s in plan.attentions(dataset="ETTh2", **usual):  # trained in one way only
+        record(ledger, s, 0.4)
+    table = summary.at_its_best(ledger)
+    assert table[["cell", "model", "softmax", "own", "verdict"]].values.tolist() == [
+        ["ETTh1-96", "zero", "constant learning rate 1e-5", "learning rate 1e-4", "better"]]
+    assert table.reference.iloc[0] == pytest.approx(0.38, abs=0.01) and table.validation.iloc[0] == "zero -16.7% [-16.7%, -16.7%] (3 seeds)"
+    row = summary.claims(ledger).set_index("claim").filter(like="as validation prefers for it", axis=0).iloc[0]
+    assert row.measured.startswith("ETTh1-96: softmax (constant learning rate 1e-5) 0.380; zero -5.") and row.measured.endswith(" (learning rate 1e-4)")
+
+
 def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbed_error(tmp_path):
     ledger = Ledger(tmp_path)
     for rate, removed in ((1e-3, 1.0), (1e-4, 1.2)):

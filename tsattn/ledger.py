@@ -62,10 +62,16 @@ class Ledger:
         self.folder = Path(folder)
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
+        self._last: dict = {}  # table -> (state of its file, its rows): chapter 0 asks for the same table a thousand times
 
     def read(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none. Raises ``LedgerError``."""
-        return _frame(*self._rows(table))
+        path = self.folder / f"{table}.csv"
+        file = path.stat() if path.is_file() else None
+        state = file and (file.st_ino, file.st_size, file.st_mtime_ns)
+        if table not in self._last or self._last[table][0] != state:
+            self._last[table] = state, _frame(*self._rows(table))
+        return self._last[table][1].copy()
 
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
         """Add rows, in place of all earlier ones with the same ``key`` columns as one of them. Raises ``LedgerError``."""
@@ -81,6 +87,7 @@ class Ledger:
                 cells = [row.get(k, "") for k in header]
                 writer.writerow(cells + [_check(header, cells)])
             _replace(self.folder / f"{table}.csv", text.getvalue().encode())
+            self._last.pop(table, None)
 
     def _lock(self) -> FileLock:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,183 @@
+"""What README and chapter 0 say in their own words is what the ledger says: each sentence below stands there, and is checked.
+
+A sentence that is reworded, or that new runs contradict, fails here.
+"""
+
+import nbformat
+import pandas as pd
+import pytest
+
+from tsattn import plan, report, summary
+from tsattn.ledger import ROOT, Ledger
+from tsattn.settings import ATTENTIONS
+from tsattn.statistics import interval
+
+ATTENDED = list(ATTENTIONS)
+REPLACED = [a for a in ATTENDED if a != "softmax"]
+LEDGER = Ledger()
+PATCHTST, SMALL = "PatchTST, learning rate 1e-4", "iTransformer, constant learning rate 1e-5"
+LOW = dict(learning_rate=plan.LOW_RATE)
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return words(text.partition(report.MARKS[0])[0] + text.partition(report.MARKS[1])[2])
+
+
+@pytest.fixture(scope="module")
+def chapter():
+    cells = nbformat.read(ROOT / "notebooks" / "00_summary.ipynb", 4).cells
+    return words("\n".join(c.source for c in cells if c.cell_type == "markdown"))
+
+
+@pytest.fixture(scope="module")
+def comparisons():
+    """Every comparison with softmax on a trained model of chapters 0 and 1: title, cell, model, relative difference, verdict."""
+    tables = [t.assign(title=title) for named in (summary.families(LEDGER), summary.elsewhere(LEDGER)) for title, t in named.items() if len(t)]
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(relative=table.difference / table.reference)
+
+
+@pytest.fixture(scope="module")
+def gaps():
+    """Our mean test MSE minus theirs, relative to theirs, by title and cell, one column per attention."""
+    table = summary.published(LEDGER).query("metric == 'MSE'")
+    table = table.assign(cell=table.dataset + "-" + table.pred_len.astype(str), relative=table.gap / table["mean"])
+    return table.pivot(index=["title", "cell"], columns="attention", values="relative")
+
+
+def errors(split="test", **changes):
+    """MSE of the complete runs [attention, seed] at the authors' rate unless ``changes`` say otherwise."""
+    return LEDGER.runs(LEDGER.complete(plan.attentions(seeds=plan.MORE_SEEDS, **changes))).pivot(
+        index="attention", columns="seed", values=f"{split}_mse").dropna(axis=1)
+
+
+def lead(mse, of):
+    """Interval over seeds of the error of the attention ``of`` against softmax."""
+    return interval(mse.loc[of] / mse.loc["softmax"] - 1)
+
+
+def test_trained_without_attention(readme, chapter, comparisons):
+    assert "No replacement of attention is shown to forecast worse" in readme
+    assert not (comparisons.verdict == "worse").any()
+    assert "in iTransformer identity and zero are better at all four horizons of ETTh1" in readme
+    itself = comparisons[(comparisons.title == summary.CHOSEN) & comparisons.cell.str.startswith("ETTh1")
+                         & comparisons.model.isin(["identity", "zero"])]
+    assert len(itself) == 8 and set(itself.verdict) == {"better"}
+    assert "has its lowest test error with softmax for every seed" in readme and "softmax has the lowest test error for every seed" in chapter
+    mse, val = errors(**LOW), errors("val", **LOW)
+    assert (mse.idxmin() == "softmax").all() and mse.shape == (5, 5)
+    assert "on the validation months, which chose the epochs, softmax leads clearly" in readme
+    assert all(lead(val, a)[1] > 0 for a in REPLACED)
+    assert set(comparisons[(comparisons.title == PATCHTST) & (comparisons.cell == "ETTh1-96")].verdict) == {"undecided"}
+
+
+def test_at_720_hours_it_is_the_other_way_round(readme, chapter, comparisons):
+    assert "At 720 hours it is the other way round: softmax has the highest error for every seed, on the validation months too" in readme
+    for split in ("test", "val"):
+        mse = errors(split, pred_len=720, **LOW)
+        assert (mse.idxmax() == "softmax").all() and mse.shape == (5, 3)
+    assert "the test months are again too few to decide" in readme
+    assert set(comparisons[(comparisons.title == PATCHTST) & (comparisons.cell == "ETTh1-720")].verdict) == {"undecided"}
+    assert "the variants that mix tokens overfit fast once past their first epochs, and identity and zero hardly" in chapter
+    rise = summary.past_kept(LEDGER, plan.attentions(pred_len=720, **LOW))
+    assert rise[["softmax", "mean", "fixed"]].min() > 0.2 and rise[["identity", "zero"]].max() < 0.05
+
+
+def test_capacity(readme, chapter):
+    assert "Wider feed-forward networks do not make up for that" in readme and "zero attention widened until it costs as much comes no closer" in chapter
+    named = {"softmax": [], "zero": []} | summary.by_attention(plan.attentions(**LOW)) | plan.baselines(**LOW)
+    val = {name: LEDGER.runs(LEDGER.complete(runs)).set_index("seed").val_mse for name, runs in named.items()}
+    behind = {name: (val[name] / val["softmax"] - 1).mean() for name in ("zero", "zero, equal parameters", "zero, equal multiply-adds")}
+    assert min(behind.values()) > 0.9 * behind["zero"] > 0
+    assert "softmax without any is not shown to be worse either" in readme
+    table = summary.against(LEDGER, named["softmax"], {"attention only": named["attention only"]})
+    assert set(table.verdict) <= {"undecided", "equivalent", "better"}
+    assert "about as good on the validation months" in chapter
+    low, high = interval(val["attention only"] / val["softmax"] - 1)[1:]
+    assert low < 0 < high
+
+
+def test_taken_out_of_a_trained_model(readme):
+    assert "without it the error rises, and much more without the feed-forward networks. Its positional encoding can be set to zero." in readme
+    runs = [s for s in plan.attentions(**LOW) if s.attention == "softmax"]
+    change = summary.changes(LEDGER.read("interventions"), runs)
+    attention, forward, position = (change[name] for name in ("attention removed", "feed-forward removed", "W_pos = 0"))
+    assert interval(attention)[1] > 0 and interval(forward - attention)[1] > 0 and forward.mean() > 3 * attention.mean()
+    assert max(map(abs, interval(position)[1:])) < 0.01
+
+
+def test_where_a_look_up_is_needed(readme):
+    assert "softmax does it and no replacement does" in readme
+    table = LEDGER.read("toy_errors").query("intervention == 'none'")
+    runs = {s.run_id: a for a in ATTENDED for s in (plan.toy("recall-4", attention=a, seed=seed) for seed in plan.SEEDS)}
+    relative = (table.mse / table.zero_mse).groupby(table.run_id.map(runs)).agg(["min", "max", "size"])
+    assert (relative["size"] == 3).all() and relative["max"]["softmax"] < 0.05 and relative["min"][REPLACED].min() > 0.5
+
+
+def test_the_itransformer_and_its_training(readme, chapter, comparisons, gaps):
+    assert "at the other horizons of ETTh1, which had no part in the choice, they do so too" in readme
+    other = gaps.loc[summary.CHOSEN].loc[["ETTh1-192", "ETTh1-336", "ETTh1-720"]]
+    assert other.abs().max(axis=None) < 0.04  # theirs is that close at ETTh1-96 by choice, to 1 %
+    assert "in smaller steps, or at half the width (that of iTransformer's own script), identity and zero lead by less on the test months, " \
+           "and none on the validation months" in readme
+    lead_of = comparisons[comparisons.cell.fillna("ETTh1-96") == "ETTh1-96"].set_index(["title", "model"]).relative
+    for title in (SMALL, summary.WIDTHS[256]):
+        assert all(lead_of[summary.CHOSEN, a] < lead_of[title, a] < 0 for a in ("identity", "zero"))
+        assert all(lead(errors("val", **summary.FAMILIES[title]), a)[2] >= 0 for a in REPLACED)
+    assert "which validation prefers to 512 for softmax and for no replacement, softmax leads on the validation months" in chapter
+    wide, narrow = errors("val", model="iTransformer"), errors("val", **plan.NARROWER[256])
+    assert (narrow.mean(axis=1) < wide.mean(axis=1)).to_dict() == {a: a == "softmax" for a in ATTENDED}
+    assert all(lead(narrow, a)[0] > 0 for a in REPLACED)
+    assert "Validation prefers smaller steps for softmax and the usual ones for its replacements. With each variant trained as it prefers, identity " \
+           "and zero are still better on the test months of ETTh1-96, and no variant is clearly ahead on the validation months" in readme
+    own = summary.at_its_best(LEDGER).query("cell == 'ETTh1-96'").set_index("model")
+    assert set(own.softmax) == {"constant learning rate 1e-5"} and set(own.own) == {"learning rate 1e-4"}
+    assert own.verdict.to_dict() == {"identity": "better", "zero": "better", "mean": "undecided", "fixed": "undecided"}
+    small = errors("val", **plan.SMALL_STEPS)
+    for a in REPLACED:
+        mean, low, high = interval(wide.loc[a] / small.loc["softmax"] - 1)
+        assert low < 0 < high
+    assert "On ETTh2 their mean lead is smaller in the narrower model too, at every horizon, but nothing is decided there" in readme
+    etth2 = comparisons[comparisons.cell.str.startswith("ETTh2") & comparisons.title.str.startswith("iTransformer")]
+    wide, narrow = (etth2[etth2.title == summary.WIDTHS[width]].groupby("cell").relative.mean() for width in (512, 128))
+    assert len(wide) == 4 and (wide < narrow).all() and set(etth2.verdict) == {"undecided"}
+    assert "the only *equivalent* verdicts are of models whose training was not finished" in chapter
+    assert set(comparisons[comparisons.verdict == "equivalent"].unfinished) == {", 15 of 15 runs kept after the last epoch allowed"}
+
+
+def test_the_learning_rate(readme):
+    assert "on the validation months zero attention is ahead of softmax at 1e-3 and behind it at 1e-4" in readme
+    large, small = (errors("val", learning_rate=rate) for rate in (1e-3, 1e-4))
+    assert lead(large, "zero")[2] < 0 < lead(small, "zero")[1]
+    assert "On the test months the seeds scatter at 1e-3 so much that little can be said of models trained anew; at 1e-4 they agree" in readme
+    large, small = (errors(learning_rate=rate) for rate in (1e-3, 1e-4))
+    assert (small.std(axis=1) < large.std(axis=1) / 2).all()
+    assert "At 1e-3, keeping the last epoch instead of the best moves every variant's error by more than the variants differ" in readme
+    moved = summary.past_kept(LEDGER, plan.attentions(seeds=plan.MORE_SEEDS, learning_rate=1e-3)) * large.mean(axis=1)
+    assert moved.abs().min() > large.mean(axis=1).max() - large.mean(axis=1).min()
+
+
+def test_against_the_published_figures(chapter, comparisons, gaps):
+    assert "all errors of our PatchTST at 96 hours lie below theirs by about as much" in chapter
+    at = gaps.loc[PATCHTST]
+    assert at.loc["ETTh1-96"].max() < 0 and at.loc["ETTh1-96"].max() - at.loc["ETTh1-96"].min() < 0.01
+    assert "at 720 hours (ETTh1) most lie above, that of softmax by most" in chapter
+    assert (at.loc["ETTh1-720"] > 0).sum() >= 4 and at.loc["ETTh1-720"].idxmax() == "softmax"
+    assert "On ETTh2 its softmax lies well above theirs, and the replacements' lead is larger than theirs" in chapter
+    etth2 = [f"ETTh2-{pred_len}" for pred_len in (96, 192, 336, 720)]
+    wide, narrow = (gaps.loc[summary.WIDTHS[width]].loc[etth2] for width in (512, 128))
+    assert wide.softmax.min() > 0.05
+    known = comparisons[comparisons.authors.notna() & (comparisons.title == summary.CHOSEN) & comparisons.cell.isin(etth2)]
+    assert (known.relative < known.authors).all()
+    assert "softmax comes close to theirs at 96 and 720 hours and lies below it at 192 and 336, where the replacements lead by less than theirs do" in chapter
+    assert narrow.softmax[["ETTh2-96", "ETTh2-720"]].abs().max() < 0.03 < 0.04 < -narrow.softmax[["ETTh2-192", "ETTh2-336"]].max()
+    known = comparisons[comparisons.authors.notna() & (comparisons.title == summary.WIDTHS[128]) & comparisons.cell.isin(["ETTh2-192", "ETTh2-336"])]
+    assert (known.relative > known.authors).all()
+    assert "Identity and zero are close to theirs in both widths" in chapter
+    assert max(width[["identity", "zero"]].abs().max(axis=None) for width in (wide, narrow)) < 0.03
