@@ -184,7 +184,7 @@ def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 
 def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """Our mean test MSE and MAE beside the authors', one row per cell and family (``title``) of which we have a run.
+    """Our mean test MSE and MAE beside the authors', one row per cell and family (``title``) of which we have a run, in the families' order.
 
     ``gap`` is ours minus theirs, ``z`` the same in their standard deviations. Theirs are rounded to three decimals; a deviation below
     0.0005 counts as that. ``inside``: their mean lies in our 95 % interval over seeds. ``chosen``: our settings were chosen to come
@@ -202,6 +202,7 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     key = ["model", "dataset", "pred_len", "metric", "attention"]
     ours = ours.groupby([*key, "title"]).value.agg(
         ours="mean", seeds="count", low=lambda v: interval(v)[1], high=lambda v: interval(v)[2]).reset_index().merge(authors, on=key)
+    ours = ours.sort_values(["dataset", "pred_len"]).sort_values("title", key=lambda t: t.map(list(FAMILIES).index), kind="stable", ignore_index=True)
     gap = ours.ours - ours["mean"]
     return ours.assign(gap=gap, z=gap / ours["std"].clip(lower=0.0005), inside=ours["mean"].between(ours.low, ours.high),
                        chosen=(ours.title == CHOSEN) & (ours.dataset == "ETTh1") & (ours.pred_len == 96))
@@ -265,7 +266,8 @@ def _replacement(title: str, table: pd.DataFrame) -> dict:
                "\"fixed\" is learned (in their code it stays a matrix of zeros); every test window is counted (theirs: the last batch is dropped)")
     if len(table):
         theirs = table.set_index("model").authors.dropna()
-        row |= dict(measured=f"ETTh1-96, {in_seeds(table.seeds.max())}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; {percent(table)} (authors: "
+        row |= dict(measured=f"ETTh1-96, {in_seeds(table.seeds.max())}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; "
+                             f"{percent(table)} (authors: "
                              f"{', '.join(f'{a} {v:+.1%}' for a, v in theirs.items())}"
                              f"{'; our settings were chosen to come close to them' if title == CHOSEN else ''})",
                     verdict=answer(table.verdict) + in_words(table))
