@@ -12,8 +12,7 @@ from tsattn.ledger import ROOT, Ledger
 from tsattn.settings import ATTENTIONS
 from tsattn.statistics import interval
 
-ATTENDED = list(ATTENTIONS)
-REPLACED = [a for a in ATTENDED if a != "softmax"]
+REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 LEDGER = Ledger()
 PATCHTST, SMALL = "PatchTST, learning rate 1e-4", "iTransformer, constant learning rate 1e-5"
 LOW = dict(learning_rate=plan.LOW_RATE)
@@ -52,7 +51,7 @@ def gaps():
 
 
 def errors(split="test", **changes):
-    """MSE of the complete runs [attention, seed] at the authors' rate unless ``changes`` say otherwise."""
+    """MSE of the complete runs [attention, seed] of ``settings.make`` with ``changes``."""
     return LEDGER.runs(LEDGER.complete(plan.attentions(seeds=plan.MORE_SEEDS, **changes))).pivot(
         index="attention", columns="seed", values=f"{split}_mse").dropna(axis=1)
 
@@ -99,7 +98,7 @@ def test_on_etth2_the_months_disagree(readme, chapter, comparisons):
 
 def test_capacity(readme, chapter):
     assert "Wider feed-forward networks do not make up for that" in readme and "zero attention widened until it costs as much comes no closer" in chapter
-    named = {"softmax": [], "zero": []} | summary.by_attention(plan.attentions(**LOW)) | plan.baselines(**LOW)
+    named = summary.by_attention(plan.attentions(**LOW)) | plan.baselines(**LOW)
     val = {name: LEDGER.runs(LEDGER.complete(runs)).set_index("seed").val_mse for name, runs in named.items()}
     behind = {name: (val[name] / val["softmax"] - 1).mean() for name in ("zero", "zero, equal parameters", "zero, equal multiply-adds")}
     assert min(behind.values()) > 0.9 * behind["zero"] > 0
@@ -113,8 +112,7 @@ def test_capacity(readme, chapter):
 
 def test_taken_out_of_a_trained_model(readme):
     assert "without it the error rises, and much more without the feed-forward networks. Its positional encoding can be set to zero." in readme
-    runs = [s for s in plan.attentions(**LOW) if s.attention == "softmax"]
-    change = summary.changes(LEDGER.read("interventions"), runs)
+    change = summary.changes(LEDGER.read("interventions"), summary.by_attention(plan.attentions(**LOW))["softmax"])
     attention, forward, position = (change[name] for name in ("attention removed", "feed-forward removed", "W_pos = 0"))
     assert interval(attention)[1] > 0 and interval(forward - attention)[1] > 0 and forward.mean() > 3 * attention.mean()
     assert max(map(abs, interval(position)[1:])) < 0.01
@@ -123,7 +121,7 @@ def test_taken_out_of_a_trained_model(readme):
 def test_where_a_look_up_is_needed(readme):
     assert "softmax does it and no replacement does" in readme
     table = LEDGER.read("toy_errors").query("intervention == 'none'")
-    runs = {s.run_id: a for a in ATTENDED for s in (plan.toy("recall-4", attention=a, seed=seed) for seed in plan.SEEDS)}
+    runs = {s.run_id: a for a in ATTENTIONS for s in (plan.toy("recall-4", attention=a, seed=seed) for seed in plan.SEEDS)}
     relative = (table.mse / table.zero_mse).groupby(table.run_id.map(runs)).agg(["min", "max", "size"])
     assert (relative["size"] == 3).all() and relative["max"]["softmax"] < 0.05 and relative["min"][REPLACED].min() > 0.5
 
@@ -134,13 +132,13 @@ def test_the_itransformer_and_its_training(readme, chapter, comparisons, gaps):
     assert other.abs().max(axis=None) < 0.04  # theirs is that close at ETTh1-96 by choice, to 1 %
     assert "in smaller steps, or at half the width (that of iTransformer's own script), identity and zero lead by less on the test months, " \
            "and none on the validation months" in readme
-    lead_of = comparisons[comparisons.cell.fillna("ETTh1-96") == "ETTh1-96"].set_index(["title", "model"]).relative
+    lead_of = comparisons[comparisons.cell == "ETTh1-96"].set_index(["title", "model"]).relative
     for title in (SMALL, summary.WIDTHS[256]):
         assert all(lead_of[summary.CHOSEN, a] < lead_of[title, a] < 0 for a in ("identity", "zero"))
         assert all(lead(errors("val", **summary.FAMILIES[title]), a)[2] >= 0 for a in REPLACED)
     assert "which validation prefers to 512 for softmax and for no replacement, softmax leads on the validation months" in chapter
     wide, narrow = errors("val", model="iTransformer"), errors("val", **plan.NARROWER[256])
-    assert (narrow.mean(axis=1) < wide.mean(axis=1)).to_dict() == {a: a == "softmax" for a in ATTENDED}
+    assert (narrow.mean(axis=1) < wide.mean(axis=1)).to_dict() == {a: a == "softmax" for a in ATTENTIONS}
     assert all(lead(narrow, a)[0] > 0 for a in REPLACED)
     assert "Validation prefers smaller steps for softmax and the usual ones for its replacements. With each variant trained as it prefers, identity " \
            "and zero are still better on the test months of ETTh1-96, and no variant is clearly ahead on the validation months" in readme
@@ -149,7 +147,7 @@ def test_the_itransformer_and_its_training(readme, chapter, comparisons, gaps):
     assert own.verdict.to_dict() == {"identity": "better", "zero": "better", "mean": "undecided", "fixed": "undecided"}
     small = errors("val", **plan.SMALL_STEPS)
     for a in REPLACED:
-        mean, low, high = interval(wide.loc[a] / small.loc["softmax"] - 1)
+        low, high = interval(wide.loc[a] / small.loc["softmax"] - 1)[1:]
         assert low < 0 < high
     assert "On ETTh2 their mean lead is smaller in the narrower model too, at every horizon, but nothing is decided there" in readme
     etth2 = comparisons[comparisons.cell.str.startswith("ETTh2") & comparisons.title.str.startswith("iTransformer")]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from . import plan
 from .ledger import ROOT, Ledger
-from .settings import ATTENTIONS, Settings, make
+from .settings import ATTENTIONS, Settings
 from .statistics import MARGIN, TOO_FEW, as_family, as_text, block_length, compare, interval, verdicts
 
 NOT_RUN = "not run yet"
@@ -160,10 +160,12 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     for dataset, pred_len in sorted(plan.CELLS):
         named = {title.removeprefix(name): by_attention(plan.attentions(profile, dataset=dataset, pred_len=pred_len, **changes))
                  for title, changes in FAMILIES.items() if title.startswith(name)}
+        if sum(bool(ledger.complete(by["softmax"])) for by in named.values()) < 2:
+            continue
         titles = {s.run_id: title for title, by in named.items() for runs in by.values() for s in runs}
         best = {a: preferred(ledger, *(by[a] for by in named.values())) for a in ATTENTIONS}
         table = replacements(ledger, [s for runs in best.values() for s in runs])
-        if len(table) and sum(bool(ledger.complete(by["softmax"])) for by in named.values()) > 1:
+        if len(table):
             tables.append(table.assign(cell=f"{dataset}-{pred_len}", own=[titles[best[a][0].run_id] for a in table.model],
                                        softmax=titles[best["softmax"][0].run_id], validation=on_validation(ledger, best)))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -202,7 +204,7 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     key = ["model", "dataset", "pred_len", "metric", "attention"]
     ours = ours.groupby([*key, "title"]).value.agg(
         ours="mean", seeds="count", low=lambda v: interval(v)[1], high=lambda v: interval(v)[2]).reset_index().merge(authors, on=key)
-    ours = ours.sort_values(["dataset", "pred_len"]).sort_values("title", key=lambda t: t.map(list(FAMILIES).index), kind="stable", ignore_index=True)
+    ours = ours.sort_values("title", key=lambda t: t.map(list(FAMILIES).index), kind="stable", ignore_index=True)  # cells stay sorted
     gap = ours.ours - ours["mean"]
     return ours.assign(gap=gap, z=gap / ours["std"].clip(lower=0.0005), inside=ours["mean"].between(ours.low, ours.high),
                        chosen=(ours.title == CHOSEN) & (ours.dataset == "ETTh1") & (ours.pred_len == 96))
