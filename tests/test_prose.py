@@ -68,36 +68,37 @@ def test_trained_without_attention(readme, chapter, comparisons):
     itself = comparisons[(comparisons.title == summary.CHOSEN) & comparisons.cell.str.startswith("ETTh1")
                          & comparisons.model.isin(["identity", "zero"])]
     assert len(itself) == 8 and set(itself.verdict) == {"better"}
-    assert "has its lowest test error with softmax for every seed" in readme and "softmax has the lowest test error for every seed" in chapter
-    mse, val = errors(**LOW), errors("val", **LOW)
-    assert (mse.idxmin() == "softmax").all() and mse.shape == (5, 5)
-    assert "on the validation months, which chose the epochs, softmax leads clearly" in readme
+    assert set(comparisons[comparisons.title == PATCHTST].verdict) == {"undecided"}
+
+
+def test_how_softmax_ranks_in_patchtst_depends_on_the_data(readme, chapter, comparisons):
+    assert "in PatchTST at the authors' learning rate the few test months decide nothing, and how softmax ranks among the five depends on the data" in readme
+    ranks = {}
+    for cell in comparisons[comparisons.title == PATCHTST].cell.unique():
+        for split in ("test", "val"):
+            dataset, pred_len = cell.split("-")
+            rank = errors(split, dataset=dataset, pred_len=int(pred_len), **LOW).rank().loc["softmax"]
+            ranks[split, cell] = set(rank), len(rank)
+    assert "On the test months it has, for every seed, the lowest error at ETTh1-96 and the highest at ETTh1-720, ETTh2-96 and ETTh2-720;" in readme
+    assert "on the validation months, which chose the epochs, the lowest at ETTh1-96 and ETTh2-96, the highest at ETTh1-720 and neither at ETTh2-720." in readme
+    assert ranks == {("test", "ETTh1-96"): ({1}, 5), ("test", "ETTh1-720"): ({5}, 3), ("test", "ETTh2-96"): ({5}, 3), ("test", "ETTh2-720"): ({5}, 3),
+                     ("val", "ETTh1-96"): ({1}, 5), ("val", "ETTh1-720"): ({5}, 3), ("val", "ETTh2-96"): ({1}, 3), ("val", "ETTh2-720"): ({3, 4}, 3)}
+    assert "softmax has the lowest test error for every seed, by a margin that the few weeks of the test split leave open, and leads clearly on the " \
+           "validation months" in chapter
+    val = errors("val", **LOW)
     assert all(lead(val, a)[1] > 0 for a in REPLACED)
-    assert set(comparisons[(comparisons.title == PATCHTST) & (comparisons.cell == "ETTh1-96")].verdict) == {"undecided"}
-
-
-def test_at_720_hours_it_is_the_other_way_round(readme, chapter, comparisons):
-    assert "At 720 hours it is the other way round: softmax has the highest error for every seed, on the validation months too" in readme
-    for split in ("test", "val"):
-        mse = errors(split, pred_len=720, **LOW)
-        assert (mse.idxmax() == "softmax").all() and mse.shape == (5, 3)
-    assert "the test months are again too few to decide" in readme
-    assert set(comparisons[(comparisons.title == PATCHTST) & (comparisons.cell == "ETTh1-720")].verdict) == {"undecided"}
+    assert "At 720 hours of ETTh1 the same PatchTST shows the opposite: softmax has the highest error for every seed, on the validation months and on " \
+           "the test months" in chapter
     assert "the variants that mix tokens overfit fast once past their first epochs, and identity and zero hardly" in chapter
     rise = summary.past_kept(LEDGER, plan.attentions(pred_len=720, **LOW))
     assert rise[["softmax", "mean", "fixed"]].min() > 0.2 and rise[["identity", "zero"]].max() < 0.05
-
-
-def test_on_etth2_the_months_disagree(readme, chapter, comparisons):
-    assert "On ETTh2 (96 hours) the months disagree: softmax has the lowest validation error and the highest test error for every seed, undecided" in readme
-    assert "On ETTh2 at 96 hours softmax has the lowest validation error and the highest test error for every seed, and nothing is decided" in chapter
-    test, val = (errors(split, dataset="ETTh2", **LOW) for split in ("test", "val"))
-    assert (test.idxmax() == "softmax").all() and (val.idxmin() == "softmax").all() and test.shape == val.shape == (5, 3)
-    assert set(comparisons[(comparisons.title == PATCHTST) & (comparisons.cell == "ETTh2-96")].verdict) == {"undecided"}
+    assert "On ETTh2 softmax has the highest test error for every seed at both horizons, while on the validation months it has the lowest for every seed " \
+           "at 96 hours and neither the lowest nor the highest at 720; nothing is decided there" in chapter
 
 
 def test_capacity(readme, chapter):
-    assert "Wider feed-forward networks do not make up for that" in readme and "zero attention widened until it costs as much comes no closer" in chapter
+    assert "At ETTh1-96 wider feed-forward networks do not make up for softmax's lead" in readme
+    assert "zero attention widened until it costs as much comes no closer" in chapter
     named = summary.by_attention(plan.attentions(**LOW)) | plan.baselines(**LOW)
     val = {name: LEDGER.runs(LEDGER.complete(runs)).set_index("seed").val_mse for name, runs in named.items()}
     behind = {name: (val[name] / val["softmax"] - 1).mean() for name in ("zero", "zero, equal parameters", "zero, equal multiply-adds")}
@@ -154,7 +155,8 @@ def test_the_itransformer_and_its_training(readme, chapter, comparisons, gaps):
     wide, narrow = (etth2[etth2.title == summary.WIDTHS[width]].groupby("cell").relative.mean() for width in (512, 128))
     assert len(wide) == 4 and (wide < narrow).all() and set(etth2.verdict) == {"undecided"}
     assert "the only *equivalent* verdicts are of models whose training was not finished" in chapter
-    assert set(comparisons[comparisons.verdict == "equivalent"].unfinished) == {", 15 of 15 runs kept after the last epoch allowed"}
+    equal = comparisons[comparisons.verdict == "equivalent"]
+    assert len(equal) and (equal.unfinished == equal.trained).all()
 
 
 def test_the_learning_rate(readme):
@@ -171,10 +173,10 @@ def test_the_learning_rate(readme):
 
 def test_against_the_published_figures(chapter, comparisons, gaps):
     assert "all errors of our PatchTST on ETTh1 at 96 hours lie below theirs by about as much; at 720 hours most of them lie above, and on " \
-           "ETTh2 at 96 hours all do, that of softmax by most in both, which scatters most between seeds there" in chapter
+           "ETTh2 all do, that of softmax by most each time, which scatters most between seeds there" in chapter
     at = gaps.loc[PATCHTST]
     assert at.loc["ETTh1-96"].max() < 0 and at.loc["ETTh1-96"].max() - at.loc["ETTh1-96"].min() < 0.01
-    for cell, above in (("ETTh1-720", 4), ("ETTh2-96", 5)):
+    for cell, above in (("ETTh1-720", 4), ("ETTh2-96", 5), ("ETTh2-720", 5)):
         dataset, pred_len = cell.split("-")
         assert (at.loc[cell] > 0).sum() >= above and at.loc[cell].idxmax() == "softmax"
         assert errors(dataset=dataset, pred_len=int(pred_len), **LOW).std(axis=1).idxmax() == "softmax"

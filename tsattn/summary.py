@@ -107,8 +107,8 @@ def past_kept(ledger: Ledger, runs: list[Settings]) -> pd.Series:
 def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS, dataset: str = "ETTh1", pred_len: int = 96) -> pd.DataFrame:
     """``replacements`` of one of ``FAMILIES`` in one ``cell``; empty where it has not been run.
 
-    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax; ``unfinished`` says how
-    many runs were kept after the last epoch allowed, "" if none.
+    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax; ``unfinished`` of
+    ``trained`` runs were kept after the last epoch allowed.
     """
     settings = FAMILIES[title]
     runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
@@ -116,11 +116,11 @@ def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS,
     if table.empty:
         return table
     late = at_last_epoch(ledger, runs)
-    unfinished = f", {late.sum()} of {len(late)} runs kept after the last epoch allowed" if late.any() else ""
     authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv").query(
         "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
     mse = authors[authors.model == settings.get("model", "PatchTST")].set_index("attention")["mean"]
-    return table.assign(cell=f"{dataset}-{pred_len}", unfinished=unfinished, authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
+    return table.assign(cell=f"{dataset}-{pred_len}", unfinished=late.sum(), trained=len(late),
+                        authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
 
 
 def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
@@ -222,6 +222,12 @@ def in_percent(row) -> str:
     return as_text(np.array([row.difference, row.low, row.high]) / row.reference, "+.1%")
 
 
+def span(table: pd.DataFrame) -> str:
+    """The range of the differences of ``compare`` in % of the reference, and that of their intervals."""
+    ours, low, high = (table[column] / table.reference for column in ("difference", "low", "high"))
+    return f"{ours.min():+.1%} to {ours.max():+.1%}" + (f", all intervals within [{low.min():+.1%}, {high.max():+.1%}]" if low.notna().any() else "")
+
+
 def percent(table: pd.DataFrame) -> str:
     """Every row of ``compare`` by ``in_percent``."""
     return "; ".join(f"{row.model} {in_percent(row)}" for row in table.itertuples())
@@ -268,7 +274,7 @@ def _replacement(title: str, table: pd.DataFrame) -> dict:
                "\"fixed\" is learned (in their code it stays a matrix of zeros); every test window is counted (theirs: the last batch is dropped)")
     if len(table):
         theirs = table.set_index("model").authors.dropna()
-        row |= dict(measured=f"ETTh1-96, {in_seeds(table.seeds.max())}{table.unfinished.iloc[0]}: softmax {table.reference.iloc[0]:.3f}; "
+        row |= dict(measured=f"ETTh1-96, {_seeds(table)}: softmax {table.reference.iloc[0]:.3f}; "
                              f"{percent(table)} (authors: "
                              f"{', '.join(f'{a} {v:+.1%}' for a, v in theirs.items())}"
                              f"{'; our settings were chosen to come close to them' if title == CHOSEN else ''})",
@@ -282,14 +288,9 @@ def _elsewhere(title: str, table: pd.DataFrame) -> dict:
                "the settings are those of ETTh1-96 throughout" if title in TALK else
                "iTransformer's own scripts have width (d_model and d_ff) 256 on ETTh1 at short horizons and 128 on ETTh2")
     if len(table):
-        cells = []
-        for cell, t in table.groupby("cell", sort=False):
-            ours, low, high = (t[column] / t.reference for column in ("difference", "low", "high"))
-            cells.append(f"{cell}, {in_seeds(t.seeds.max())}{t.unfinished.iloc[0]}: softmax {t.reference.iloc[0]:.3f}, "
-                         f"replacements {ours.min():+.1%} to {ours.max():+.1%}"
-                         + (f", all intervals within [{low.min():+.1%}, {high.max():+.1%}]" if t.seeds.max() > 1 else "")
-                         + f" (authors {t.authors.min():+.1%} to {t.authors.max():+.1%})")
-        row |= dict(measured="; ".join(cells), verdict=answer(table.verdict) + in_words(_by_cell(table)))
+        theirs = f" (authors {table.authors.min():+.1%} to {table.authors.max():+.1%})"
+        row |= dict(measured=f"{_cells(table)}, {_seeds(table)}: replacements {span(table)}{theirs}",
+                    verdict=answer(table.verdict) + in_words(_by_cell(table)))
     return row
 
 
@@ -298,18 +299,32 @@ def _at_its_best(ledger: Ledger, profile: str) -> dict:
                "as with it", "not in the paper")
     table = at_its_best(ledger, profile)
     if len(table):
-        row |= dict(measured="; ".join(
-            f"{cell}: softmax ({t.softmax.iloc[0]}) {t.reference.iloc[0]:.3f}; "
-            + "; ".join(f"{percent(same)} ({own})" for own, same in t.groupby("own", sort=False)) for cell, t in table.groupby("cell", sort=False)),
-            verdict=answer(table.verdict) + in_words(_by_cell(table)))
+        row |= dict(measured=f"{_cells(table)}: replacements {span(table)}", verdict=answer(table.verdict) + in_words(_by_cell(table)))
     return row
 
 
+def _cells(table: pd.DataFrame) -> str:
+    """The cells of ``table``, or how many if many; chapter 0 has them one by one."""
+    cells = table.cell.unique()
+    return " and ".join(cells) if len(cells) <= 3 else f"{len(cells)} cells"
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """The seeds of one ``family`` or more, and how many runs were not finished."""
+    runs = table.groupby("cell")[["unfinished", "trained"]].first().sum()
+    return in_seeds(table.seeds.max()) + (f", {runs.unfinished} of {runs.trained} runs kept after the last epoch allowed" if runs.unfinished else "")
+
+
 def _by_cell(table: pd.DataFrame) -> pd.DataFrame:
-    """Families of several cells for ``in_words``; cells in which the same models get the same verdict are named together."""
-    named = table.groupby(["verdict", "cell"], sort=False).model.agg(", ".join).reset_index()
+    """Families of several cells for ``in_words``: cells in which the same models get the same verdict are named together, and where
+    there is more than one cell the undecided ones are not named but left as the rest."""
+    rest = (table.verdict == "undecided") & (table.cell.nunique() > 1)
+    named = table[~rest].groupby(["verdict", "cell"], sort=False).model.agg(", ".join).reset_index()
     named = named.groupby(["verdict", "model"], sort=False).cell.agg(" and ".join).reset_index()
-    return named.assign(model=named.cell + " (" + named.model + ")")
+    named["model"] = named.cell + " (" + named.model + ")"
+    if rest.any():
+        named.loc[len(named), ["verdict", "model"]] = "undecided", "all" if rest.all() else "all others"
+    return named
 
 
 def preferred(ledger: Ledger, *choices: list[Settings]) -> list[Settings]:
@@ -354,9 +369,8 @@ def _baselines_elsewhere(ledger: Ledger, profile: str) -> dict:
     row = _row("00_summary", "(what do baselines reach at other horizons and on ETTh2?)", "not in the paper")
     table = baselines_elsewhere(ledger, profile)
     if len(table):
-        named = table.assign(model=table.model + np.where(table.unfinished, " (unfinished)", ""))
-        row |= dict(measured="against PatchTST with softmax, all at 1e-4: " + "; ".join(
-            f"{cell}: softmax {t.reference.iloc[0]:.3f}; {percent(t)}" for cell, t in named.groupby("cell", sort=False)),
+        row |= dict(measured=f"{_cells(table)}, against PatchTST with softmax, all at 1e-4: " + "; ".join(
+            f"{model}{' (unfinished)' if t.unfinished.any() else ''} {span(t)}" for model, t in table.groupby("model", sort=False)),
             verdict=in_words(_by_cell(table), none="None is shown to be worse"))
     return row
 
