@@ -112,6 +112,22 @@ def test_capacity(readme, chapter):
     assert low < 0 < high
 
 
+def test_what_makes_attention_redundant(chapter):
+    assert "without RevIN it is zero attention that has the lower error for every seed, on the test months and on the validation months" in chapter
+    behind, level = {}, {}
+    for name, change in {"as it is": {}, **plan.CHANGES}.items():
+        for split in ("val", "test"):
+            if len(mse := errors(split, **LOW, **change)):
+                behind[name, split], level[name, split] = mse.loc["zero"] / mse.loc["softmax"] - 1, mse.loc[["softmax", "zero"]].mean(axis=1)
+    assert all(len(v) >= 3 for v in behind.values())
+    assert behind["without RevIN", "test"].max() < 0 and behind["without RevIN", "val"].max() < 0
+    assert "with a head that averages the tokens, so that zero attention has no way to combine them, zero has the lower error for every seed on the " \
+           "test months and the higher one on the validation months" in chapter
+    assert behind["mean-pool head", "test"].max() < 0 < behind["mean-pool head", "val"].min()
+    assert "both changes cost either variant some accuracy" in chapter
+    assert all((level[name, "test"] > level["as it is", "test"]).all() for name in ("without RevIN", "mean-pool head"))
+
+
 def test_taken_out_of_a_trained_model(readme):
     assert "without it the error rises, and much more without the feed-forward networks. Its positional encoding can be set to zero." in readme
     change = summary.changes(LEDGER.read("interventions"), summary.by_attention(plan.attentions(**LOW))["softmax"])

@@ -128,19 +128,25 @@ def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     return {title: family(ledger, title, profile, plan.MORE_SEEDS) for title in TALK}
 
 
-def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
-    """Validation MSE of every other model of ``named`` (model -> runs) against "softmax", in %, over the seeds that all of them have; ""
-    if none. A second stretch of time, though not one that was kept out of every choice: it chose the epoch of each run.
+def validation(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
+    """Validation MSE [seed, model] of every other model of ``named`` (model -> runs) relative to that of "softmax", minus 1, over the
+    seeds that all of them have; empty if none. A second stretch of time, though not one that was kept out of every choice: it chose the
+    epoch of each run.
     """
     names = {s.run_id: name for name, runs in named.items() for s in runs if s.seeded}
     table = ledger.runs(ledger.complete([s for runs in named.values() for s in runs if s.seeded]))
     if table.empty:
-        return ""
+        return pd.DataFrame()
     val = table.assign(name=table.run_id.map(names)).pivot(index="seed", columns="name", values="val_mse").dropna()
-    if "softmax" not in val or val.shape[1] == 1 or val.empty:
-        return ""
-    shown = [f"{name} {as_text(interval(val[name] / val.softmax - 1), '+.1%')}" for name in named if name in val and name != "softmax"]
-    return f"{'; '.join(shown)} ({in_seeds(len(val))})"
+    if "softmax" not in val:
+        return pd.DataFrame()
+    return val[[name for name in named if name in val and name != "softmax"]].div(val.softmax, axis=0) - 1
+
+
+def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
+    """``validation`` in %, the mean over seeds with its interval; "" if there is none."""
+    val = validation(ledger, named)
+    return "" if val.empty else "; ".join(f"{name} {as_text(interval(val[name]), '+.1%')}" for name in val) + f" ({in_seeds(len(val))})"
 
 
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
