@@ -128,24 +128,24 @@ def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     return {title: family(ledger, title, profile, plan.MORE_SEEDS) for title in TALK}
 
 
-def validation(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
-    """Validation MSE [seed, model] of every other model of ``named`` (model -> runs) relative to that of "softmax", minus 1, over the
-    seeds that all of them have; empty if none. A second stretch of time, though not one that was kept out of every choice: it chose the
-    epoch of each run.
+def relative_mse(ledger: Ledger, named: dict[str, list[Settings]], split: str = "val") -> pd.DataFrame:
+    """MSE [seed, model] of every other model of ``named`` (model -> runs) relative to that of "softmax", minus 1, over the seeds that all of
+    them have; empty if none. The validation months are a second stretch of time, though not one that was kept out of every choice: they
+    chose the epoch of each run.
     """
     names = {s.run_id: name for name, runs in named.items() for s in runs if s.seeded}
     table = ledger.runs(ledger.complete([s for runs in named.values() for s in runs if s.seeded]))
     if table.empty:
         return pd.DataFrame()
-    val = table.assign(name=table.run_id.map(names)).pivot(index="seed", columns="name", values="val_mse").dropna()
-    if "softmax" not in val:
+    mse = table.assign(name=table.run_id.map(names)).pivot(index="seed", columns="name", values=f"{split}_mse").dropna()
+    if "softmax" not in mse:
         return pd.DataFrame()
-    return val[[name for name in named if name in val and name != "softmax"]].div(val.softmax, axis=0) - 1
+    return mse[[name for name in named if name in mse and name != "softmax"]].div(mse.softmax, axis=0) - 1
 
 
 def on_validation(ledger: Ledger, named: dict[str, list[Settings]]) -> str:
-    """``validation`` in %, the mean over seeds with its interval; "" if there is none."""
-    val = validation(ledger, named)
+    """``relative_mse`` of the validation months in %, the mean over seeds with its interval; "" if there is none."""
+    val = relative_mse(ledger, named)
     return "" if val.empty else "; ".join(f"{name} {as_text(interval(val[name]), '+.1%')}" for name in val) + f" ({in_seeds(len(val))})"
 
 
