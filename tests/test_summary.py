@@ -32,9 +32,9 @@ def test_claims_are_computed_from_the_ledger(tmp_path):
             record(ledger, s, mse[s.attention])
     table = summary.families(ledger)["PatchTST, learning rate 1e-3"].set_index("model")
     assert dict(table.verdict) == {"identity": "worse", "zero": "better", "mean": "equivalent"} and set(table.seeds) == {3}
-    assert summary.headline(summary.families(ledger)).startswith("3 comparisons with softmax: 1 worse, 1 better, 1 equivalent")
+    assert summary.headline(summary.families(ledger)) == "PatchTST 1 of 3 worse, 1 better, 1 equivalent"
     first = summary.claims(ledger).iloc[0]
-    assert first.verdict == "**Fails in 1, holds in 2 of 3.** Worse: identity; equal within 1 %: mean; better: zero." and "identity +30." in first.measured
+    assert first.verdict == "**Fails in 1 of 3, holds in 2.** Worse: identity; equal within 1 %: mean; better: zero." and "identity +30." in first.measured
     assert "(authors: identity +1.0%, zero +0.8%, mean +0.3%)" in first.measured
     cells = summary.published(ledger).set_index(["metric", "attention"])
     assert cells.gap["MSE", "softmax"] == pytest.approx(0, abs=1e-3) and cells.z["MSE", "identity"] > 10
@@ -44,7 +44,7 @@ def test_the_rate_is_compared_and_every_baseline_also_taken_at_the_rate_that_val
     ledger = Ledger(tmp_path)
     # Test errors, and validation errors that prefer the smaller rate for softmax and the larger for linear, whatever the test says.
     mse = {("softmax", 1e-3): (0.40, 0.7), ("softmax", 1e-4): (0.36, 0.6), ("linear", 1e-3): (0.38, 0.6), ("linear", 1e-4): (0.30, 0.7),
-           ("zero", 1e-3): (0.40, 0.7), ("zero", 1e-4): (0.40, 0.7), ("zero, equal parameters", 1e-3): (0.44, 0.7)}
+           ("zero", 1e-3): (0.40, 0.7), ("zero", 1e-4): (0.40, 0.7), ("zero (equal parameters)", 1e-3): (0.44, 0.7)}
     for (name, rate), (error, val) in mse.items():
         attentions = [s for s in plan.attentions(learning_rate=rate) if s.attention == name]
         for s in attentions or plan.baselines(learning_rate=rate)[name]:
@@ -52,11 +52,11 @@ def test_the_rate_is_compared_and_every_baseline_also_taken_at_the_rate_that_val
     rows = summary.claims(ledger).set_index("chapter").loc["01_attention_replacement"].set_index("claim")
     rate, baselines, capacity = (rows[rows.index.str.contains(word)].iloc[0] for word in ("learning rate, 1e-4, change", "linear models", "capacity"))
     assert rate.verdict == "No variant is shown to lose by the smaller rate; equal within 1 %: zero; better: softmax."
-    assert "all at 1e-3: softmax 0.400; linear -5." in baselines.measured and "lower validation error: softmax 0.360; linear +5." in baselines.measured
+    assert "all at 1e-3: 3 seeds, softmax 0.400; linear -5." in baselines.measured and "lower validation error: 3 seeds, softmax 0.360; linear +5." in baselines.measured
     assert baselines.verdict == (
         "All at 1e-3: 1 of 1 have a lower mean error than softmax. None is shown to be worse; better: linear. Each at whichever of 1e-3 "
         "and 1e-4 has the lower validation error: 0 of 1 have a lower mean error than softmax. Worse: linear.")
-    assert "zero, equal parameters +9." in capacity.measured and "zero, equal parameters +22." in capacity.measured
+    assert "zero (equal parameters) +9." in capacity.measured and "zero (equal parameters) +22." in capacity.measured
 
 
 def test_what_makes_attention_redundant_is_one_family_of_the_changes_that_have_been_run(tmp_path):
@@ -79,7 +79,7 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     tables = summary.elsewhere(ledger)
     assert tables["iTransformer, learning rate 1e-4"].cell.tolist() == ["ETTh1-720", "ETTh2-96", "ETTh2-336"] and tables["PatchTST, learning rate 1e-4"].empty
     row = summary.claims(ledger).set_index("claim").filter(like="iTransformer, learning rate 1e-4, other horizons", axis=0).iloc[0]
-    assert row.verdict == "**Fails in 2, holds in 1 of 3.** Worse: ETTh2-96 and ETTh2-336 (zero); better: ETTh1-720 (zero)."
+    assert row.verdict == "**Fails in 2 of 3, holds in 1.** Worse: ETTh2-96 and ETTh2-336 (zero); better: ETTh1-720 (zero)."
     assert row.measured.startswith("ETTh1-720 and ETTh2-96 and ETTh2-336, 3 seeds: replacements -25.0% to +25.0%, all intervals within [-25.") and row.measured.count("authors") == 1
     for s in plan.attentions(seeds=(2021,), dataset="ETTh1", pred_len=192, model="iTransformer"):
         record(ledger, s, 0.4)
@@ -109,7 +109,7 @@ def test_another_width_is_a_family_beside_the_usual_one_on_the_talks_cell_too(tm
     table, cells = summary.elsewhere(ledger)["iTransformer, width 128 instead of 512"], summary.published(ledger)
     assert set(table.cell) == {"ETTh1-96"} and set(table.verdict) == {"better"} and table.authors.notna().sum() == 3
     row = summary.claims(ledger).set_index("claim").filter(like="width 128", axis=0).iloc[0]
-    assert row.measured.startswith("ETTh1-96, 3 seeds, 3 of 15 runs kept after the last epoch allowed: replacements -2.")
+    assert row.measured.startswith("ETTh1-96, 3 seeds, 3 of 15 runs unfinished: replacements -2.")
     assert set(cells.title) == {"iTransformer, width 128 instead of 512"} and not cells.chosen.any()
 
 
@@ -125,7 +125,7 @@ def test_each_variant_is_compared_as_validation_prefers_to_train_it(tmp_path):
     table = summary.at_its_best(ledger)
     assert table[["cell", "model", "softmax", "own", "verdict"]].values.tolist() == [
         ["ETTh1-96", "zero", "constant learning rate 1e-5", "learning rate 1e-4", "better"]]
-    assert table.reference.iloc[0] == pytest.approx(0.38, abs=0.01) and table.validation.iloc[0] == "zero -16.7% [-16.7%, -16.7%] (3 seeds)"
+    assert table.reference.iloc[0] == pytest.approx(0.38, abs=0.01) and table.validation.iloc[0] == "-16.7% [-16.7%, -16.7%]"
     row = summary.claims(ledger).set_index("claim").filter(like="as validation prefers for it", axis=0).iloc[0]
     assert row.measured.startswith("ETTh1-96: replacements -5.")
 

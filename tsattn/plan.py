@@ -51,9 +51,9 @@ def baselines(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Set
 
     softmax, zero = make_(), make_(attention="zero")
     one = {"linear": make_(model="linear"), "DLinear": make_(model="DLinear"),
-           "MLP, equal parameters": match(make_(model="MLP"), softmax),
-           "zero, equal parameters": match(zero, softmax),
-           "zero, equal multiply-adds": match(zero, softmax, "multiply-adds"),
+           "MLP (equal parameters)": match(make_(model="MLP"), softmax),
+           "zero (equal parameters)": match(zero, softmax),
+           "zero (equal multiply-adds)": match(zero, softmax, "multiply-adds"),
            "attention only": make_(feed_forward=False)}
     return {"last value": [make_(model="last-value")], "seasonal naive": [make_(model="seasonal-naive")],
             **{name: [s.but(seed=seed) for seed in seeds] for name, s in one.items()}}

@@ -104,11 +104,16 @@ def past_kept(ledger: Ledger, runs: list[Settings]) -> pd.Series:
     return rise[[a for a in ATTENTIONS if a in rise]]
 
 
+def published_by_authors() -> pd.DataFrame:
+    """The authors' tables but for their "fixed", whose matrix stays at zero in their code: it is not the model that has the name here."""
+    return pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv").query("attention != 'fixed'")
+
+
 def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS, dataset: str = "ETTh1", pred_len: int = 96) -> pd.DataFrame:
     """``replacements`` of one of ``FAMILIES`` in one ``cell``; empty where it has not been run.
 
-    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax; ``unfinished`` of
-    ``trained`` runs were kept after the last epoch allowed.
+    ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax, without that of "fixed"
+    (``published_by_authors``); ``unfinished`` of ``trained`` runs were kept after the last epoch allowed.
     """
     settings = FAMILIES[title]
     runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
@@ -116,8 +121,7 @@ def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS,
     if table.empty:
         return table
     late = at_last_epoch(ledger, runs)
-    authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv").query(
-        "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
+    authors = published_by_authors().query("dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
     mse = authors[authors.model == settings.get("model", "PatchTST")].set_index("attention")["mean"]
     return table.assign(cell=f"{dataset}-{pred_len}", unfinished=late.sum(), trained=len(late),
                         authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
@@ -160,7 +164,7 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Every replacement against softmax in the iTransformer, each variant with those settings of ``FAMILIES`` that validation prefers for it.
 
     Every cell in which softmax has been run with more than one of them is a family of its own; ``own`` and ``softmax`` are the titles of
-    the preferred settings, without the model's name, and ``validation`` is what ``on_validation`` says of the cell.
+    the preferred settings, without the model's name, and ``validation`` is the mean of ``relative_mse`` with its interval.
     """
     name, tables = "iTransformer, ", []
     for dataset, pred_len in sorted(plan.CELLS):
@@ -172,8 +176,10 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         best = {a: preferred(ledger, *(by[a] for by in named.values())) for a in ATTENTIONS}
         table = replacements(ledger, [s for runs in best.values() for s in runs])
         if len(table):
+            val = relative_mse(ledger, best)
             tables.append(table.assign(cell=f"{dataset}-{pred_len}", own=[titles[best[a][0].run_id] for a in table.model],
-                                       softmax=titles[best["softmax"][0].run_id], validation=on_validation(ledger, best)))
+                                       softmax=titles[best["softmax"][0].run_id],
+                                       validation=[as_text(interval(val[a]), "+.1%") if a in val else "" for a in table.model]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -198,7 +204,7 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     0.0005 counts as that. ``inside``: their mean lies in our 95 % interval over seeds. ``chosen``: our settings were chosen to come
     close to this cell, so that it confirms nothing.
     """
-    authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv")
+    authors = published_by_authors()
     table = ledger.read("runs")
     if table.empty:
         return pd.DataFrame()
@@ -245,7 +251,8 @@ HOLDS = {"better": "holds", "equivalent": "holds", "worse": "fails", "undecided"
 def answer(verdicts: pd.Series) -> str:
     """Whether the claim that nothing is lost holds, in bold, from the verdicts of its comparisons."""
     counts = verdicts.map(HOLDS).value_counts().reindex(["fails", "holds", "open"]).dropna().astype(int)
-    said = ", ".join(f"{word} in {n}" for word, n in counts.items()) + f" of {len(verdicts)}" if len(counts) > 1 else counts.index[0]
+    said = ", ".join(f"{word} in {n}" for word, n in counts.items()) if len(counts) > 1 else counts.index[0]
+    said = said.replace(",", f" of {len(verdicts)},", 1)
     return f"**{said.capitalize()}.** "
 
 
@@ -318,7 +325,7 @@ def _cells(table: pd.DataFrame) -> str:
 def _seeds(table: pd.DataFrame) -> str:
     """The seeds of one ``family`` or more, and how many runs were not finished."""
     runs = table.groupby("cell")[["unfinished", "trained"]].first().sum()
-    return in_seeds(table.seeds.max()) + (f", {runs.unfinished} of {runs.trained} runs kept after the last epoch allowed" if runs.unfinished else "")
+    return in_seeds(table.seeds.max()) + (f", {runs.unfinished} of {runs.trained} runs unfinished" if runs.unfinished else "")
 
 
 def _by_cell(table: pd.DataFrame) -> pd.DataFrame:
@@ -354,15 +361,15 @@ def _baselines(ledger: Ledger, profile: str) -> list[dict]:
                     **plan.baselines(profile, learning_rate=rate)} for rate in RATES.values()}
     *tables, _ = baselines(ledger, named, RATES["1e-3"])
     rows = []
-    for question, names in (("what do linear models and an MLP reach?", ["linear", "DLinear", "MLP, equal parameters"]),
+    for question, names in (("what do linear models and an MLP reach?", ["linear", "DLinear", "MLP (equal parameters)"]),
                             ("is it capacity? Zero attention widened until it costs what softmax does, and attention without feed-forward networks",
-                             ["zero, equal parameters", "zero, equal multiply-adds", "attention only"])):
+                             ["zero (equal parameters)", "zero (equal multiply-adds)", "attention only"])):
         alone = [name for name in names if sum(bool(ledger.complete(of_rate[name])) for of_rate in named.values()) == 1]
         measured, said = [], []
         for how, table in zip(("all at 1e-3", "each at whichever of 1e-3 and 1e-4 has the lower validation error"), tables):
             table = table[table.model.isin(names)] if len(table) else table
             if len(table):
-                measured.append(f"{how}: softmax {table.reference.iloc[0]:.3f}; {percent(table)}")
+                measured.append(f"{how}: {in_seeds(table.seeds.max())}, softmax {table.reference.iloc[0]:.3f}; {percent(table)}")
                 said.append(f"{how[0].upper() + how[1:]}: {len(table[table.difference < 0])} of {len(table)} have a lower mean error than "
                             "softmax. " + in_words(table, none="None is shown to be worse"))
         rows.append(_row("01_attention_replacement", f"({question})", "not in the paper", *(
@@ -530,13 +537,15 @@ def markdown(table: pd.DataFrame, claim: str = "claim, or (question)") -> str:
 
 
 def headline(tables: dict[str, pd.DataFrame]) -> str:
-    """What the families say together, as the title of the headline figure."""
-    known = [t[t.verdict != TOO_FEW] for t in tables.values() if len(t)]
-    if not sum(map(len, known)):
-        return NOT_RUN
-    counts = pd.concat(known).verdict.value_counts()
-    return f"{sum(counts)} comparisons with softmax: " + ", ".join(
-        f"{counts.get(v, 0)} {v}" for v in ("worse", "better", "equivalent", "undecided"))
+    """What the families, whose titles begin with their model, say together of every model, as the title of a figure."""
+    by_model: dict = {}
+    for title, t in tables.items():
+        by_model.setdefault(title.partition(",")[0], []).extend(t.verdict[t.verdict != TOO_FEW] if len(t) else [])
+    said = []
+    for model, verdicts in by_model.items():
+        counts = [f"{verdicts.count(v)} {v}" for v in ("worse", "better", "equivalent", "undecided") if v in verdicts]
+        said += [f"{model} " + ", ".join(counts).replace(" ", f" of {len(verdicts)} ", 1)] * bool(counts)
+    return "; ".join(said) or NOT_RUN
 
 
 def readme(ledger: Ledger, rows: dict[str, list[str]], profile: str = "paper") -> str:
