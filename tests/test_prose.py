@@ -124,17 +124,19 @@ def test_capacity(readme, chapter):
 def test_what_makes_attention_redundant(chapter):
     assert "without RevIN it is zero attention that has the lower error for every seed, on the test months and on the validation months" in chapter
     behind, level = {}, {}
-    for name in ("as it is", "without RevIN", "mean-pool head"):
+    changed = ("without RevIN", "mean-pool head", "pre-norm")
+    for name in ("as it is", *changed):
         for split in ("val", "test"):
             mse = errors(split, **LOW, **plan.CHANGES[name])
             behind[name, split], level[name, split] = mse.loc["zero"] / mse.loc["softmax"] - 1, mse.loc[["softmax", "zero"]].mean(axis=1)
-    assert all(len(behind[name, split]) == 3 for name in ("without RevIN", "mean-pool head") for split in ("val", "test"))
+    assert all(len(behind[name, split]) == 3 for name in changed for split in ("val", "test"))
     assert behind["without RevIN", "test"].max() < 0 and behind["without RevIN", "val"].max() < 0
     assert "with a head that averages the tokens, so that zero attention has no way to combine them, zero has the lower error for every seed on the " \
            "test months and the higher one on the validation months" in chapter
-    assert behind["mean-pool head", "test"].max() < 0 < behind["mean-pool head", "val"].min()
-    assert "both changes cost either variant some accuracy" in chapter
-    assert all((level[name, "test"] > level["as it is", "test"]).all() for name in ("without RevIN", "mean-pool head"))
+    assert "(pre-norm) the two stretches disagree in the same way" in chapter
+    assert all(behind[name, "test"].max() < 0 < behind[name, "val"].min() for name in ("mean-pool head", "pre-norm"))
+    assert "All three changes cost either variant some accuracy" in chapter
+    assert all((level[name, "test"] > level["as it is", "test"]).all() for name in changed)
 
 
 def test_taken_out_of_a_trained_model(readme):
