@@ -148,6 +148,17 @@ def test_trained_models_are_judged_at_each_learning_rate_by_their_own_undisturbe
                            "The feed-forward network matters more.")
 
 
+def test_that_the_feed_forward_network_matters_more_is_corrected_with_the_verdicts_beside_it(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s, attention, more in zip((s for s in plan.attentions() if s.attention == "softmax"), (-0.05, 0.0, 0.05), (0.04, 0.06, 0.08)):
+        rows = {"none": 0, "attention removed": attention, "feed-forward removed": attention + more}
+        ledger.record("interventions", [dict(run_id=s.run_id, intervention=name, layers="all", draw=0, test_mse=0.4 * (1 + change))
+                                        for name, change in rows.items()], ["run_id", "intervention", "layers", "draw"])
+    row = summary.claims(ledger).set_index("chapter").loc["02_attention_perturbation"]
+    assert "feed-forward minus attention +6.0% [+1.0%, +11.0%]" in row.measured  # the interval leaves out zero, the corrected test does not
+    assert row.verdict == ("**Open.** At 1e-3, removing attention has an undecided effect; removing the feed-forward network has an undecided effect.")
+
+
 def test_the_control_is_that_of_chapter_5_without_the_variations_on_it(tmp_path):
     ledger = Ledger(tmp_path)
     for change, relative in (({}, 0.01), ({"attention": "zero"}, 0.75), ({"embedding": "mlp"}, 0.9), ({"revin": True}, 0.9)):

@@ -73,7 +73,7 @@ def weight_in_words(lift: tuple, auc: tuple) -> str:
     """What (mean, low, high) of lift and AUC of the informative patches say of attention to them."""
     level = "about zero" if lift[2] < ABOUT_ZERO else "not zero"
     rank = "below" if auc[2] < 0.5 else "above" if auc[1] > 0.5 else "neither above nor below"
-    return f"{level}; it ranks {rank} that of other patches"
+    return f"{level}; averaged over heads and layers it ranks {rank} that of other patches"
 
 
 RATES = {"1e-3": 1e-3, "1e-4": plan.LOW_RATE}  # the talk's, and that of the authors' example script
@@ -433,7 +433,8 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
     if table.empty:
         return [used, position]
     words = {"worse": "costs something", "equivalent": f"changes nothing beyond {100 * MARGIN:g} %", "better": "lowers the error",
-             "undecided": "is undecided", TOO_FEW: f"has {TOO_FEW} for a verdict"}
+             "undecided": "has an undecided effect", TOO_FEW: f"has {TOO_FEW} for a verdict"}
+    needed = {"worse": "holds", "equivalent": "fails", "better": "fails"}  # of the claim that a part is needed
     at_rate = {at: changes(table, by_attention(plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate))["softmax"])
                for at, rate in RATES.items()}
     # The row, what is shown, and whose loss is judged; at each learning rate those are one family.
@@ -446,14 +447,15 @@ def _interventions(ledger: Ledger, profile: str) -> list[dict]:
         for at, change in at_rate.items():
             if set(judged.values()) <= set(change):
                 measured.append(f"at {at}: " + "; ".join(f"{n} {as_text(interval(change[n]), form)}" for n in names if n in change))
-                verdict = verdicts({what: change[n] for what, n in judged.items()})
-                said.append(f"At {at}, " + "; ".join(f"{what} {words[v]}" for what, v in verdict.items()) + ".")
-                found.append(HOLDS[next(iter(verdict.values()))])  # on what the claim says can be spared
+                lost = {what: change[n] for what, n in judged.items()}
                 if row is used:
-                    more = interval(change["feed-forward removed"] - change["attention removed"])
-                    measured[-1] += f"; feed-forward minus attention {as_text(more, '+.1%')}"
-                    said[-1] += " The feed-forward network matters more." if more[1] > 0 else ""
-                    found.append("holds" if more[1] > 0 else "open")
+                    lost["more"] = change["feed-forward removed"] - change["attention removed"]
+                    measured[-1] += f"; feed-forward minus attention {as_text(interval(lost['more']), '+.1%')}"
+                verdict = verdicts(lost)
+                said.append(f"At {at}, " + "; ".join(f"{what} {words[verdict[what]]}" for what in judged) + ".")
+                said[-1] += " The feed-forward network matters more." * (verdict.get("more") == "worse")
+                first, second = list(verdict.values())[:2]
+                found += [HOLDS[first]] + [needed.get(second, "open")] * (row is used)
         if measured:
             whole = f"**{found[0].capitalize() if len(set(found)) == 1 else 'In part'}.** "
             row |= dict(measured="ETTh1-96, test MSE of trained models " + "; ".join(measured), verdict=whole + " ".join(said))
