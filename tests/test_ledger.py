@@ -159,7 +159,8 @@ def write(folder, i):
 def test_a_reader_sees_what_another_wrote_and_what_it_does_to_its_rows_stays_its_own(tmp_path):
     reader, writer = Ledger(tmp_path), Ledger(tmp_path)
     writer.record("m", [dict(a=1)], ["a"])
-    reader.read("m").loc[0, "a"] = 9
+    rows = reader.read("m")
+    rows.loc[0, "a"] = 9
     assert reader.read("m").a.tolist() == [1]
     writer.record("m", [dict(a=2)], ["a"])
     assert reader.read("m").a.tolist() == [1, 2]

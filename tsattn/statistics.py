@@ -83,13 +83,14 @@ def diebold_mariano(a, b, lags: int) -> tuple[float, float]:
 
     The long-run variance is Newey and West's, with Bartlett weights up to ``lags``. With so many lags for so few windows
     a normal reference rejects too often; Student's t with W / lags degrees of freedom reproduces the critical values of
-    Kiefer and Vogelsang (2005).
+    Kiefer and Vogelsang (2005). NaN where the two differ by nothing, or by the same in every window.
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     W, e = len(d), d - d.mean()
     products = np.fft.irfft(np.abs(np.fft.rfft(e, 2 * W)) ** 2)[:W] / W  # autocovariances
     weights = np.maximum(1 - np.arange(W) / (lags + 1), 0)
-    statistic = d.mean() / np.sqrt((products[0] + 2 * products[1:] @ weights[1:]) / W)
+    error = np.sqrt((products[0] + 2 * products[1:] @ weights[1:]) / W)
+    statistic = d.mean() / error if error > 0 else np.nan
     return statistic, 2 * stats.t.sf(abs(statistic), W / (lags + 1))
 
 

@@ -544,9 +544,9 @@ def headline(tables: dict[str, pd.DataFrame]) -> str:
     for title, t in tables.items():
         by_model.setdefault(title.partition(",")[0], []).extend(t.verdict[t.verdict != TOO_FEW] if len(t) else [])
     said = []
-    for model, verdicts in by_model.items():
-        counts = [f"{verdicts.count(v)} {v}" for v in ("worse", "better", "equivalent", "undecided") if v in verdicts]
-        said += [f"{model} " + ", ".join(counts).replace(" ", f" of {len(verdicts)} ", 1)] * bool(counts)
+    for model, words in by_model.items():
+        counts = [f"{words.count(v)} {v}" for v in ("worse", "better", "equivalent", "undecided") if v in words]
+        said += [f"{model} " + ", ".join(counts).replace(" ", f" of {len(words)} ", 1)] * bool(counts)
     return "; ".join(said) or NOT_RUN
 
 
