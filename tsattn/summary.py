@@ -113,7 +113,8 @@ def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS,
     """``replacements`` of one of ``FAMILIES`` in one ``cell``; empty where it has not been run.
 
     ``authors`` is the difference between the test MSEs that they published for the model, relative to softmax, without that of "fixed"
-    (``published_by_authors``); ``unfinished`` of ``trained`` runs were kept after the last epoch allowed.
+    (``published_by_authors``), and ``inside`` says whether it lies in our interval; ``unfinished`` of ``trained`` runs were kept after
+    the last epoch allowed.
     """
     settings = FAMILIES[title]
     runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
@@ -124,7 +125,8 @@ def family(ledger: Ledger, title: str, profile: str = "paper", seeds=plan.SEEDS,
     authors = published_by_authors().query("dataset == @dataset and pred_len == @pred_len and metric == 'MSE'")
     mse = authors[authors.model == settings.get("model", "PatchTST")].set_index("attention")["mean"]
     return table.assign(cell=f"{dataset}-{pred_len}", unfinished=late.sum(), trained=len(late),
-                        authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy())
+                        authors=(mse / mse["softmax"] - 1).reindex(table.model).to_numpy(),
+                        inside=lambda t: t.authors.between(t.low / t.reference, t.high / t.reference))
 
 
 def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
@@ -251,8 +253,8 @@ HOLDS = {"better": "holds", "equivalent": "holds", "worse": "fails", "undecided"
 def answer(verdicts: pd.Series) -> str:
     """Whether the claim that nothing is lost holds, in bold, from the verdicts of its comparisons."""
     counts = verdicts.map(HOLDS).value_counts().reindex(["fails", "holds", "open"]).dropna().astype(int)
-    said = ", ".join(f"{word} in {n}" for word, n in counts.items()) if len(counts) > 1 else counts.index[0]
-    said = said.replace(",", f" of {len(verdicts)},", 1)
+    of = f" of {len(verdicts)}"  # said once
+    said = ", ".join(f"{word} in {n}{of * (word == counts.index[0])}" for word, n in counts.items()) if len(counts) > 1 else counts.index[0]
     return f"**{said.capitalize()}.** "
 
 
@@ -416,9 +418,10 @@ def _learning_rates(ledger: Ledger, profile: str) -> dict:
                        verdict=in_words(table, none="No variant is shown to lose by the smaller rate")) if len(table) else {})
 
 
-def changes(table: pd.DataFrame, runs: list[Settings]) -> dict[str, pd.Series]:
-    """Relative change of the test MSE of trained ``runs``, by run, under each of the interventions on all layers in ``table``."""
-    table = table[(table.layers == "all") & table.run_id.isin({s.run_id for s in runs})]
+def changes(table: pd.DataFrame, runs: list[Settings], layers: str = "all") -> dict[str, pd.Series]:
+    """Relative change of the test MSE of trained ``runs``, by run, under each of the interventions on ``layers`` in ``table``."""
+    table = table[table.layers.eq(layers) | table.intervention.eq("none")]
+    table = table[table.run_id.isin({s.run_id for s in runs})]
     mse = table.groupby(["intervention", "run_id"]).test_mse.mean().unstack(0)
     return {name: (mse[name] / mse["none"] - 1).dropna() for name in mse if name != "none"} if "none" in mse else {}
 
@@ -545,8 +548,8 @@ def headline(tables: dict[str, pd.DataFrame]) -> str:
         by_model.setdefault(title.partition(",")[0], []).extend(t.verdict[t.verdict != TOO_FEW] if len(t) else [])
     said = []
     for model, words in by_model.items():
-        counts = [f"{words.count(v)} {v}" for v in ("worse", "better", "equivalent", "undecided") if v in words]
-        said += [f"{model} " + ", ".join(counts).replace(" ", f" of {len(words)} ", 1)] * bool(counts)
+        counts, of = {v: words.count(v) for v in ("worse", "better", "equivalent", "undecided") if v in words}, f" of {len(words)}"  # said once
+        said += [f"{model} " + ", ".join(f"{n}{of * (i == 0)} {v}" for i, (v, n) in enumerate(counts.items()))] * bool(counts)
     return "; ".join(said) or NOT_RUN
 
 
