@@ -3,8 +3,9 @@ import pandas as pd
 import pytest
 import torch
 
-from tsattn.data import SYNTHETIC, DataError, DataUnavailable, available, files, load
-from tsattn.data.windows import calendar_features, split
+from tsattn.data import SYNTHETIC, DataError, DataUnavailable, available, ett_rows, files, load
+from tsattn.data.windows import adjoining, calendar_features, cut
+from tsattn.settings import SPLITS
 
 
 def csv(path, n=400, **columns):
@@ -27,7 +28,7 @@ def test_the_standard_split_of_etth1(etth1):
 def test_no_window_crosses_its_split(seq_len, pred_len):
     time = np.arange(1500.0)[:, None]  # the value of a step is its own time
     borders = (500, 1000, 1500)
-    s = split(time, borders, seq_len, pred_len, scale=False)
+    s = cut(time, adjoining(*borders), seq_len, pred_len, scale=False)
     for windows, begin, end in zip((s.train, s.val, s.test), (0, *borders), borders):
         x, y = windows.batch(slice(None))
         assert y.min() >= (begin if begin else seq_len) and y.max() == end - 1
@@ -36,16 +37,42 @@ def test_no_window_crosses_its_split(seq_len, pred_len):
     assert s.train.batch(slice(None))[0].max() < borders[0]
 
 
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("seq_len, pred_len", [(336, 96), (336, 720)])
+def test_no_target_of_any_split_leaves_its_part_and_no_input_reads_the_future(split, seq_len, pred_len):
+    n = 17_420
+    rows = ett_rows(split, n)
+    s = cut(np.arange(float(n))[:, None], rows, seq_len, pred_len, scale=False)
+    for windows, (first, end) in zip((s.train, s.val, s.test), rows):
+        x, y = windows.batch(torch.tensor([0, len(windows) - 1]))
+        assert y[0].min() == (first if first > rows[0][0] else first + seq_len) and y[1].max() == end - 1 < n
+        assert x.min() >= rows[0][0] and torch.equal(y[:, 0, 0], x[:, 0, -1] + 1)
+    assert all(a_end <= b_first for (_, a_end), (b_first, _) in zip(rows, rows[1:]))
+    if split != "standard":
+        assert rows != ett_rows("standard", n)
+
+
+def test_the_tail_is_the_months_after_the_standard_test(etth1):
+    standard, tail = (load(etth1, 336, 96, split=split) for split in ("standard", "tail"))
+    assert len(tail.test) == 2925 and tail.rows == (*standard.rows[:2], (14_400, 17_420))
+    assert torch.equal(tail.train.series, standard.train.series) and torch.equal(tail.val.starts, standard.val.starts)
+    fold = load(etth1, 336, 96, split="fold-5")
+    scaled = fold.train.series[:, slice(*fold.rows[0])].double()
+    assert fold.rows[-1] == (15_840, 17_280) and scaled.mean(1).abs().max() < 1e-5
+    with pytest.raises(DataError, match="split tail is a part of the ETT series"):
+        load(SYNTHETIC, 336, 96, split="tail")
+
+
 def test_scaling_knows_only_the_training_rows():
     values = np.random.default_rng(0).normal(size=(400, 2))
     changed = values.copy()
     changed[280:] *= 50
-    a, b = (split(v, (280, 320, 400), 24, 12) for v in (values, changed))
+    a, b = (cut(v, adjoining(280, 320, 400), 24, 12) for v in (values, changed))
     assert np.array_equal(a.mean, b.mean) and np.array_equal(a.std, b.std)
 
 
 def test_windows_are_views_of_one_array():
-    s = split(np.random.default_rng(0).normal(size=(400, 2)), (280, 320, 400), 24, 12)
+    s = cut(np.random.default_rng(0).normal(size=(400, 2)), adjoining(280, 320, 400), 24, 12)
     assert s.train.series.data_ptr() == s.test.series.data_ptr()
 
 

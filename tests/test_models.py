@@ -1,12 +1,10 @@
 """The five attentions against the plain formula, and what the model must and must not depend on."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
 
-from tsattn.models import build, count_multiply_adds, count_parameters, fused, match
+from tsattn.models import build, count_multiply_adds, count_parameters, match
 from tsattn.models.attention import VARIANTS, SoftmaxAttention, make_attention
 from tsattn.models.dropout import Dropout, MaskSource
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
@@ -116,56 +114,26 @@ def test_dropout_has_its_mean_its_rate_and_its_seed():
     assert torch.equal(layer.eval()(x), x)
 
 
-@pytest.mark.parametrize("change", [{}, {"residual_attention": False}, {"dropout": 0.0}, {"attention": "identity"},
-                                    {"attention": "zero"}, {"attention": "mean"}, {"attention": "fixed"}, {"head": "mean"},
-                                    {"norm": "layer", "patch_len": 336, "pad_end": False},
-                                    {"attention": "mean", "norm": "layer"}, {"feed_forward": False},
-                                    {"model": "iTransformer", "calendar": False}])
-def test_steps_by_hand_give_the_output_and_the_gradients_of_the_plain_formulas(change, monkeypatch):
-    """In float64, with several chunks and the same dropout masks; a seed gives the same model and masks to both."""
-    monkeypatch.setattr(fused, "CHUNK", 50)
-    x, found = torch.randn(7, 3, 336).double(), []
-    for plain in (True, False):
-        monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_, plain=plain: plain)
-        model = build(make("smoke", **change), 3).double().train()
-        y = model(x)
-        (y * torch.linspace(0, 1, y.numel()).view_as(y)).sum().backward()
-        found.append([y] + [p.grad for p in model.parameters() if p.grad is not None])
-    assert len(found[0]) == len(found[1])
-    for a, b in zip(*found):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
-    assert model.dropout.dropped == 0 or not torch.equal(y, model(x)), "dropout is at work"
+def test_dropout_adds_a_residual_and_its_gradient_has_the_mask_of_its_output():
+    layer = Dropout(0.3, MaskSource()).train()
+    x, residual = torch.randn(50, 40, requires_grad=True), torch.randn(50, 40)
+    y = layer(x, residual) - residual
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, (y != 0) * layer.scale)
+    torch.testing.assert_close(y, x * x.grad)
 
 
-def test_steps_by_hand_keep_the_running_statistics_of_batch_normalisation(monkeypatch):
-    found = []
-    for plain in (True, False):
-        monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_, plain=plain: plain)
-        model = build(make("smoke"), 3).double().train()
-        for x in torch.randn(2, 7, 3, 336, generator=torch.Generator().manual_seed(0)).double():
-            model(x)
-        found.append(model.layers[1].norm_2.state_dict())
-    for name, value in found[0].items():
-        torch.testing.assert_close(value, found[1][name], rtol=1e-9, atol=1e-10)
-
-
-def test_passes_that_overlap_have_their_own_memory():
-    """Gradients of x, and of x again while three other passes are under way in whatever order."""
-    model, (x, *others) = build(make("smoke", dropout=0.0), 3).train(), torch.randn(4, 5, 3, 336)
-    grads = []
-    for overlapping in (False, True):
-        if overlapping:
-            first, second = model(others[0]), model(others[1])
-        y = model(x)
-        if overlapping:
-            second.sum().backward()
-            model(others[2])
-            first.sum().backward()
-        model.zero_grad()
-        y.square().sum().backward()
-        grads.append([p.grad.clone() for p in model.parameters()])
-    assert all(torch.equal(a, b) for a, b in zip(*grads))
-    assert not any(layer.attention.rule.spare for layer in copy.deepcopy(model).layers)
+def test_a_training_step_draws_its_masks_in_the_order_in_which_it_uses_them():
+    """The order names the numbers of every recorded run: tokens, then attention, hidden and output by layer."""
+    model, drawn = build(make("smoke"), 1).train(), []
+    names = {id(m): name for name, m in model.named_modules() if isinstance(m, Dropout)}
+    for m in model.modules():
+        if isinstance(m, Dropout):
+            m.register_forward_hook(lambda m, _, out: drawn.append((names[id(m)], tuple(out.shape))))
+    model(torch.randn(2, 1, 336))
+    layer = [("dropout_1", 16), ("feed_forward.dropout", 32), ("dropout_2", 16)]
+    assert drawn == [("dropout", (2, 22, 16))] + [
+        (f"layers.{i}.{name}", (2, 22, d)) for i in range(2) for name, d in layer]
 
 
 def test_one_token_in_a_training_step_is_refused():

@@ -7,7 +7,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from tsattn import plan, report, summary
+from tsattn import report, runs as plan, summary
 from tsattn.ledger import ROOT, Ledger
 from tsattn.settings import ATTENTIONS
 from tsattn.statistics import interval, verdicts

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tsattn import plan, report, summary
+from tsattn import report, runs as plan, summary
 from tsattn.ledger import ROOT, Ledger
 from tsattn.settings import make
 from tsattn.training import Result

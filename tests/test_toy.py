@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tsattn import attention_maps as maps
-from tsattn import plan
+from tsattn import runs as plan
 from tsattn.data import DataError, best, load, toy, truth
 from tsattn.models import build
 from tsattn.settings import make

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import settings as settings_module
 from .data import DataError
 from .ledger import Ledger, LedgerError
-from .plan import PLANS
+from .runs import PLANS
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
 

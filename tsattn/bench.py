@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import data, interventions, models, threads
+from . import data, interventions, models
 from .ledger import Ledger, provenance
 from .settings import ATTENTIONS, Settings, make
-from .training import evaluate, keep_pages, train
+from .training import evaluate, keep_pages, train, use_threads
 
 CHANNELS = 7
 CURVES = {  # what grows, its values, and what is held smaller so that the largest still fits into memory
@@ -82,13 +82,12 @@ def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]
 def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
     """Milliseconds of a step's matrix products alone: forward, and two more of the same work backward.
 
-    Each thread multiplies its share of the rows; the least of five times counts.
+    The least of five times counts.
     """
     total = 0.0
     for m, k, n in products(s, channels):
         a, b = torch.randn(m, k), torch.randn(k, n)
-        parts = threads.split(a)
-        total += 3 * min(_time(lambda: threads.side_by_side(lambda rows: rows @ b, parts)) for _ in range(5))
+        total += 3 * min(_time(lambda: a @ b) for _ in range(5))
     return 1000 * total
 
 
@@ -106,7 +105,7 @@ def _peak(s, channels, peer, n_threads) -> dict:
     first(torch.ones(1, 1)).sum().backward()
     torch.optim.Adam(first.parameters()).step()
     before = _memory("VmRSS")
-    with threads.use(n_threads):
+    with use_threads(n_threads):
         step = (peer_stepper if peer else stepper)(s, channels)
         seconds = min(_time(step) for _ in range(3))
     return {"peak_mb": _memory("VmHWM") - before, "step_ms": 1000 * seconds}
@@ -139,7 +138,7 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
     The least, because whatever else the machine does can only add to it. ``ratio`` is the median over the rounds of the
     peer's time over the variant's in the same round. Without the peer's package its columns are empty.
     """
-    n_threads, before = n_threads or os.cpu_count() or 1, torch.get_num_threads()
+    n_threads = n_threads or os.cpu_count() or 1
     keep_pages()
     runs = {a: make(profile, attention=a) for a in attentions}
     ours = {a: stepper(s) for a, s in runs.items()}
@@ -149,19 +148,17 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
         peer = None
     times: dict = {name: [] for name in [*ours, "peer"]}
     for _ in range(rounds + 1):
-        if peer:
-            torch.set_num_threads(n_threads)
-            times["peer"].append(_time(peer))
-        with threads.use(n_threads):
+        with use_threads(n_threads):
+            if peer:
+                times["peer"].append(_time(peer))
             for a, step in ours.items():
                 times[a].append(_time(step))
-    torch.set_num_threads(before)
     del ours, peer, step  # and their memory, before that of others is measured
     # The peer has one attention, whatever ours is: its memory is measured once.
     peer_mb = peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads) if times["peer"] else None
     rows = []
     for a, s in runs.items():
-        with threads.use(n_threads):
+        with use_threads(n_threads):
             took, floor = 1000 * min(times[a][1:]), floor_ms(s)
         rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
                          peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads, profile=profile,
@@ -182,7 +179,7 @@ def around(profile: str = "paper") -> pd.DataFrame:
     s = make(profile, dataset=data.SYNTHETIC)
     splits = data.load(s.dataset, s.seq_len, s.pred_len)
     model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
-    with threads.use(os.cpu_count() or 1):
+    with use_threads(os.cpu_count() or 1):
         evaluation = min(_time(lambda: evaluate(model, windows)) for _ in range(3)) * 1000 / len(windows)
     grid = np.linspace(0, 1, 11).tolist()
     few = windows.first(16)

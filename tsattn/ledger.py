@@ -188,12 +188,11 @@ class Ledger:
         row = next((row for row in self._rows("runs")[1] if row["run_id"] == run_id), None)
         if row is None:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
-        parse = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
-        values = {f.name: parse[f.type](row[f.name]) for f in fields(Settings) if row.get(f.name)}
-        s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
-        if s.run_id != run_id:
-            raise LedgerError(f"{run_id}: the settings in its row are those of {s.run_id}; restore it from version control.")
-        return s
+        return _settings_of(row)
+
+    def all_settings(self) -> dict[str, Settings]:
+        """The settings of every row of ``runs``, by run_id. Raises ``LedgerError`` as ``settings`` does."""
+        return {row["run_id"]: _settings_of(row) for row in self._rows("runs")[1]}
 
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
         """Per-epoch rows of these settings, with attention and seed. Raises ``LedgerError`` if epochs are missing."""
@@ -206,14 +205,19 @@ class Ledger:
                                   f"{run.epochs_run} epochs; {_mend('curves')}.")
         return curves.merge(names, on="run_id") if len(curves) else curves
 
-    def window_errors(self, s: Settings) -> np.ndarray:
-        """MSE of every test window [windows] at the best epoch. Raises ``LedgerError`` if it does not fit its run."""
+    def channel_errors(self, s: Settings) -> np.ndarray:
+        """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run recorded before
+        channels were kept apart. Raises ``LedgerError`` if it does not fit its run."""
         path = self.folder / "window_errors" / f"{s.run_id}.npy"
         errors, row = np.load(path), self.runs([s]).iloc[0]
         if not np.isclose(errors.mean(dtype=np.float64), row.test_mse, rtol=1e-5):
             raise LedgerError(f"{path}: its mean is not the test_mse of the run; restore it from version control.")
         return errors
 
+    def window_errors(self, s: Settings) -> np.ndarray:
+        """``channel_errors``, the channels averaged: [windows]."""
+        errors = self.channel_errors(s)
+        return errors.mean(1) if errors.ndim == 2 else errors
 
     def complete(self, settings: list[Settings]) -> list[Settings]:
         """Those of ``settings`` that have a complete run."""
@@ -224,6 +228,15 @@ class Ledger:
     def errors_by_seed(self, settings: list[Settings]) -> dict:
         """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
         return {s.seed if s.seeded else None: self.window_errors(s) for s in self.complete(settings)}
+
+
+def _settings_of(row: dict) -> Settings:
+    parse = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
+    values = {f.name: parse[f.type](row[f.name]) for f in fields(Settings) if row.get(f.name)}
+    s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
+    if s.run_id != row["run_id"]:
+        raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; restore it from version control.")
+    return s
 
 
 def _mend(table: str) -> str:
@@ -255,7 +268,7 @@ def _replace(path: Path, content: bytes) -> None:
 def source_revision() -> str:
     """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on, when first asked for."""
     package = ROOT / "tsattn"
-    files = [package / "settings.py", package / "threads.py", package / "training.py", *sorted(package.glob("data/*.py")),
+    files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
              *sorted(package.glob("models/*.py"))]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
 DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine", "recall-1", "recall-2", "recall-4", "recall-8",
             "recall-16", "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
+SPLITS = ("standard", "tail", *(f"fold-{k}" for k in range(1, 6)))
 PROFILES = ("paper", "quick", "smoke")
 
 MODELS = ("PatchTST", "iTransformer", "MLP", "linear", "DLinear", "last-value", "seasonal-naive")
@@ -29,14 +30,16 @@ _CHOICES = {
     "embedding": ("linear", "mlp", "conv", "residual"),
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
+    "split": SPLITS,
 }
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
-_LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear"}
+_LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear",
+                "split": "standard"}
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
-_DATA = {"dataset", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
+_DATA = {"dataset", "split", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
 _TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
 _DEPENDS = {
     "iTransformer": _DATA | _TRAINING | {"d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
@@ -58,6 +61,7 @@ class Settings:
 
     # data
     dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
+    split: str = "standard"  # tail, fold-1 to fold-5: other parts of an ETT series (tsattn.data.ett_rows)
     seq_len: int = 336
     pred_len: int = 96
     # model
@@ -133,6 +137,8 @@ class Settings:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
+        if self.split != "standard" and not self.dataset.startswith("ETT"):
+            raise ValueError(f"split={self.split!r}: a part of the ETT series; for {self.dataset_name} use standard.")
         if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
             raise ValueError(f"device={self.device!r}: choose auto, cpu, cuda or cuda:N.")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from . import plan
+from . import runs as plan
 from .ledger import ROOT, Ledger
 from .settings import ATTENTIONS, Settings
 from .statistics import MARGIN, TOO_FEW, as_family, as_text, block_length, compare, interval, verdicts

@@ -208,7 +208,7 @@ def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Ca
 
     def at(run_id, **point):
         s = by_id[run_id]
-        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar)
+        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split)
         with torch.no_grad():
             return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
 
@@ -222,7 +222,7 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
     """Retrain complete rows of ``runs`` from nothing and say whether they come out the same; the ledger stays as it is.
 
     ``run_ids``, or ``sample`` rows drawn at random among those that took less than ``cheaper_than`` seconds. On the same
-    kind of processor, with the same sources and versions, a run is ``identical`` to the last bit of every window's error;
+    kind of processor, with the same sources and versions, a run is ``identical`` to the last bit of every epoch's errors;
     elsewhere its test MSE should be ``close``, within ``TOLERANCE``; else it is ``different``. Raises ``ValueError`` if
     there is no such row, ``LedgerError`` for an unknown run_id.
     """
@@ -236,11 +236,12 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
     found = []
     for run_id in run_ids:
         s = ledger.settings(run_id)
-        row, errors = ledger.runs([s]).iloc[0], ledger.window_errors(s)
+        row, recorded = ledger.runs([s]).iloc[0], ledger.curves([s])
         with TemporaryDirectory() as folder:
             result = train(s, data_dir=data_dir, checkpoints=Path(folder), n_threads=int(row.threads))
         change = result.test_mse / row.test_mse - 1
-        same = result.test_errors is not None and np.array_equal(result.test_errors, errors)
+        again = pd.DataFrame(result.curves)
+        same = len(recorded) and all(np.array_equal(again[c], recorded[c]) for c in ("train_mse", "val_mse", "test_mse"))
         found.append(dict(run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse, change=change,
                           outcome="identical" if same else "close" if abs(change) <= TOLERANCE else "different",
                           same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],

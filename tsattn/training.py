@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from . import data, models, threads
+from . import data, models
 from .settings import Settings
 
 CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -39,7 +39,7 @@ class Result:
     test_mae: float = math.nan
     seconds: float = 0.0
     curves: list[dict] = field(default_factory=list)  # one row per epoch
-    test_errors: np.ndarray | None = None  # [windows] float32, MSE of each test window at the best epoch
+    test_errors: np.ndarray | None = None  # [windows, channels] float32, MSE at the best epoch
     how: dict = field(default_factory=dict)  # device, threads, parameters
 
 
@@ -107,6 +107,17 @@ def precision(name: str, device: torch.device):
         torch.set_float32_matmul_precision(before)
 
 
+@contextmanager
+def use_threads(n: int):
+    """PyTorch's operations run on ``n`` threads for the length of the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @torch.no_grad()
 def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
@@ -117,17 +128,21 @@ def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tup
     training = model.training
     model.eval()
 
-    def work(starts):
-        for i in starts.tolist():
-            x, y = windows.batch(slice(i, i + batch_size))
-            error = model(x).float() - y
-            errors[0, i:i + batch_size] = error.square().mean((1, 2))
-            errors[1, i:i + batch_size] = error.abs().mean((1, 2))
-
     errors = torch.empty(2, len(windows), device=windows.series.device)
-    threads.side_by_side(work, threads.split(torch.arange(0, len(windows), batch_size)))
+    for i in range(0, len(windows), batch_size):
+        x, y = windows.batch(slice(i, i + batch_size))
+        error = model(x).float() - y
+        errors[0, i:i + batch_size] = error.square().mean((1, 2))
+        errors[1, i:i + batch_size] = error.abs().mean((1, 2))
     model.train(training)
     return errors[0], errors[1]
+
+
+@torch.no_grad()
+def channel_errors(model, windows: data.Windows, batch_size: int = 16) -> torch.Tensor:
+    """MSE of every window and channel, [len(windows), C], with the model as it is (evaluation mode)."""
+    batches = (windows.batch(slice(i, i + batch_size)) for i in range(0, len(windows), batch_size))
+    return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
 
 
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
@@ -142,13 +157,13 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     device = resolve_device(s.device)
     if device.type == "cpu":
         keep_pages()
-    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar)
-    with threads.use(n_threads or torch.get_num_threads()), precision(s.precision, device), \
+    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split)
+    with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / s.run_id)
         result = run.result
         result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                          threads=threads.count(), data_sha256=splits.sha256[:16],
+                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16],
                           **dict(zip(("parameters", "parameters_used"),
                                      models.count_parameters(s, len(splits.channels)))))
         epochs = s.epochs if run.optimiser else 1
@@ -232,7 +247,7 @@ class _Run:
             raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than one batch; "
                                  f"set batch_size to at most that.")
         self.steps = min(self.steps, s.max_steps or self.steps)
-        self.bound = DIVERGED * splits.train.series[:, :splits.borders[0]].square().mean().item()
+        self.bound = DIVERGED * splits.train.series[:, slice(*splits.rows[0])].square().mean().item()
         self.model = models.build(s, len(splits.channels)).to(device)
         parameters, graph = list(self.model.parameters()), s.cuda_graph and device.type == "cuda"
         rate = torch.tensor(s.learning_rate, device=device) if graph else s.learning_rate
@@ -303,7 +318,8 @@ class _Run:
             setattr(result, name, row[name])
         result.seconds = sum(r["seconds"] for r in result.curves)
         self.model.load_state_dict(self.best)
-        result.test_errors = evaluate(self.model, self.test)[0].cpu().numpy()
+        self.model.eval()
+        result.test_errors = channel_errors(self.model, self.test).cpu().numpy()
         save_tensors(self.folder / "best.safetensors", self.best, settings=asdict(self.s))
         (self.folder / "resume.safetensors").unlink(missing_ok=True)
         return result

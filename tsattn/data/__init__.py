@@ -10,7 +10,7 @@ import numpy as np
 
 from . import toy
 from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
-from .windows import CALENDAR, Splits, Windows, calendar_features, split
+from .windows import CALENDAR, Splits, Windows, adjoining, calendar_features, cut
 
 __all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "best", "load", "toy", "truth"]
 
@@ -42,34 +42,55 @@ def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     return forecast, np.ones_like(forecast, bool)
 
 
-def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False) -> Splits:
-    """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join the inputs.
+def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False,
+         split: str = "standard") -> Splits:
+    """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join.
 
-    ETT: 12/4/4 months of 30 days. Any other CSV and the state machine: 70/10/20 %. Synthetic series are not scaled.
-    Raises ``DataError`` (with one sentence that says what to do) for everything that is wrong with a file.
+    ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other CSV and of the state machine.
+    ``tail`` and ``fold-1`` to ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not
+    scaled. Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a file.
     """
     if calendar and dataset not in ETT and not dataset.lower().endswith(".csv"):
         raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
+    if split != "standard" and dataset not in ETT:
+        raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
     if dataset == SYNTHETIC:
         series = truth(dataset).x[:, None]
-        return split(series, (70_000, 80_000, 100_000), seq_len, pred_len, name=dataset, scale=False)
+        rows = adjoining(70_000, 80_000, 100_000)
+        return cut(series, rows, seq_len, pred_len, name=dataset, scale=False)
     if dataset in toy.RECALL:
         try:
             series = truth(dataset, seq_len, pred_len).x.reshape(-1, 1)
         except ValueError as error:
             raise DataError(f"{dataset}: {error}") from None
-        borders = tuple(accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
-        return split(series, borders, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
+        rows = adjoining(*accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
+        return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
     if dataset in ETT:
         table = read_csv(find(dataset, data_dir))[ETT_COLUMNS]
-        month = 30 * 24 * (4 if dataset.startswith("ETTm") else 1)
-        borders = (12 * month, 16 * month, 20 * month)
+        rows = ett_rows(split, len(table), 4 if dataset.startswith("ETTm") else 1)
     else:
         table = read_csv(Path(dataset).expanduser())
         n = len(table)
-        borders = (int(n * 0.7), n - int(n * 0.2), n)
-    return split(table.to_numpy(), borders, seq_len, pred_len, name=Path(dataset).name, channels=table.columns,
-                 calendar=calendar_features(table.index) if calendar else None)
+        rows = adjoining(int(n * 0.7), n - int(n * 0.2), n)
+    return cut(table.to_numpy(), rows, seq_len, pred_len, name=Path(dataset).name, channels=table.columns,
+               calendar=calendar_features(table.index) if calendar else None)
+
+
+def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
+    """(first, end) of the training, validation and test targets of an ETT series of ``n`` rows.
+
+    standard  12/4/4 months of 30 days
+    tail      training and validation as standard, test on the rows after the standard test
+    fold-k    12 months for training, 2 for validation, 2 for the test, beginning 2 (k - 1) months late
+    """
+    month = 30 * 24 * per_hour
+    standard = adjoining(12 * month, 16 * month, 20 * month)
+    if split == "standard":
+        return standard
+    if split == "tail":
+        return [*standard[:2], (20 * month, n)]
+    late = 2 * month * (int(split.removeprefix("fold-")) - 1)
+    return [(late + first, late + end) for first, end in adjoining(12 * month, 14 * month, 16 * month)]
 
 
 def available(dataset: str, data_dir=None) -> str:

@@ -60,7 +60,7 @@ class Windows:
 class Splits:
     """Train, validation and test windows of one data set, scaled by the training rows alone.
 
-    ``borders`` are the rows at which train, validation and test targets end; ``mean`` and ``std`` are [C], in the
+    ``rows`` are (first, end) of the train, validation and test targets; ``mean`` and ``std`` are [C], in the
     units of the file.
     """
 
@@ -69,7 +69,7 @@ class Splits:
     train: Windows
     val: Windows
     test: Windows
-    borders: tuple[int, int, int]
+    rows: tuple[tuple[int, int], ...]
     mean: np.ndarray
     std: np.ndarray
     sha256: str  # of the scaled series
@@ -83,32 +83,39 @@ def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
     return np.stack([time.hour / 23, time.day_of_week / 6, (time.day - 1) / 30, (time.day_of_year - 1) / 365]) - 0.5
 
 
-def split(values: np.ndarray, borders: tuple[int, int, int], seq_len: int, pred_len: int, *, name="series",
-          channels=None, step: int = 1, scale: bool = True, calendar: np.ndarray | None = None) -> Splits:
-    """Split ``values`` [L, C] at the row ``borders``; validation and test windows start seq_len rows early.
+def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
+        step: int = 1, scale: bool = True, calendar: np.ndarray | None = None) -> Splits:
+    """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and test targets.
 
-    Targets never cross a border, so no test target is ever seen in training. ``step`` is the distance of window
-    starts (1, or the window's size for series made of independent windows). ``calendar`` [F, L] joins every input.
-    Raises ``DataError`` if a split is too short for one window.
+    Validation and test windows start seq_len rows before their first target, so inputs may reach back into
+    an earlier part, while targets never leave their own: no test target is ever seen in training. The three
+    need not adjoin. ``step`` is the distance of window starts (1, or the window's size for series made of
+    independent windows). ``calendar`` [F, L] joins every input. Scaling is that of the training rows.
+    Raises ``DataError`` if a part is too short for one window.
     """
+    (first, end), *_ = rows
     mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if scale:
-        mean, std = values[:borders[0]].mean(0), values[:borders[0]].std(0)
+        mean, std = values[first:end].mean(0), values[first:end].std(0)
         std = np.where(std == 0, 1.0, std)
         values = (values - mean) / std
     series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
-    parts, begin = [], 0
-    overlap = seq_len if step == 1 else 0
-    for which, end in zip(("training", "validation", "test"), borders):
-        first = max(begin - overlap, 0)
-        last = end - seq_len - pred_len
-        if last < first:
-            raise DataError(f"{name}: the {which} split has {end - first} rows, too few for one window of seq_len + "
-                            f"pred_len = {seq_len + pred_len}; give a longer series or a shorter window.")
-        parts.append(Windows(series, torch.arange(first, last + 1, step), seq_len, pred_len, calendar))
-        begin = end
+    parts = []
+    for which, (begin, end) in zip(("training", "validation", "test"), rows):
+        reach = seq_len if step == 1 and which != "training" else 0
+        start, last = max(begin - reach, 0), end - seq_len - pred_len
+        if last < start:
+            raise DataError(f"{name}: the {which} split has {end - begin} rows, too few for one window of "
+                            f"seq_len + pred_len = {seq_len + pred_len}; give a longer series or a shorter "
+                            f"window.")
+        parts.append(Windows(series, torch.arange(start, last + 1, step), seq_len, pred_len, calendar))
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
-    return Splits(name, names, *parts, tuple(borders), mean, std,
+    return Splits(name, names, *parts, tuple(map(tuple, rows)), mean, std,
                   hashlib.sha256(series.numpy().tobytes()).hexdigest())
+
+
+def adjoining(*borders: int) -> list[tuple[int, int]]:
+    """(first, end) of parts that follow one another from row 0 and end at ``borders``."""
+    return list(zip((0, *borders), borders))

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..threads import chunks, side_by_side, split
-
 BLOCK = 2**18  # numbers drawn at a time, so that the random bits stay in the cache
 
 
@@ -46,52 +44,30 @@ class Dropout(nn.Module):
         self.dropped = min(round(self.p * 2**16), 2**16 - 1)
         self.scale = 2**16 / (2**16 - self.dropped)
 
-    def draw(self, mask):
-        """The int8 ``mask`` of one application, filled; None if nothing is dropped."""
-        return self.source.draw(mask, self.dropped) if self.dropped else None
-
-    def factor(self, kept, like):
-        """0 where ``kept`` is 0, else 1 / (1 - p), in the shape and type of ``like``."""
-        # Comparing into a float tensor is five times faster than converting.
-        return torch.gt(kept, 0, out=torch.empty_like(like)).mul_(self.scale)
-
-    def keep(self, x, kept):
-        """``x`` times ``factor``; ``x`` itself if there is no mask."""
-        return x if kept is None else self.factor(kept, x).mul_(x)
-
-    def add(self, residual, x, kept, out=None):
-        """residual + ``x`` times ``factor``; ``x`` may be a broadcast view."""
-        return torch.add(residual, x, out=out) if kept is None else \
-            torch.addcmul(residual, x, self.factor(kept, residual), out=out)
-
     def forward(self, x, residual=None):
         if self.training and x.is_cuda:
             x = nn.functional.dropout(x, self.p)
         elif self.training and self.dropped:
-            x = _Masked.apply(x.contiguous(), self)
+            x = _Masked.apply(x, self)
         return x if residual is None else residual + x
 
 
 class _Masked(torch.autograd.Function):
-    """Dropout that keeps its mask, in a quarter of the memory that the factors would take (in float32)."""
+    """Dropout that keeps its mask as int8, a quarter of the memory of float32 factors."""
 
     @staticmethod
     def forward(ctx, x, drop):
-        kept = drop.draw(torch.empty_like(x, dtype=torch.int8))
+        kept = drop.source.draw(torch.empty(x.shape, dtype=torch.int8), drop.dropped)
         ctx.save_for_backward(kept)
         ctx.drop = drop
         return _Masked.times(x, drop, kept)
 
     @staticmethod
     def backward(ctx, g):
-        return _Masked.times(g.contiguous(), ctx.drop, *ctx.saved_tensors), None
+        return _Masked.times(g, ctx.drop, *ctx.saved_tensors), None
 
     @staticmethod
     def times(x, drop, kept):
-        def work(*part):
-            for x_, kept_, out_ in chunks(BLOCK, *part):
-                torch.gt(kept_, 0, out=out_).mul_(x_).mul_(drop.scale)
-
-        out = torch.empty_like(x)
-        side_by_side(work, split(x.view(-1), kept.view(-1), out.view(-1)))
-        return out
+        # Comparing into a float tensor is five times faster than converting.
+        out = torch.empty(x.shape, dtype=x.dtype)
+        return torch.gt(kept, 0, out=out).mul_(x).mul_(drop.scale)

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from ..data import CALENDAR
-from . import fused, revin
+from . import revin
 from .dropout import Dropout, MaskSource
-from .patchtst import EncoderLayer, through
+from .patchtst import EncoderLayer
 
 
 class ITransformer(nn.Module):
@@ -39,6 +39,8 @@ class ITransformer(nn.Module):
         x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        u, affine = through(self.layers, self.dropout(self.W_e(torch.cat([x, calendar], 1))))  # [B, T, D]
-        y = self.head(self.norm(fused.normed(u, *affine))[:, :self.n_channels])  # [B, C, pred_len]
+        h, scores = self.dropout(self.W_e(torch.cat([x, calendar], 1))), None  # [B, T, D], T = C (+ F)
+        for layer in self.layers:
+            h, scores = layer(h, scores)
+        y = self.head(self.norm(h)[:, :self.n_channels])  # [B, C, pred_len]
         return y * std + mean if self.s.revin else y

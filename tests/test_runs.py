@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from tsattn.ledger import ROOT
-from tsattn.plan import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, toy
+from tsattn.runs import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, toy
 from tsattn.settings import ATTENTIONS, make
 
 
