@@ -59,6 +59,12 @@ def baselines(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Set
             **{name: [s.but(seed=seed) for seed in seeds] for name, s in one.items()}}
 
 
+def with_attention_only(profile: str = "paper", seeds=MORE_SEEDS, **changes) -> list[Settings]:
+    """The five attentions and, beside them, softmax without the feed-forward networks, seed by seed."""
+    return [s for seed in seeds for s in (*attentions(profile, (seed,), **changes),
+                                          make(profile, seed=seed, feed_forward=False, **changes))]
+
+
 def redundancy(profile: str = "paper", seeds=SEEDS, **data) -> dict[str, list[Settings]]:
     """Softmax and zero attention with each of ``CHANGES``, by its name, on ``data``."""
     return {name: [make(profile, **data, attention=a, seed=seed, learning_rate=LOW_RATE, **change)
