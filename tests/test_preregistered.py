@@ -8,8 +8,9 @@ import pytest
 
 from tsattn.ledger import RESULTS, ROOT, Ledger
 from tsattn.preregistered import (
-    EXCHANGES, HYPOTHESES, REPLACEMENTS, Hypothesis, cells, contrast, exchanged, name_of, decide,
+    EXCHANGES, HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, name_of,
 )
+from tsattn.runs import new_months
 
 W, BLOCK, MODELS = 2925, 432, ("softmax", *REPLACEMENTS, "attention only")
 CELL = "PatchTST ETTh1-96"
@@ -87,7 +88,7 @@ def test_exchanges_by_hand():
 
 
 def test_the_cells_have_every_model_of_their_hypotheses_and_nothing_but_the_split_is_new():
-    named = cells()
+    named = new_months()
     for h in HYPOTHESES:
         assert {"softmax", *h.models} <= {name_of(s) for s in named[h.cell]}
     assert len(named[CELL]) == 30 and all(s.split == "tail" for runs in named.values() for s in runs)

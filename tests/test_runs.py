@@ -11,7 +11,10 @@ from tsattn.settings import ATTENTIONS, make
 def test_the_plan_holds_what_the_report_needs_most_important_first():
     plan = evidence("smoke")
     names = list(plan)
-    assert names[:2] == ["PatchTST ETTh1-96, learning rate 1e-3", "PatchTST ETTh1-96, learning rate 1e-4"]
+    assert names[0] == "new months: PatchTST ETTh1-96"
+    assert names.index("rolling origin ETTh1") < names.index("rates: PatchTST ETTh1-96, 3e-5")
+    assert {s.split for s in plan["rolling origin ETTh2"]} == {f"fold-{k}" for k in range(1, 6)}
+    assert len(plan["rolling origin ETTh1"]) == 5 * 3 * 4 and len(plan["new months: PatchTST ETTh2-96"]) == 30
     runs = {s.run_id: s for part in plan.values() for s in part}
     for dataset in ("ETTh1", "ETTh2"):
         for pred_len in (96, 192, 336, 720):

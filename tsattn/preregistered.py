@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from .ledger import Ledger
-from .runs import LOW_RATE, MORE_SEEDS, SEEDS, SMALL_STEPS, attentions, with_attention_only
+from .runs import new_months
 from .statistics import Difference, block_error, block_length, holm
 
 REPLACEMENTS = ("identity", "zero", "mean", "fixed")
@@ -46,18 +46,6 @@ HYPOTHESES = (
 )
 # P5 is about trained models of P1: equal within the margin of their own undisturbed error.
 EXCHANGES = ("A = data-set average", "A = another window's")
-
-
-def cells(profile: str = "paper") -> dict[str, list]:
-    """The runs of every cell, by name, seed by seed, the most important cell first."""
-    tail = dict(split="tail")
-    return {
-        "PatchTST ETTh1-96": with_attention_only(profile, MORE_SEEDS, learning_rate=LOW_RATE, **tail),
-        "iTransformer ETTh1-96, 1e-4 halved": attentions(profile, SEEDS, model="iTransformer", **tail),
-        "iTransformer ETTh1-96, constant 1e-5": attentions(profile, SEEDS, **SMALL_STEPS, **tail),
-        "PatchTST ETTh2-96": with_attention_only(profile, MORE_SEEDS, learning_rate=LOW_RATE,
-                                                 dataset="ETTh2", **tail),
-    }
 
 
 def name_of(s) -> str:
@@ -124,10 +112,10 @@ def decide(errors: dict[str, dict[str, np.ndarray]], block: int, hypotheses=HYPO
     return table.assign(p=corrected, confirmed=corrected < LEVEL)
 
 
-def new_months(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """``decide`` on the complete cells of the ledger. A cell with a missing run is left out whole."""
     errors, block = {}, 1
-    for cell, runs in cells(profile).items():
+    for cell, runs in new_months(profile).items():
         if len(ledger.complete(runs)) == len(runs):
             by_model: dict = {}
             for s in runs:
