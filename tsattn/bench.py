@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 
 from . import data, interventions, models
 from .ledger import Ledger, provenance
+from .models.dropout import Dropout
 from .settings import ATTENTIONS, Settings, make
 from .training import evaluate, keep_pages, train, use_threads
 
@@ -31,11 +33,17 @@ CURVES = {  # what grows, its values, and what is held smaller so that the large
 }
 
 
-def stepper(s: Settings, channels: int = CHANNELS):
-    """A function that makes one training step of ``s`` on random windows, as in ``training.py``."""
+def stepper(s: Settings, channels: int = CHANNELS, fused: bool = True, bulk: bool = True):
+    """A function that makes one training step of ``s`` on random windows, as in ``training.py``.
+
+    Without ``bulk`` dropout is PyTorch's own.
+    """
     torch.manual_seed(0)
     model = models.build(s, channels).train()
-    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, fused=True)
+    for module in [] if bulk else model.modules():
+        if isinstance(module, Dropout):
+            module.forward = partial(_plain_dropout, module.p)
+    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, fused=fused)
     x, y = torch.randn(s.batch_size, channels, s.seq_len), torch.randn(s.batch_size, channels, s.pred_len)
 
     def step():
@@ -44,6 +52,11 @@ def stepper(s: Settings, channels: int = CHANNELS):
         optimiser.zero_grad()
 
     return step
+
+
+def _plain_dropout(p: float, x, residual=None):
+    x = torch.nn.functional.dropout(x, p)
+    return x if residual is None else residual + x
 
 
 def peer_stepper(s: Settings, channels: int = CHANNELS):
@@ -189,6 +202,37 @@ def around(profile: str = "paper") -> pd.DataFrame:
                               seconds=surface * 128 / len(few), profile=profile)])
 
 
+# What each piece of the speed work brings: the step without it, everything else as it is.
+PIECES = ("masks drawn in bulk", "kept pages", "fused Adam")
+
+
+def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int = 3) -> pd.DataFrame:
+    """One row per piece and attention: a step's time without it over that with all, in turns, one thread.
+
+    Every time is that of a fresh process, since memory once kept cannot be given up; the least of ``rounds``
+    counts on either side.
+    """
+    rows = []
+    for a in attentions:
+        s = make(profile, attention=a)
+        least: dict = {}
+        for _ in range(rounds):
+            for without in ("", *PIECES):
+                took = _in_process("_without", s, without)["step_ms"]
+                least[without] = min(took, least.get(without, took))
+        rows += [dict(piece=piece, attention=a, threads=1, profile=profile, step_ms=least[""],
+                      without_ms=least[piece], ratio=least[piece] / least[""]) for piece in PIECES]
+    return pd.DataFrame(rows)
+
+
+def _without(s: Settings, piece: str) -> dict:
+    if piece != "kept pages":
+        keep_pages()
+    step = stepper(s, fused=piece != "fused Adam", bulk=piece != "masks drawn in bulk")
+    with use_threads(1):
+        return {"step_ms": 1000 * min(_time(step) for _ in range(6))}
+
+
 def curves(profile: str = "paper", attentions=("softmax", "zero")) -> pd.DataFrame:
     """Time and peak memory of a step, one thread, as one size grows and the others stay."""
     rows = []
@@ -222,14 +266,14 @@ def _load(s: Settings, folder: str) -> dict:
 
 
 def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
-    """Tables by name: ``steps``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if one is given."""
-    tables = {"steps": steps(profile, rounds=rounds), "around": around(profile)}
+    """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if given."""
+    tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=min(rounds, 3)), "around": around(profile)}
     if growth:
         tables["curves"] = curves(profile)
         large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
         tables["around"] = pd.concat([tables["around"], pd.DataFrame([large | {"profile": profile}])])
     keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
-            "curves": ["grows", "value", "attention", "profile"]}
+            "pieces": ["piece", "attention", "profile"], "curves": ["grows", "value", "attention", "profile"]}
     if ledger:
         for name, table in tables.items():
             rows = [{**row, "cpu": _processor(), **provenance()} for row in table.to_dict("records")]
