@@ -98,9 +98,9 @@ def test_block_error_is_the_moving_block_bootstrap_of_arch(n, block):
 
 
 def test_the_correction_of_block_error_matters_when_blocks_are_few():
-    """At 720 hours two separate blocks remain: without it the error would be a third too small."""
+    """At 720 hours two separate blocks remain: without it the error would be 42 % too small."""
     assert overlap(600, 12) == pytest.approx(1, abs=0.02)
-    assert 0.5 < overlap(600, 300) < 0.7
+    assert overlap(600, 300) == pytest.approx(0.578, abs=0.002)
 
 
 @pytest.mark.parametrize("kind", [StationaryBootstrap, CircularBlockBootstrap])
