@@ -18,6 +18,7 @@ ledger_files    tables on disk: append only, a checksum per row
 ledger          the record, ``results/``: one row per run, and how it was made
 sweep           many runs, here or on Dask
 statistics      intervals and tests: numbers in, numbers out
+preregistered   the analysis of the months nobody had looked at, fixed before their first run
 analysis        ledger -> tables of comparisons
 claims          each claim of the report, decided once
 text            numbers and verdicts -> words, English and Korean
