@@ -1,10 +1,13 @@
-.PHONY: report test
+.PHONY: report test lint
 
 report: .venv/installed
 	.venv/bin/python -m tsattn report
 
-test: .venv/installed
+test: lint
 	.venv/bin/python -m pytest tests
+
+lint: .venv/installed
+	.venv/bin/ruff check .
 
 .venv/installed: requirements.txt pyproject.toml
 	python3 -m venv .venv

@@ -4,6 +4,13 @@ import torch
 from tsattn.data import DataUnavailable, files
 
 
+def pytest_collection_modifyitems(items):
+    """Whoever asks for the real data set gets the marker ``data``; it cannot be forgotten."""
+    for item in items:
+        if "etth1" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
@@ -11,7 +18,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def etth1():
-    """Name of the real data set; the test is skipped only where it can be neither found nor downloaded."""
+    """Name of the real data set; skips the test where it can be neither found nor downloaded."""
     try:
         files.find("ETTh1")
     except DataUnavailable as error:

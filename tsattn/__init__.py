@@ -1,0 +1,33 @@
+"""Does attention matter in time-series transformers? A replication of arXiv:2509.20942.
+
+The rooms of the package, in an order in which an import only ever points back (a test reads them):
+
+settings        one run, and its ``run_id``
+data            find, verify, split and window a series; the synthetic series
+models          PatchTST, iTransformer, baselines, the attentions, the embeddings
+runs            which runs the report rests on
+tokenizers      codebooks of patches, fitted on training patches alone
+progress        bars
+checkpoints     weights and resume files on disk
+training        the loop
+interventions   changes to a trained model inside a ``with`` block
+attention_maps  what is read off a matrix A
+latent_space    what is read off embedded patches
+measures        every measurement on a trained model, as rows
+ledger_files    tables on disk: append only, a checksum per row
+ledger          the record, ``results/``: one row per run, and how it was made
+sweep           many runs, here or on Dask
+statistics      intervals and tests: numbers in, numbers out
+preregistered   the analysis of the months nobody had looked at, fixed before their first run
+analysis        ledger -> tables of comparisons
+claims          each claim of the report, decided once
+text            numbers and verdicts -> words, English and Korean
+anchors         numbers in written prose, checked and refreshed
+figures         one look for every figure
+chapter         the set-up of a chapter, in one call
+slides          the deck
+site            the pages
+report          execute the chapters and build the site
+bench           what a training step costs
+__main__        the commands
+"""

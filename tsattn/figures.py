@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython import get_ipython
+from matplotlib.figure import Figure
+from PIL import Image
 
 from .data import SYNTHETIC
 from .statistics import MARGIN, interval
@@ -16,15 +20,23 @@ from .summary import markdown
 # Okabe and Ito's palette: distinct also without full colour vision.
 COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
 PUBLISHED = "#555555"
+DPI = 110  # of a PNG: 10 inches fill a page's column on a screen of double density
 
 
 def style() -> None:
-    """Set the look for all figures that follow."""
+    """Set the look for all figures that follow; in a notebook also how they are shown."""
     sns.set_theme(context="talk", style="ticks", font_scale=0.8)
-    plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": 200, "savefig.bbox": "tight", "axes.spines.top": False,
-                         "axes.spines.right": False, "axes.titleweight": "bold", "axes.titlelocation": "left",
-                         "figure.constrained_layout.use": True, "legend.frameon": False, "svg.hashsalt": "tsattn"})
-    np.random.seed(0)  # seaborn scatters dots with the global generator; a figure drawn again is to be the same
+    plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": DPI, "savefig.bbox": "tight",
+                         "axes.spines.top": False, "axes.spines.right": False,
+                         "axes.titleweight": "bold", "axes.titlelocation": "left",
+                         "figure.constrained_layout.use": True, "legend.frameon": False,
+                         # Text stays text: lighter, searchable, and edited as such in a slide.
+                         "svg.fonttype": "none", "svg.hashsalt": "tsattn"})
+    # seaborn scatters dots with the global generator; a figure drawn again is to be the same
+    np.random.seed(0)
+    if shell := get_ipython():
+        plt.switch_backend(plt.get_backend())  # sets its own way of showing figures, now, not later
+        shell.display_formatter.formatters["image/png"].for_type(Figure, picture)
 
 
 def caution(dataset: str, profile: str) -> str:
@@ -39,14 +51,27 @@ def summary_row(chapter: str, claim: str, measured: str, verdict: str) -> str:
     return markdown(pd.DataFrame([dict(chapter=chapter, claim=claim, measured=measured, verdict=verdict)]), "the paper's claim")
 
 
+def picture(fig, dpi: float | None = None) -> bytes:
+    """The figure as a PNG in 256 colours, at its own resolution or ``dpi``."""
+    drawn, small = BytesIO(), BytesIO()
+    fig.savefig(drawn, format="png", dpi=dpi or fig.dpi)
+    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        small, format="png", optimize=True, dpi=(dpi or fig.dpi,) * 2)
+    return small.getvalue()
+
+
 def save(fig, name: str, folder, words: str = "") -> None:
-    """Write ``<folder>/<name>.png`` (200 dpi) and ``.svg``; ``words`` of caution are printed across the top."""
+    """Write ``<folder>/<name>.svg``, its text as text, and ``.png``, 110 dpi in 256 colours.
+
+    ``words`` of caution are printed across the top.
+    """
     if words:
-        fig.text(0.5, 1.02, words, ha="center", va="bottom", color="#B00000", weight="bold", fontsize=18)
+        fig.text(0.5, 1.02, words, ha="center", va="bottom", color="#B00000", weight="bold",
+                 fontsize=18)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    fig.savefig(folder / f"{name}.png")
     fig.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    (folder / f"{name}.png").write_bytes(picture(fig, DPI))
 
 
 def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, gap: float = 0.08,

@@ -1,0 +1,265 @@
+"""The house keeps its order: where imports point, how long files are, what figures weigh."""
+
+import ast
+import json
+import tomllib
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+from packaging.requirements import Requirement
+from PIL import Image
+
+from tsattn import figures
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tsattn"
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# An import points back along this line. A new room is put where all that it imports stands before.
+ORDER = ["settings", "data", "models", "runs", "tokenizers", "progress", "checkpoints", "training",
+         "interventions", "attention_maps", "latent_space", "measures", "ledger_files", "ledger",
+         "sweep", "statistics", "preregistered", "analysis", "claims", "text", "anchors", "figures",
+         "chapter", "slides", "site", "report", "bench", "__main__"]
+
+# From before these rules. Each list is to become empty; put nothing in.
+OLD_ROOMS = {"summary": "analysis"}  # stands in the place of
+LONG = {"summary.py", "training.py"}
+HEAVY = {"figures", "00_summary.ipynb", "01_attention_replacement.ipynb", "05_toy_dataset.ipynb"}
+OLD_CHAPTERS = {"00_summary.ipynb", "01_attention_replacement.ipynb",
+                "02_attention_perturbation.ipynb", "03_positional_encoding.ipynb",
+                "04_patch_length.ipynb", "05_toy_dataset.ipynb", "06_latent_space.ipynb",
+                "07_cost.ipynb"}
+
+
+# -- imports
+
+
+def sources(package=PACKAGE):
+    """Name of each module, dotted below ``tsattn`` ("models.attention", "data"), and its source."""
+    paths = sorted(package.rglob("*.py"))
+    parts = [path.relative_to(package).with_suffix("").parts for path in paths]
+    names = [".".join(p[:-1] if p[-1] == "__init__" else p) for p in parts]
+    return {name: path.read_text() for name, path in zip(names, paths, strict=True)}
+
+
+def imports(modules):
+    """For each module those it imports, at the top or within a function: name -> set of names.
+
+    ``modules`` is name -> source; a package is a module under which others stand.
+    """
+    packages = {""} | {name.rpartition(".")[0] for name in modules}
+
+    def found(module, source):
+        inside = module if module in packages else module.rpartition(".")[0]
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names = [a.name for a in node.names if a.name.split(".")[0] == "tsattn"]
+                yield from (name.partition(".")[2] for name in names)
+            elif isinstance(node, ast.ImportFrom):
+                if node.level:
+                    above = inside.split(".") if inside else []
+                    above = above[:len(above) - node.level + 1]
+                    origin = ".".join(above + (node.module.split(".") if node.module else []))
+                elif (node.module or "").split(".")[0] == "tsattn":
+                    origin = node.module.partition(".")[2]
+                else:
+                    continue
+                for alias in node.names:
+                    full = f"{origin}.{alias.name}".lstrip(".")
+                    yield full if full in modules else origin
+
+    return {name: set(found(name, source)) - {name, ""} for name, source in modules.items() if name}
+
+
+def upward(graph, order):
+    """A sentence for each import that does not point back along ``order``, and each new room."""
+    place = {room: i for i, room in enumerate(order)}
+    said = []
+    for module, others in graph.items():
+        room = module.split(".")[0]
+        if room not in place:
+            said.append(f"tsattn/{room} has no place: put it into ORDER of tests/test_house.py, "
+                        "behind all that it imports.")
+            continue
+        for other in sorted(others):
+            if place.get(other.split(".")[0], -1) > place[room]:
+                said.append(f"{module} imports {other}, which comes later: "
+                            "imports point back along ORDER only.")
+    return sorted(set(said))
+
+
+def circle(graph):
+    """Modules that import each other round a circle, in order; empty if there are none."""
+    done = set()
+
+    def visit(module, path):
+        if module in path:
+            return path[path.index(module):] + [module]
+        if module in done:
+            return []
+        for other in sorted(graph.get(module, ())):
+            if found := visit(other, path + [module]):
+                return found
+        done.add(module)
+        return []
+
+    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+
+
+def order():
+    """``ORDER`` with what still stands from before."""
+    rooms = list(ORDER)
+    for old, place in OLD_ROOMS.items():
+        rooms.insert(rooms.index(place), old)
+    return rooms
+
+
+def test_no_import_runs_upwards():
+    assert not (said := upward(imports(sources()), order())), "\n".join(said)
+
+
+def test_no_circle():
+    assert not (found := circle(imports(sources()))), " -> ".join(found)
+
+
+def test_imports_are_found_however_they_are_written():
+    modules = {"": "", "a": "def f():\n    from .b import g", "b": "import tsattn.c.d, numpy",
+               "c": "from . import d\nfrom .d import x",
+               "c.d": "from ..a import f\nfrom .. import b",
+               "e": "from tsattn import a, b\nfrom tsattn.c import y\nfrom os import path"}
+    assert imports(modules) == {"a": {"b"}, "b": {"c.d"}, "c": {"c.d"}, "c.d": {"a", "b"},
+                                "e": {"a", "b", "c"}}
+
+
+def test_an_upward_import_a_circle_and_a_room_without_a_place_are_named():
+    graph = {"data": {"training"}, "training": {"data"}, "attic": set()}
+    assert upward(graph, ["data", "training"]) == [
+        "data imports training, which comes later: imports point back along ORDER only.",
+        "tsattn/attic has no place: put it into ORDER of tests/test_house.py, "
+        "behind all that it imports."]
+    assert circle(graph) == ["data", "training", "data"]
+    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
+
+
+def test_the_map_of_the_rooms_names_every_room():
+    import tsattn
+    rooms = {name.split(".")[0] for name in sources()} - {"", *OLD_ROOMS}
+    assert not (missing := [room for room in rooms if f"{room} " not in tsattn.__doc__]), (
+        f"the docstring of tsattn/__init__.py says nothing of {missing}")
+
+
+# -- length and weight
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")),
+                         ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_files_are_short(path):
+    lines = len(path.read_text().splitlines())
+    assert lines <= 350 or path.name in LONG, f"{path.name} has {lines} lines, at most 350"
+
+
+def test_models_are_short():
+    lines = sum(len(path.read_text().splitlines()) for path in (PACKAGE / "models").glob("*.py"))
+    assert lines <= 650, f"tsattn/models has {lines} lines, at most 650"
+
+
+def test_figures_are_light():
+    size = sum(path.stat().st_size for path in (ROOT / "figures").rglob("*") if path.is_file())
+    assert size <= 8e6 or "figures" in HEAVY, f"figures/ has {size / 1e6:.1f} MB, at most 8"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_chapters_are_light(path):
+    size = path.stat().st_size
+    assert size <= 1e6 or path.name in HEAVY, f"{path.name} has {size / 1e6:.1f} MB, at most 1"
+
+
+def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
+    with plt.rc_context():
+        figures.style()
+        fig, ax = plt.subplots(figsize=(10, 5))
+        ax.plot([1, 3, 2], color=figures.COLORS["softmax"])
+        ax.set_title("Test error")
+        figures.save(fig, "error", tmp_path)
+        plt.close(fig)
+    svg = (tmp_path / "error.svg").read_text()
+    assert ">Test error</text>" in svg
+    picture = Image.open(tmp_path / "error.png")
+    assert picture.mode == "P" and picture.info["dpi"] == pytest.approx((110, 110), abs=0.1)
+    assert 1000 < picture.width <= 1200, "10 inches at 110 dpi, cut to what is drawn"
+    blue = tuple(int(figures.COLORS["softmax"][i:i + 2], 16) for i in (1, 3, 5))
+    nearest = min(max(abs(a - b) for a, b in zip(blue, rgb, strict=True))
+                  for _, rgb in picture.convert("RGB").getcolors())
+    assert nearest <= 8, "the colours of the five attentions survive"
+
+
+# -- chapters
+
+
+def code(path):
+    """The code cells of a notebook, as (number of the cell, source)."""
+    cells = enumerate(json.loads(path.read_text())["cells"])
+    return [(i, "".join(cell["source"])) for i, cell in cells if cell["cell_type"] == "code"]
+
+
+def filled(source):
+    """Largest number of values put into the text of one ``Markdown(...)`` call of a cell."""
+    plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
+                      for line in source.splitlines())
+    calls = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Call)
+             and getattr(node.func, "id", getattr(node.func, "attr", "")) == "Markdown"]
+    return max((sum(isinstance(node, ast.FormattedValue) for node in ast.walk(call))
+                for call in calls), default=0)
+
+
+def faults(cells):
+    """A sentence for each cell of ``code`` that is too wide, too long or assembles a sentence."""
+    for i, source in cells:
+        lines = source.splitlines()
+        if len(lines) > 25:
+            yield f"cell {i} has {len(lines)} lines, at most 25: computing belongs in the package"
+        if (widest := max(map(len, lines), default=0)) > 100:
+            yield f"cell {i} has a line of {widest} characters, at most 100"
+        if (values := filled(source)) > 2:
+            yield f"cell {i} puts {values} values into a sentence: write it in a Markdown cell"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
+def test_cells_are_short_and_hold_no_sentences(path):
+    said = [] if path.name in OLD_CHAPTERS else list(faults(code(path)))
+    assert not said, f"{path.name}: " + "; ".join(said)
+
+
+def test_faults_of_a_cell_are_named():
+    sentence = "%matplotlib inline\ndisplay(Markdown(f'{a} of {b}, ' + f'{c:.2f}'))"
+    cells = [(1, "x = 1\n" * 26), (2, "y = '" + "y" * 100 + "'"), (3, sentence),
+             (4, "Markdown(f'{a} and {b}')\nprint(f'{a}{b}{c}')")]
+    assert list(faults(cells)) == [
+        "cell 1 has 26 lines, at most 25: computing belongs in the package",
+        "cell 2 has a line of 106 characters, at most 100",
+        "cell 3 puts 3 values into a sentence: write it in a Markdown cell"]
+
+
+# -- what is installed
+
+
+def test_what_is_installed_is_what_is_declared():
+    """Every pin of requirements.txt lies in the range of pyproject.toml, and has its reason."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [Requirement(r) for group in [project["dependencies"],
+                                             *project["optional-dependencies"].values()]
+                for r in group]
+    ranges = {r.name: r.specifier for r in declared if r.name != "tsattn"}
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert all("  # " in line for line in lines), "one reason per line, after two blanks and #"
+    pins = [Requirement(line.partition("#")[0]) for line in lines if not line.startswith("-e .")]
+    for pin in pins:
+        version = str(pin.specifier).removeprefix("==")
+        assert pin.name in ranges, f"{pin.name} is in requirements.txt, not in pyproject.toml"
+        assert ranges[pin.name].contains(version), f"{pin}: pyproject.toml wants {ranges[pin.name]}"
+    extras = project["optional-dependencies"]
+    needed = [*project["dependencies"], *extras["cluster"], *extras["site"], *extras["dev"]]
+    installed = {pin.name for pin in pins} | {"tsattn"}
+    assert not (missing := {Requirement(r).name for r in needed} - installed), (
+        f"{missing} of pyproject.toml is not in requirements.txt, the one file a reader installs")

@@ -1,0 +1,111 @@
+"""Our statistics against those of statsmodels and arch, which others wrote and many use.
+
+Each test says where the two agree to rounding and, for a resampled figure, within which error.
+"""
+
+import numpy as np
+import pytest
+from arch.bootstrap import CircularBlockBootstrap, MovingBlockBootstrap, StationaryBootstrap
+from statsmodels.api import OLS
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
+
+from tsattn.statistics import block_error, diebold_mariano, equivalence, holm, interval, paired
+
+EXACT = 1e-9
+REPEATS = 3000  # of a bootstrap: its standard error is then known to 1 / sqrt(2 * REPEATS), 1.3 %
+
+
+def autoregressive(seed, n, memory):
+    """A stationary series [n] with correlation ``memory`` from one step to the next."""
+    rng = np.random.default_rng(seed)
+    series = np.zeros(n + 200)
+    for t, shock in enumerate(rng.standard_normal(n + 199), start=1):
+        series[t] = memory * series[t - 1] + shock
+    return series[200:]
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize("n", [2, 3, 5, 40])
+def test_the_interval_is_that_of_statsmodels(n, level):
+    x = np.random.default_rng(n).normal(0.4, 0.1, n)
+    low, high = DescrStatsW(x).tconfint_mean(alpha=1 - level)
+    assert interval(x, level) == pytest.approx((x.mean(), low, high), rel=EXACT)
+
+
+def test_the_paired_interval_is_that_of_the_differences():
+    a, b = np.random.default_rng(0).normal(0.4, 0.1, (2, 5))
+    assert paired(a, b)[1:] == pytest.approx(DescrStatsW(a - b).tconfint_mean(), rel=EXACT)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.parametrize("shift", [-0.03, 0.0, 0.004, 0.02])
+def test_equivalence_is_the_tost_of_statsmodels(n, shift):
+    rng = np.random.default_rng(n)
+    b = rng.normal(0.4, 0.05, n)
+    a = b + shift + rng.normal(0, 0.01, n)
+    assert equivalence(a, b, 0.01) == pytest.approx(ttost_paired(a, b, -0.01, 0.01)[0], rel=EXACT)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 20])
+def test_holm_is_that_of_statsmodels(n):
+    rng = np.random.default_rng(n)
+    for p in (rng.random(n), rng.random(n) ** 4, np.full(n, 0.02), np.zeros(n), np.ones(n)):
+        assert holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=EXACT)
+
+
+def test_holm_does_not_count_what_is_unknown():
+    p = np.array([0.01, np.nan, 0.04, np.nan, 0.03])
+    known = ~np.isnan(p)
+    assert holm(p)[known] == pytest.approx(multipletests(p[known], method="holm")[1], rel=EXACT)
+    assert np.isnan(holm(p)[~known]).all()
+
+
+@pytest.mark.parametrize("lags", [0, 1, 24, 95, 431])
+def test_diebold_mariano_has_the_hac_error_of_statsmodels(lags):
+    """A regression on a constant alone, Bartlett weights, without correction for small samples."""
+    b = np.random.default_rng(0).random(2785)
+    a = b + 0.05 + 0.1 * autoregressive(1, 2785, 0.8)
+    fit = OLS(a - b, np.ones((len(a), 1))).fit(
+        cov_type="HAC", cov_kwds={"maxlags": lags, "kernel": "bartlett", "use_correction": False})
+    assert diebold_mariano(a, b, lags)[0] == pytest.approx(fit.tvalues[0], rel=EXACT)
+
+
+def bootstrapped(kind, series, block):
+    """Standard error of the mean of ``series``, by drawing."""
+    means = kind(block, series, seed=0).apply(lambda x: np.array([x.mean()]), REPEATS)
+    return means.std()
+
+
+def overlap(n, block):
+    """What ``block_error`` divides by, for ``n`` windows, computed from the blocks themselves.
+
+    Of independent values of variance 1 the mean of a block has the variance 1 / block. The blocks
+    that can be drawn overlap, so that they spread about their own mean by less, in this ratio.
+    """
+    blocks = np.array([np.bincount(np.arange(s, s + block), minlength=n) / block
+                       for s in range(n - block + 1)])
+    covariance = blocks @ blocks.T
+    return np.sqrt(block * (np.trace(covariance) / len(blocks) - covariance.mean()))
+
+
+@pytest.mark.parametrize("n, block", [(600, 1), (600, 12), (600, 60), (600, 150)])
+def test_block_error_is_the_moving_block_bootstrap_of_arch(n, block):
+    """Theirs, but for the correction for overlap, which theirs does not have."""
+    series = autoregressive(2, n, 0.7)
+    drawn = bootstrapped(MovingBlockBootstrap, series, block)
+    assert block_error(series, block) * overlap(n, block) == pytest.approx(drawn, rel=0.05)
+
+
+def test_the_correction_of_block_error_matters_when_blocks_are_few():
+    """At 720 hours two separate blocks remain: without it the error would be 42 % too small."""
+    assert overlap(600, 12) == pytest.approx(1, abs=0.02)
+    assert overlap(600, 300) == pytest.approx(0.578, abs=0.002)
+
+
+@pytest.mark.parametrize("kind", [StationaryBootstrap, CircularBlockBootstrap])
+def test_block_error_agrees_with_other_block_bootstraps(kind):
+    """Blocks of random length, and blocks on a circle: other weights of the same covariances."""
+    series = autoregressive(3, 4000, 0.7)
+    assert block_error(series, 50) == pytest.approx(bootstrapped(kind, series, 50), rel=0.1)
+    assert block_error(series, 50) > 1.8 * series.std() / np.sqrt(len(series)), "dependence counts"
