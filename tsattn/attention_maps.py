@@ -1,6 +1,7 @@
-"""What a trained model's attention looks at: capture of the weights, and the measures taken on them.
+"""What a trained model's attention looks at: capture of the weights, and the measures on them.
 
-Weights A are [N, layers, heads, T, T] (query, key); ``event`` [N, T] marks the patches that ought to be looked at.
+Weights A are [N, layers, heads, T, T] (query, key); ``event`` [N, T] marks the patches that ought
+to be looked at.
 """
 
 from __future__ import annotations
@@ -12,52 +13,83 @@ from .interventions import observe
 
 
 @torch.no_grad()
-def capture(model, windows, batch_size: int = 64) -> torch.Tensor:
-    """Attention weights of a softmax or fixed model for every window and channel: [N, layers, heads, T, T].
+def matrices(model, x) -> list[torch.Tensor]:
+    """A of every layer for inputs ``x`` [B, C, seq_len]: [N, H, T, T] each, or [H, T, T] if fixed.
 
-    Raises ``ValueError`` (from the points) for a variant that has no weights.
+    N = B * C sequences in a PatchTST, N = B in an iTransformer. Raises ``ValueError`` (from the
+    points) for a variant that has no weights.
     """
     names = [f"layers.{i}.attention.weights" for i in range(len(model.layers))]
+    with observe(model, names) as seen:
+        model(x)
+    return [seen[name][0] for name in names]
+
+
+def capture(model, windows, batch_size: int = 64) -> torch.Tensor:
+    """A for every window and channel of a PatchTST: [N, layers, heads, T, T].
+
+    Raises ``ValueError`` as ``matrices``.
+    """
     found = []
     for i in range(0, len(windows), batch_size):
         x, _ = windows.batch(slice(i, i + batch_size))
-        with observe(model, names) as seen:
-            model(x)
-        A = torch.stack([seen[name][0].expand(x.shape[0] * x.shape[1], *seen[name][0].shape[-3:]) for name in names], 1)
-        found.append(A)
+        n = x.shape[0] * x.shape[1]
+        found.append(torch.stack([A.expand(n, *A.shape[-3:]) for A in matrices(model, x)], 1))
     return torch.cat(found)
 
 
+def average(model, windows, n: int = 512) -> list[torch.Tensor]:
+    """A of every layer, averaged over ``n`` evenly spread ``windows`` and all channels: [H, T, T].
+
+    Raises ``ValueError`` as ``matrices``.
+    """
+    part, totals, sequences = windows.first(n), [0.0] * len(model.layers), 0
+    for i in range(0, len(part), 16):
+        x, _ = part.batch(slice(i, i + 16))
+        found = [A.reshape(-1, *A.shape[-3:]).double() for A in matrices(model, x)]
+        totals = [total + A.sum(0) for total, A in zip(totals, found)]
+        sequences += len(found[0])
+    return [(total / sequences).float() for total in totals]
+
+
 def informative(s, windows) -> torch.Tensor:
-    """Which patches of windows of the synthetic data set ``s.dataset`` carry what the forecast needs: bool [N, T].
+    """Which patches carry what the forecast needs, on the synthetic ``s.dataset``: bool [N, T].
 
     State machine: those that show an event. Recall: the one that holds the value asked for.
     """
-    starts, known = windows.starts.numpy(), data.truth(s.dataset, s.seq_len, s.pred_len)
     if s.dataset == data.SYNTHETIC:
-        return torch.from_numpy(known.patch_events(starts, s.seq_len, s.patch_len, s.stride, s.n_tokens) >= 0)
-    slot = torch.from_numpy(known.slot[starts // (s.seq_len + s.pred_len)])
+        return _events(s, windows) >= 0
+    known = data.truth(s.dataset, s.seq_len, s.pred_len)
+    slot = torch.from_numpy(known.slot[windows.starts.numpy() // (s.seq_len + s.pred_len)])
     return torch.arange(s.n_tokens) == slot[:, None]
 
 
-def lift(A, event) -> torch.Tensor:
-    """Mean weight on event patches over the mean weight 1/T of any patch, per query: [N, layers, heads, T].
+def _events(s, windows) -> torch.Tensor:
+    """Number of the event that a patch of the state machine shows, negative if none: [N, T]."""
+    machine, starts = data.truth(s.dataset), windows.starts.numpy()
+    number = machine.patch_events(starts, s.seq_len, s.patch_len, s.stride, s.n_tokens)
+    return torch.from_numpy(number)
 
-    1 is what uniform attention gives, T / (number of events) the most there can be; NaN for windows without events.
+
+def lift(A, event) -> torch.Tensor:
+    """Mean weight of event patches over that of any patch, 1/T, per query: [N, layers, heads, T].
+
+    1 is what uniform attention gives, T / (number of events) the most there can be; NaN for windows
+    without events.
     """
     event = event[:, None, None, None, :].to(A)
     return (A * event).sum(-1) / event.sum(-1) * A.shape[-1]
 
 
 def entropy(A) -> torch.Tensor:
-    """Entropy of each query's weights over log T, so that 1 is uniform and 0 a single patch: [N, layers, heads, T]."""
+    """Entropy of each query's weights over log T: [N, layers, heads, T]; 1 is uniform."""
     return -torch.special.xlogy(A, A).sum(-1) / torch.log(torch.tensor(float(A.shape[-1])))
 
 
 def auc(A, event) -> torch.Tensor:
-    """Probability that an event patch gets more weight than another patch (ties count half): [N, layers, heads, T].
+    """Probability that an event patch gets more weight than another: [N, layers, heads, T].
 
-    0.5 is chance; NaN for windows in which all patches or none show an event.
+    Ties count half. 0.5 is chance; NaN for windows in which all patches or none show an event.
     """
     event = event[:, None, None, None, :].to(A)
     wins = torch.zeros_like(A)  # per patch: over how many of the others it wins
@@ -68,10 +100,38 @@ def auc(A, event) -> torch.Tensor:
 
 
 def by_head(model, splits, windows: int, query: int | None = None) -> list[dict]:
-    """Mean lift, entropy and AUC over test windows and queries (or of one ``query``), one row per layer and head."""
+    """Mean lift, entropy, AUC over test windows and queries (or ``query``), by layer and head."""
     part = splits.test.first(windows)
     A, event = capture(model, part), informative(model.s, part)
     found = {"lift": lift(A, event), "entropy": entropy(A), "auc": auc(A, event)}
-    found = {k: (v if query is None else v[..., query, None]).nanmean((0, 3)) for k, v in found.items()}
+    found = {k: (v if query is None else v[..., query, None]).nanmean((0, 3))  # [layers, heads]
+             for k, v in found.items()}
     return [dict(layer=i + 1, head=h + 1, **{k: v[i, h].item() for k, v in found.items()})
             for i in range(A.shape[1]) for h in range(A.shape[2])]
+
+
+def by_query(model, splits, windows: int) -> list[dict]:
+    """Mean lift over test windows and heads, by layer and query patch."""
+    part = splits.test.first(windows)
+    found = lift(capture(model, part), informative(model.s, part)).nanmean((0, 2))
+    return [dict(layer=i + 1, query=q + 1, lift=v)
+            for i, row in enumerate(found.tolist()) for q, v in enumerate(row)]
+
+
+def by_event(model, splits, windows: int) -> list[dict]:
+    """Mean lift of the k-th event from the end, k = 1 to 4, on the state machine, by layer."""
+    part = splits.test.first(windows)
+    number = _events(model.s, part)
+    A, last = capture(model, part), number.max(1, keepdim=True).values
+    return [dict(layer=i + 1, event=k, lift=v) for k in range(1, 5)
+            for i, v in enumerate(lift(A, number == last + 1 - k).nanmean((0, 2, 3)).tolist())]
+
+
+def received(model, splits, window: int, *, windows: int = 1000) -> list[dict]:
+    """Mean weight that every patch gets from all queries, by head of the last layer.
+
+    ``window`` counts among ``windows`` test windows, evenly spread.
+    """
+    A = capture(model, splits.test.first(windows)[torch.tensor([window])])[0, -1].mean(1)  # [H, T]
+    return [dict(head=h + 1, patch=j + 1, weight=v)
+            for h, row in enumerate(A.tolist()) for j, v in enumerate(row)]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import data, interventions, models
+from . import data, measures, models
 from .ledger import Ledger, provenance
 from .models.dropout import Dropout
 from .settings import ATTENTIONS, Settings, make
@@ -196,7 +196,7 @@ def around(profile: str = "paper") -> pd.DataFrame:
         evaluation = min(_time(lambda: evaluate(model, windows)) for _ in range(3)) * 1000 / len(windows)
     grid = np.linspace(0, 1, 11).tolist()
     few = windows.first(16)
-    surface = _time(lambda: interventions.perturbation_grid(model, few, "attention", grid, grid, draws=1))
+    surface = _time(lambda: measures.perturbation_grid(model, few, "attention", grid, grid, draws=1))
     return pd.DataFrame([dict(what="measure 1,000 windows", seconds=evaluation, profile=profile),
                          dict(what="121-point surface on 128 windows, one thread",
                               seconds=surface * 128 / len(few), profile=profile)])
