@@ -135,7 +135,7 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
     context = Context(model, own, splits.test.first(s.max_windows))
     before, after = (_errors(context, name) for name in ("none", intervention))
     return [dict(windows=len(context.windows), test_mse=after[0], test_mae=after[1],
-                 undisturbed_mse=before[0], undisturbed_mae=before[1])]
+                 undisturbed=before[0], undisturbed_mae=before[1])]
 
 
 # -- interventions with a strength

@@ -1,0 +1,285 @@
+"""Measurements on trained models: what is recorded is found, and content is told from mixing."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from tsattn import attention_maps as maps
+from tsattn import interventions as iv
+from tsattn import measures, runs
+from tsattn.data import load
+from tsattn.ledger import RESULTS, Ledger
+from tsattn.measures import MEASURES, NAMED, Context, derangement
+from tsattn.models import build
+from tsattn.settings import ATTENTIONS, make
+from tsattn.training import evaluate
+
+LEDGER = Ledger(RESULTS)
+SEEDS = (2021, 2022, 2023)
+FROM_WINDOWS = ("A = data-set average", "A = another window's")
+
+
+# -- what the chapters ask for is what has been recorded
+
+
+def strengths(values):
+    return " ".join(f"{v:g}" for v in values)
+
+
+SMOOTHINGS, NOISES = [k / 10 for k in range(11)], [k / 5 for k in range(11)]
+BOTH = ("attention", "feed_forward")
+WHOLE = ("none", "attention removed", "feed-forward removed", "A = identity", "A = zero", "A = mean")
+ORDERS = ("W_pos rows permuted", "tokens permuted with their W_pos", "tokens permuted, W_pos in place")
+
+
+def softmax(rate=1e-3):
+    return [make(seed=seed, learning_rate=rate) for seed in SEEDS]
+
+
+def machine(*attentions, **changes):
+    return [runs.toy("state-machine", attention=a, seed=seed, **changes)
+            for a in attentions for seed in SEEDS]
+
+
+def short():
+    return machine("softmax", "zero", max_steps=200)
+
+
+def recall(pairs, *attentions, **changes):
+    return [runs.toy(f"recall-{pairs}", attention=a, seed=seed, **changes)
+            for a in attentions for seed in SEEDS]
+
+
+GRID = dict(windows=64, draws=2, smoothings=strengths(SMOOTHINGS), noises=strengths(NOISES))
+UNTOUCHED = dict(windows=1000, intervention="none", draw=0)
+CONTINUED = dict(first=100_000, length=400_000, windows=4000, blocks=40)
+BY_CHAPTER = {  # table -> runs and the points at which the chapters ask for them
+    "forecasts": [([make(attention=a) for a in ATTENTIONS], [{}])],
+    "interventions": [
+        (softmax(rate), [dict(intervention=name, layers=layers, draw=0) for layers, names in (
+            ("all", (*WHOLE, "W_pos = 0", "W_pos = 0.5")),
+            *((str(i), ("attention removed", "feed-forward removed", "A = mean")) for i in range(3)),
+        ) for name in names] + [dict(intervention=name, layers="all", draw=d)
+                                for name in ORDERS for d in range(5)])
+        for rate in (1e-3, 1e-4)],
+    "perturbation": [(softmax(), [dict(sublayer=sub, layers=layers, **GRID)
+                                  for layers in ("all", "0", "1", "2") for sub in BOTH])],
+    "corners": [(softmax(), [dict(sublayer=sub, smoothing=a, noise=n) for sub in BOTH
+                             for a, n in ((0.0, 0.0), (1.0, 0.0), (0.0, 2.0), (1.0, 2.0))])],
+    "disturbance": [(softmax(), [
+        dict(sublayer=sub, kind=kind, strength=v, windows=64) for sub, kind, values in (
+            *((sub, "output noise", [0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0]) for sub in BOTH),
+            *((sub, "smoothing", SMOOTHINGS[1:]) for sub in BOTH),
+            *((sub, "noise", NOISES[1:]) for sub in BOTH),
+            ("attention", "all-ones", SMOOTHINGS[1:])) for v in values])],
+    "equal_disturbance": [(softmax(rate), [dict(sublayer=sub, draws=3) for sub in BOTH])
+                          for rate in (1e-3, 1e-4)],
+    "positions": [(softmax(), [{}])],
+    "toy_errors": [(machine(*ATTENTIONS), [UNTOUCHED]), *(
+        (recall(n, *ATTENTIONS), [UNTOUCHED]) for n in (1, 2, 4, 8, 16)),
+        (machine("softmax"), [dict(UNTOUCHED, intervention=name) for name in (
+            "attention removed", "A = mean", "feed-forward removed", "W_pos = 0", ORDERS[1])]),
+        (recall(4, "softmax", "zero", revin=True), [UNTOUCHED])],
+    "toy_continued": [(machine(*ATTENTIONS) + short(), [CONTINUED])],
+    "toy_forecasts": [(machine("softmax")[:1], [dict(which="200 500 800")])],
+    "toy_received": [(machine("softmax")[:1], [dict(window=500)])],
+    "toy_event_heights": [(machine("softmax", "zero"), [dict(windows=1000)])],
+    "attention_by_head": [(machine("softmax") + short()[:3], [dict(windows=300)]),
+                          (recall(4, "softmax"), [dict(windows=300, query=20)])],
+    "attention_by_query": [(machine("softmax"), [dict(windows=300)])],
+    "attention_by_event": [(machine("softmax"), [dict(windows=300)])],
+    "embedding_spectrum": [(machine("softmax") + recall(4, "softmax") + softmax(), [{}])],
+    "embedding_distances": [(machine("softmax") + recall(4, "softmax") + softmax(), [{}])],
+    "probes": [(machine("softmax", "zero"), [dict(windows=300)])],
+    "token_geometry": [(machine("softmax", "zero"), [dict(windows=300)])],
+}
+RECORDED = [table for table in MEASURES if (RESULTS / f"{table}.csv").exists()]
+
+
+@pytest.mark.parametrize("table", RECORDED)
+def test_the_chapters_find_every_measurement_they_ask_for(table):
+    for asked, points in BY_CHAPTER[table]:
+        keys = [{"run_id": s.run_id, **point} for s in asked for point in points]
+        assert LEDGER.lacking(table, keys) == []
+
+
+@pytest.mark.parametrize("table", RECORDED)
+def test_every_recorded_row_is_found_at_the_point_of_its_measure(table):
+    with open(RESULTS / f"{table}.csv", newline="") as f:
+        points = {(row["run_id"], json.dumps(measures.point(table, row))) for row in csv.DictReader(f)}
+    keys = [{"run_id": run_id, **json.loads(point)} for run_id, point in points]
+    assert keys and LEDGER.lacking(table, keys) == []
+
+
+def test_every_measurement_fills_a_table_and_says_what_measured_it():
+    assert set(RECORDED) == set(BY_CHAPTER) == set(MEASURES) - {"content_or_mixing"}
+    assert len(measures.digest()) == 10 and int(measures.digest(), 16)
+
+
+# -- content or mixing
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load("state-machine", 336, 96)
+
+
+def sharp(dataset="state-machine", **changes):
+    """A model whose attention depends on the contents of the tokens, as after training."""
+    model = build(make("smoke", dataset=dataset, **changes), 1).eval()
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.attention.W_q.weight.mul_(8)
+            layer.attention.W_k.weight.mul_(8)
+    return model
+
+
+def blind(**changes):
+    """A model whose A comes from nothing but its biases: the same for every window."""
+    model = sharp(**changes)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.attention.W_q.weight.zero_()
+            layer.attention.W_k.weight.zero_()
+    return model
+
+
+@torch.no_grad()
+def under(model, splits, intervention, n=20, layers=None):
+    """Forecasts of ``n`` test windows under an intervention, in two batches."""
+    context, found = Context(model, splits, splits.test.first(n), layers), []
+    for index in (slice(0, 16), slice(16, 32)):
+        with context.block(intervention, index):
+            found.append(model(context.windows.batch(index)[0]))
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("intervention", FROM_WINDOWS)
+def test_an_attention_that_does_not_depend_on_the_window_loses_nothing(intervention, splits):
+    model = blind()
+    torch.testing.assert_close(under(model, splits, intervention), under(model, splits, "none"))
+    fixed = build(make("smoke", dataset="state-machine", attention="fixed"), 1).eval()
+    with torch.no_grad():
+        fixed.layers[0].attention.A.normal_()
+    assert torch.equal(under(fixed, splits, intervention), under(fixed, splits, "none"))
+
+
+@pytest.mark.parametrize("dataset", ["state-machine", "recall-4"])
+@pytest.mark.parametrize("intervention", FROM_WINDOWS)
+def test_an_attention_that_looks_at_contents_is_changed_and_restored_exactly(intervention, dataset):
+    model, splits = sharp(dataset), load(dataset, 336, 96)
+    before, state = under(model, splits, "none"), {k: v.clone() for k, v in model.state_dict().items()}
+    after = under(model, splits, intervention)
+    assert ((after - before).abs().amax(-1) > 1e-3).all()
+    assert not torch.allclose(under(model, splits, intervention, layers=[1]), after)
+    with pytest.raises(RuntimeError, match="inside"):
+        with Context(model, splits, splits.test.first(4)).block(intervention, slice(0, 4)):
+            raise RuntimeError("inside")
+    assert torch.equal(under(model, splits, "none"), before)
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+
+
+def test_no_layer_changes_nothing(splits):
+    model = sharp()
+    for intervention in FROM_WINDOWS:
+        assert torch.equal(under(model, splits, intervention, layers=[]), under(model, splits, "none"))
+
+
+def test_the_average_is_that_of_the_captured_matrices(splits):
+    model = sharp()
+    A = maps.capture(model, splits.train.first(40))  # [N, layers, H, T, T]
+    for i, average in enumerate(maps.average(model, splits.train, 40)):
+        torch.testing.assert_close(average, A[:, i].mean(0))
+
+
+def test_every_layer_uses_the_matrix_that_the_other_window_has_by_itself():
+    """Also above a layer whose tokens were changed by it, and channel by channel."""
+    s = make("smoke", dataset="state-machine")
+    model, x = sharp(), torch.randn(6, 3, 336, generator=torch.Generator().manual_seed(0))
+    part = FakeWindows(x)
+    context = Context(model, None, part)
+    with torch.no_grad():
+        wanted = maps.matrices(model, x[context.others])  # [6 * 3, H, T, T] per layer
+        names = [f"layers.{i}.attention.weights" for i in range(s.n_layers)]
+        with context.block("A = another window's", slice(0, 6)), iv.observe(model, names) as seen:
+            model(x)
+    for name, A in zip(names, wanted, strict=True):
+        assert torch.equal(seen[name][0], A)
+
+
+class FakeWindows:
+    """Windows with several channels."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def batch(self, index):
+        return self.x[index], None
+
+
+@pytest.mark.parametrize("n", [2, 3, 50])
+def test_a_derangement_takes_every_window_once_and_none_in_its_place(n):
+    order = derangement(n, 0)
+    assert sorted(order.tolist()) == list(range(n)) and (order != torch.arange(n)).all()
+    assert torch.equal(order, derangement(n, 0))
+    assert n < 50 or not torch.equal(order, derangement(n, 1))
+
+
+def test_content_or_mixing_puts_the_undisturbed_errors_beside(splits):
+    model = sharp()
+    row, = measures.content_or_mixing(model, splits, "A = data-set average")
+    same, = measures.content_or_mixing(model, splits, "none")
+    mse, mae = (e.double().mean().item() for e in evaluate(model, splits.test.first(64)))
+    assert row["windows"] == 64 and row["test_mse"] != row["undisturbed"]
+    assert row["undisturbed"] == same["test_mse"] == pytest.approx(mse)
+    assert row["undisturbed_mae"] == same["test_mae"] == pytest.approx(mae)
+
+
+def test_a_model_of_the_later_months_is_measured_on_the_standard_test_months_too(etth1):
+    own = {split: load(etth1, 336, 96, split=split) for split in ("standard", "tail", "fold-1")}
+    model = build(make("smoke", dataset=etth1, split="tail"), 7).eval()
+    there, = measures.content_or_mixing(model, own["tail"], "none", "standard")
+    here, = measures.content_or_mixing(model, own["tail"], "none")
+    mse = evaluate(model, own["standard"].test.first(64))[0].double().mean().item()
+    assert there["test_mse"] == pytest.approx(mse) and there["test_mse"] != here["test_mse"]
+    with pytest.raises(ValueError, match="fold-1.*other months than split tail"):
+        measures.content_or_mixing(model, own["tail"], "none", "fold-1")
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda m, s: measures.intervened(m, s, "A = 2"), "intervention='A = 2': choose one of none, "),
+    (lambda m, s: derangement(1, 0), "1 window: no other"),
+    (lambda m, s: measures.intervened(build(make("smoke", attention="zero"), 1).eval(), s,
+                                      FROM_WINDOWS[0]), "attention.weights: no such point")])
+def test_bad_input_gets_one_sentence(call, words, splits):
+    with pytest.raises(ValueError, match=words):
+        call(sharp(), splits)
+
+
+# -- the rest
+
+
+@pytest.mark.parametrize("intervention", NAMED)
+def test_a_named_intervention_is_measured_batch_by_batch_as_all_at_once(intervention, splits):
+    model, part = sharp(), splits.test.first(64)
+    row, = measures.intervened(model, splits, intervention, draw=3)
+    with Context(model, splits, part, draw=3).block(intervention, slice(None)), torch.no_grad():
+        x, y = part.batch(slice(None))
+        assert row["test_mse"] == pytest.approx((model(x) - y).square().mean().item(), rel=1e-5)
+
+
+def test_the_grid_is_what_single_interventions_measure(splits):
+    model, windows = sharp(), splits.test.first(20)
+    rows = measures.perturbation(model, splits, "attention", "all", 20, 2, "0 0.5", "0 1")
+    at = {(row["smoothing"], row["noise"]): row for row in rows}
+    for smoothing in (0.0, 0.5):
+        with iv.perturb_attention(model, smoothing):
+            mse = evaluate(model, windows)[0].mean().item()
+            assert at[smoothing, 0.0]["test_mse"] == pytest.approx(mse, rel=1e-5)
+    assert at[0.0, 1.0]["std"] > 0 == at[0.5, 0.0]["std"]
+    assert len({row["test_mse"] for row in rows}) == 4
