@@ -71,7 +71,8 @@ def test_given_matrices_are_one_for_all_or_one_for_each(model, x):
     A = torch.eye(22).expand(4, 22, 22)  # [H, T, T]
     identity = changed(model, x, lambda m: iv.replace_attention(m, "identity"))
     for given in (A, A.expand(8, 4, 22, 22)):
-        assert torch.equal(changed(model, x, lambda m: iv.give_attention(m, [given] * 2)), identity)
+        assert torch.equal(changed(model, x, lambda m, A=given: iv.give_attention(m, [A] * 2)),
+                           identity)
     with pytest.raises(ValueError, match="matrices of 5 sequences where 8 pass"):
         changed(model, x, lambda m: iv.give_attention(m, [A.expand(5, 4, 22, 22)] * 2))
 

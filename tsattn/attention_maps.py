@@ -47,7 +47,7 @@ def average(model, windows, n: int = 512) -> list[torch.Tensor]:
     for i in range(0, len(part), 16):
         x, _ = part.batch(slice(i, i + 16))
         found = [A.reshape(-1, *A.shape[-3:]).double() for A in matrices(model, x)]
-        totals = [total + A.sum(0) for total, A in zip(totals, found)]
+        totals = [total + A.sum(0) for total, A in zip(totals, found, strict=True)]
         sequences += len(found[0])
     return [(total / sequences).float() for total in totals]
 

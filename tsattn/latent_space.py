@@ -52,7 +52,8 @@ def labels(s, windows) -> dict[str, np.ndarray]:
 def spectrum(model, splits) -> list[dict]:
     """Singular values of W_P, trained and as it started."""
     both = (torch.linalg.svdvals(m.W_P.weight).tolist() for m in (model, models.build(model.s, 1)))
-    return [dict(index=i + 1, trained=a, untrained=b) for i, (a, b) in enumerate(zip(*both))]
+    return [dict(index=i, trained=a, untrained=b)
+            for i, (a, b) in enumerate(zip(*both, strict=True), 1)]
 
 
 def distances(model, splits) -> list[dict]:
@@ -87,8 +88,8 @@ def probes(model, splits, windows: int) -> list[dict]:
     for stage in tokens[0]:
         for what in truths[0]:
             use = [t["state"] >= (0 if what == "state" else -1) for t in truths]
-            X, X_test = (z[stage][u] for z, u in zip(tokens, use))
-            y, y_test = (t[what][u] for t, u in zip(truths, use))
+            X, X_test = (z[stage][u] for z, u in zip(tokens, use, strict=True))
+            y, y_test = (t[what][u] for t, u in zip(truths, use, strict=True))
             fit = LogisticRegression(max_iter=2000, class_weight="balanced")
             probe = make_pipeline(StandardScaler(), fit).fit(X[:3000], y[:3000])
             accuracy = balanced_accuracy_score(y_test, probe.predict(X_test))

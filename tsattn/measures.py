@@ -231,7 +231,7 @@ def forecasts(model, splits) -> list[dict]:
     channel = len(splits.channels) - 1
     y = model(splits.test.batch(torch.tensor(chosen))[0])[:, channel]
     return [dict(window=w, channel=channel, step=t + 1, forecast=v)
-            for w, row in zip(chosen, y.tolist()) for t, v in enumerate(row)]
+            for w, row in zip(chosen, y.tolist(), strict=True) for t, v in enumerate(row)]
 
 
 def positions(model, splits) -> list[dict]:
@@ -298,8 +298,9 @@ def toy_forecasts(model, splits, which: str, *, windows: int = 1000) -> list[dic
     """Forecasts of the windows ``which``, numbers with a space between them, among ``windows``."""
     index = [int(i) for i in which.split()]
     x, _ = splits.test.first(windows)[torch.tensor(index)].batch(slice(None))
-    return [dict(window=i, step=k + 1, forecast=v) for i, y in zip(index, model(x)[:, 0].tolist())
-            for k, v in enumerate(y)]
+    y = model(x)[:, 0].tolist()
+    return [dict(window=w, step=k + 1, forecast=v)
+            for w, row in zip(index, y, strict=True) for k, v in enumerate(row)]
 
 
 def toy_event_heights(model, splits, windows: int) -> list[dict]:
