@@ -1,11 +1,17 @@
+import hashlib
+import warnings
+import zipfile
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from tsattn.data import SYNTHETIC, DataError, DataUnavailable, available, ett_rows, files, load
+from tsattn.data import CATALOGUE, SYNTHETIC, DataError, DataUnavailable, available, card, ett_rows, files, load
+from tsattn.data.reading import read_csv
 from tsattn.data.windows import adjoining, calendar_features, cut
-from tsattn.settings import SPLITS
+from tsattn.settings import DATASETS, SERIES, SPLITS, make
 
 
 def csv(path, n=400, **columns):
@@ -114,7 +120,7 @@ def test_a_bad_csv_gets_one_sentence_that_says_where(tmp_path, change, words):
 @pytest.mark.parametrize("written", ["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y/%m/%d %H:%M"])
 def test_times_are_read_year_first(tmp_path, written):
     time = pd.date_range("2019-12-01", periods=400, freq="h")
-    table = files.read_csv(csv(tmp_path / "mine.csv", date=time.strftime(written)))
+    table, _ = read_csv(csv(tmp_path / "mine.csv", date=time.strftime(written)))
     assert (table.index == time).all()
 
 
@@ -124,8 +130,101 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match="wrong SHA-256"):
         load("ETTh1", 96, 24)
     csv(tmp_path / "ETTm1.csv")
-    with pytest.raises(DataError, match="column HUFL is missing"):
+    with pytest.raises(DataError, match="wrong SHA-256"):
         load("ETTm1", 96, 24)
+
+
+LENGTHS = {name: (104, 24) if name == "illness" else (336, 96) for name in CATALOGUE}
+
+
+@pytest.fixture
+def published(request):
+    """A published series whose file is here; the test is skipped where it is not."""
+    if not any((folder / CATALOGUE[request.param].file).is_file() for folder in files.search_places()):
+        pytest.skip(f"{CATALOGUE[request.param].file} is not here")
+    return request.param
+
+
+@pytest.mark.parametrize("published", CATALOGUE, indirect=True)
+def test_a_published_series_is_what_its_card_says(published):
+    (seq_len, pred_len), p = LENGTHS[published], CATALOGUE[published]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # its defects are on its card and in its notes
+        s = load(published, seq_len, pred_len)
+    c, (train, val, test) = card(published), s.rows
+    assert train[0] == 0 and train[1] == val[0] and val[1] == test[0] and test[1] <= len(s.time) == c["rows"]
+    assert test[1] - test[0] == c["test rows"] and (test[1] == len(s.time)) == (p.months is None)
+    assert len(s.channels) == c["channels"] and (not p.columns or s.channels == p.columns)
+    assert s.findings.step == pd.Timedelta(p.step) and str(s.time[0]).startswith(p.first)
+    assert c["test days"] == {"ETT": 120, "exc": 1517, "ill": 193 * 7, "wea": 73, "EPF": 437, "vic": 219}[published[:3]]
+    assert s.findings.season == {"1h": 24, "15min": 96, "1D": 7, "7D": 52, "10min": 144, "30min": 48}[p.step]
+    for windows, (first, end) in zip((s.train, s.val, s.test), s.rows):
+        begin = first - seq_len if first else 0
+        assert len(windows) == end - begin - seq_len - pred_len + 1 and windows.starts[0] == begin
+        assert windows.starts[-1] + seq_len + pred_len == end
+    assert s.findings.spans["test"] == (s.time[test[0]], s.time[test[1] - 1])
+    scaled = s.train.series[:, :train[1]].double()
+    assert scaled.mean(1).abs().max() < 1e-4 and (scaled.std(1, unbiased=False) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("published", ["weather"], indirect=True)
+def test_weather_as_published_and_with_its_missing_values_held(published):
+    plain, held, split = (load(published, 336, 96, **how) for how in ({}, {"missing": "-9999"}, {"gaps": "split"}))
+    assert plain.findings.strange == {"wv (m/s)": 1, "max. PAR (\ufffdmol/m\ufffd/s)": 30, "OT": 50}
+    assert plain.std[[11, 20]].round() == pytest.approx([52, 384]) and held.std[[11, 20]] == pytest.approx([1.667, 18.196], abs=1e-3)
+    assert held.findings.held == 81 and not held.findings.strange and plain.findings.gaps == 2
+    lost = len(plain.train) - len(split.train)  # windows over the repeated time or over the gap, 0 to 431 rows apart
+    assert 431 < lost <= 2 * 431 and len(split.test) == len(plain.test)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_copy_with_other_line_ends_is_the_same_series_and_one_changed_value_is_not(name, tmp_path, monkeypatch):
+    here = next((f for f in (folder / CATALOGUE[name].file for folder in files.search_places()) if f.is_file()), None)
+    if here is None:
+        pytest.skip(f"{CATALOGUE[name].file} is not here")
+    text, copy = here.read_bytes().replace(b"\r\n", b"\n"), tmp_path / here.name
+    monkeypatch.setenv("TSATTN_DATA", str(tmp_path))
+    for content in (text, text.replace(b"\n", b"\r\n")):
+        copy.write_bytes(content)
+        assert files.find(name) == copy
+    copy.write_bytes(text[:-4] + bytes([text[-4] ^ 1]) + text[-3:])
+    with pytest.raises(DataError, match=f"wrong SHA-256 .* for {name}; remove the file"):
+        load(name, *LENGTHS[name])
+
+
+def test_every_published_series_is_a_data_set_of_the_settings_in_one_order():
+    assert SERIES == tuple(CATALOGUE) and set(SERIES) < set(DATASETS)
+    for name in SERIES:
+        seq_len, pred_len = LENGTHS[name]
+        s = make(dataset=name, seq_len=seq_len, pred_len=pred_len)
+        assert s.dated and f"-{name}-{seq_len}-" in s.run_id and s.n_tokens == (7 if name == "illness" else 22)
+        assert len(CATALOGUE[name].sha256) == 64 and card(name)["defects"]
+
+
+def test_a_zip_is_read_not_unpacked_and_what_is_not_the_published_file_is_refused(tmp_path, monkeypatch):
+    content = b"date,a\r\n2020-01-01,1\r\n"
+    sha256 = hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
+
+    def downloads(members):
+        def write(url, target, pooch):
+            with zipfile.ZipFile(target, "w") as archive:
+                for name, text in members.items():
+                    archive.writestr(name, text)
+        monkeypatch.setattr("pooch.HTTPDownloader", lambda **k: write)
+
+    monkeypatch.setattr(files, "search_places", lambda data_dir=None: [tmp_path])
+    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path)
+    monkeypatch.setitem(CATALOGUE, "illness", replace(CATALOGUE["illness"], sha256=sha256))
+    downloads({"../../evil.csv": b"x", "illness/national_illness.csv": content + b"more"})
+    with pytest.raises(DataError, match="illness: the downloaded file is not the published one"):
+        files.find("illness")
+    downloads({"other.csv": b"x"})
+    with pytest.raises(DataError, match="not the published one .no national_illness.csv in http"):
+        files.find("illness")
+    assert list(tmp_path.iterdir()) == []
+    downloads({"../../evil.csv": b"x", "illness/national_illness.csv": content})
+    assert files.find("illness").read_bytes() == content and [f.name for f in tmp_path.iterdir()] == ["national_illness.csv"]
+    assert not (tmp_path.parent.parent / "evil.csv").exists()
 
 
 def test_without_file_and_network_only_absence_is_forgiven(tmp_path, monkeypatch):
@@ -134,7 +233,7 @@ def test_without_file_and_network_only_absence_is_forgiven(tmp_path, monkeypatch
     monkeypatch.setattr("pooch.HTTPDownloader", lambda **k: (_ for _ in ()).throw(OSError("no network")))
     with pytest.raises(DataUnavailable, match="TSATTN_DATA"):
         load("ETTh1", 96, 24)
-    assert available("ETTh1") == SYNTHETIC and len(load(SYNTHETIC, 96, 24).test)
+    assert {available(name) for name in CATALOGUE} == {SYNTHETIC} and len(load(SYNTHETIC, 96, 24).test)
 
 
 def test_a_half_finished_download_is_not_data(tmp_path, monkeypatch):

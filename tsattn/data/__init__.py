@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import toy
-from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
+from . import findings, toy
+from .catalogue import CATALOGUE, borders, card
+from .files import DataError, DataUnavailable, find
+from .findings import DataWarning, Findings
+from .reading import plain, read_csv
 from .windows import CALENDAR, Splits, Windows, adjoining, calendar_features, cut
 
-__all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "best", "load", "toy", "truth"]
+__all__ = ["CALENDAR", "CATALOGUE", "DataError", "DataUnavailable", "DataWarning", "Findings", "Splits", "Windows",
+           "available", "best", "card", "load", "of", "toy", "truth"]
 
 SYNTHETIC = "state-machine"
 
@@ -43,16 +47,22 @@ def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False,
-         split: str = "standard") -> Splits:
+         split: str = "standard", missing: str = "", gaps: str = "refuse") -> Splits:
     """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join.
 
-    ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other CSV and of the state machine.
-    ``tail`` and ``fold-1`` to ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not
-    scaled. Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a file.
+    ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other series. ``tail`` and ``fold-1`` to
+    ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not scaled.
+
+    ``missing`` names values, separated by commas, in whose place that of the row before is held ("-9999", "nan").
+    ``gaps`` says what irregular steps lead to: "refuse", or "split", with which no window crosses one. A published
+    series whose times are known to be irregular (weather) is used as it is published unless ``gaps`` is "split".
+    What was found is in ``Splits.findings``, and for a file of one's own also a ``DataWarning``.
+
+    Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a file.
     """
-    if calendar and dataset not in ETT and not dataset.lower().endswith(".csv"):
+    if calendar and not _dated(dataset):
         raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
-    if split != "standard" and dataset not in ETT:
+    if split != "standard" and not dataset.startswith("ETT"):
         raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
     if dataset == SYNTHETIC:
         series = truth(dataset).x[:, None]
@@ -65,15 +75,58 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
             raise DataError(f"{dataset}: {error}") from None
         rows = adjoining(*accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
         return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
-    if dataset in ETT:
-        table = read_csv(find(dataset, data_dir))[ETT_COLUMNS]
-        rows = ett_rows(split, len(table), 4 if dataset.startswith("ETTm") else 1)
+
+    published = CATALOGUE.get(dataset)
+    name = dataset if published else plain(Path(dataset).name)
+    if published:
+        table, notes = read_csv(find(dataset, data_dir), name, published.columns, published.as_published)
     else:
-        table = read_csv(Path(dataset).expanduser())
-        n = len(table)
-        rows = adjoining(int(n * 0.7), n - int(n * 0.2), n)
-    return cut(table.to_numpy(), rows, seq_len, pred_len, name=Path(dataset).name, channels=table.columns,
-               calendar=calendar_features(table.index) if calendar else None)
+        table, notes = read_csv(Path(dataset).expanduser(), name)
+    n, time = len(table), table.index
+    if n < seq_len + pred_len:
+        raise DataError(f"{name}: {n} rows, too few for one window of seq_len + pred_len = {seq_len + pred_len}; give a "
+                        f"longer series or a shorter window.")
+    table, held, found = findings.hold(table, missing, name)
+    notes += found
+    step, breaks = findings.steps(time)
+    if len(breaks) and not (published and published.as_published):
+        where = findings.gaps(time, breaks, step, name)
+        if gaps == "refuse":
+            raise DataError(f"{where}; fill in the missing rows, write evenly spaced times if the rows follow one another "
+                            f"all the same (trading days, say), or set gaps to split: then no window crosses one.")
+    if len(breaks):
+        across = "no window crosses one" if gaps == "split" else "windows cross them, as in the published use"
+        notes.append(f"{findings.gaps(time, breaks, step, name)}; {across}.")
+    if published and published.months:
+        rows = ett_rows(split, n, round(published.per_day / 24))
+    else:
+        rows = adjoining(*borders(n))
+    dropped, found = findings.constant(table, *rows[0], name)
+    table = table.drop(columns=dropped)
+    strange, more = findings.strange(table, name)
+    notes += found + more
+    season = findings.season(step)
+    if not published:
+        findings.warn(notes)
+    if season > seq_len:
+        notes.append(f"{name}: a season has {season} steps of {findings.words(step)}, more than seq_len={seq_len}; the "
+                     f"seasonal rule repeats the last value instead.")
+        season = 1
+    return cut(table.to_numpy(), rows, seq_len, pred_len, name=name, channels=table.columns, time=time,
+               calendar=calendar_features(time) if calendar else None, breaks=breaks if gaps == "split" else (),
+               found=Findings(tuple(notes), step, season, len(breaks), tuple(dropped), held, strange,
+                              findings.spans(time, rows)))
+
+
+def of(settings, data_dir=None) -> Splits:
+    """``load`` for the data of a run's settings."""
+    s = settings
+    return load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split, missing=s.missing,
+                gaps=s.gaps)
+
+
+def _dated(dataset: str) -> bool:
+    return dataset in CATALOGUE or dataset.lower().endswith(".csv")
 
 
 def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
@@ -84,7 +137,7 @@ def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
     fold-k    12 months for training, 2 for validation, 2 for the test, beginning 2 (k - 1) months late
     """
     month = 30 * 24 * per_hour
-    standard = adjoining(12 * month, 16 * month, 20 * month)
+    standard = adjoining(*borders(n, (12, 4, 4), 24 * per_hour))
     if split == "standard":
         return standard
     if split == "tail":
@@ -98,7 +151,7 @@ def available(dataset: str, data_dir=None) -> str:
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """
-    if dataset in ETT:
+    if dataset in CATALOGUE:
         try:
             find(dataset, data_dir)
         except DataUnavailable:

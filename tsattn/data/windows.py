@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from .files import DataError
+from .findings import Findings
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class Splits:
     mean: np.ndarray
     std: np.ndarray
     sha256: str  # of the scaled series
+    findings: Findings = Findings()
+    time: pd.DatetimeIndex | None = None  # of every row; None where the series has no dates
 
 
 CALENDAR = ("hour of day", "day of week", "day of month", "day of year")
@@ -84,36 +87,43 @@ def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
 
 
 def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
-        step: int = 1, scale: bool = True, calendar: np.ndarray | None = None) -> Splits:
+        step: int = 1, scale: bool = True, calendar: np.ndarray | None = None, breaks=(),
+        found: Findings = Findings(), time: pd.DatetimeIndex | None = None) -> Splits:
     """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and test targets.
 
     Validation and test windows start seq_len rows before their first target, so inputs may reach back into
     an earlier part, while targets never leave their own: no test target is ever seen in training. The three
     need not adjoin. ``step`` is the distance of window starts (1, or the window's size for series made of
-    independent windows). ``calendar`` [F, L] joins every input. Scaling is that of the training rows.
-    Raises ``DataError`` if a part is too short for one window.
+    independent windows). ``calendar`` [F, L] joins every input. Scaling is that of the training rows, in
+    which no channel may be constant. No window holds both a row of ``breaks`` and the row before it.
+    Raises ``DataError`` if a part is too short for one window, or has none without such a break.
     """
     (first, end), *_ = rows
     mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if scale:
         mean, std = values[first:end].mean(0), values[first:end].std(0)
-        std = np.where(std == 0, 1.0, std)
         values = (values - mean) / std
     series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
-    parts = []
+    parts, size = [], seq_len + pred_len
+    broken = np.isin(np.arange(len(values)), breaks).cumsum()  # breaks up to and including each row
     for which, (begin, end) in zip(("training", "validation", "test"), rows):
         reach = seq_len if step == 1 and which != "training" else 0
-        start, last = max(begin - reach, 0), end - seq_len - pred_len
+        start, last = max(begin - reach, 0), end - size
         if last < start:
             raise DataError(f"{name}: the {which} split has {end - begin} rows, too few for one window of "
-                            f"seq_len + pred_len = {seq_len + pred_len}; give a longer series or a shorter "
+                            f"seq_len + pred_len = {size}; give a longer series or a shorter "
                             f"window.")
-        parts.append(Windows(series, torch.arange(start, last + 1, step), seq_len, pred_len, calendar))
+        starts = np.arange(start, last + 1, step)
+        starts = starts[broken[starts + size - 1] == broken[starts]]
+        if not len(starts):
+            raise DataError(f"{name}: every window of seq_len + pred_len = {size} rows in the {which} split "
+                            f"crosses a gap; give a shorter window or a series with longer stretches.")
+        parts.append(Windows(series, torch.from_numpy(starts), seq_len, pred_len, calendar))
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
     return Splits(name, names, *parts, tuple(map(tuple, rows)), mean, std,
-                  hashlib.sha256(series.numpy().tobytes()).hexdigest())
+                  hashlib.sha256(series.numpy().tobytes()).hexdigest(), found, time)
 
 
 def adjoining(*borders: int) -> list[tuple[int, int]]:
