@@ -146,7 +146,7 @@ class Settings:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
-        if self.split != "standard" and not self.dataset.startswith("ETT"):
+        if self.split != "standard" and self.dataset not in SERIES[:4]:
             raise ValueError(f"split={self.split!r}: a part of the ETT series; for {self.dataset_name} use standard.")
         if (self.missing or self.gaps != "refuse") and not self.dated:
             raise ValueError(f"{'missing' if self.missing else 'gaps'}: {self.dataset_name} is synthetic and complete; leave "

@@ -1,4 +1,5 @@
-"""Find the file of a published series, else download it; a file is used only if it is the published one."""
+"""Find the file of a published series, else download it; a file is used only if it is the
+published one."""
 
 from __future__ import annotations
 
@@ -23,22 +24,29 @@ class DataUnavailable(DataError):
 
 
 def _verify(path: Path, name: str) -> Path:
-    """``path`` if it holds the published series ``name``, with LF or CRLF line ends. Raises ``DataError``."""
+    """``path`` if it holds the published series ``name``, with LF or CRLF line ends. Raises
+    ``DataError``."""
     found = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     if found != CATALOGUE[name].sha256:
-        raise DataError(f"{path}: wrong SHA-256 {found[:12]}..., expected {CATALOGUE[name].sha256[:12]}... for {name}; "
-                        f"remove the file to have it downloaded again from {CATALOGUE[name].url}, or rename it to use "
-                        f"it as a series of your own.")
+        raise DataError(
+            f"{path}: wrong SHA-256 {found[:12]}..., expected {CATALOGUE[name].sha256[:12]}... for "
+            f"{name}; remove the file to have it downloaded again from {CATALOGUE[name].url}, or "
+            "rename it to use it as a series of your own."
+        )
     return path
 
 
 def search_places(data_dir=None) -> list[Path]:
-    """Folders searched for a named file, in order: given, $TSATTN_DATA, data/, ../shared/data, the user cache.
+    """Folders searched for a named file, in order: given, $TSATTN_DATA, data/, ../shared/data, the
+    user cache.
 
     The cache is pooch's; a machine that has its data elsewhere trains without pooch.
     """
     given = [data_dir, os.environ.get("TSATTN_DATA")]
-    places = [Path(p).expanduser() for p in given if p] + [ROOT / "data", ROOT.parent / "shared" / "data"]
+    places = [Path(p).expanduser() for p in given if p] + [
+        ROOT / "data",
+        ROOT.parent / "shared" / "data",
+    ]
     if find_spec("pooch"):
         import pooch
 
@@ -47,40 +55,58 @@ def search_places(data_dir=None) -> list[Path]:
 
 
 def find(name: str, data_dir=None) -> Path:
-    """Path of the verified file of a published series; downloaded into the user cache if it is nowhere.
+    """Path of the verified file of a published series; downloaded into the user cache if it is
+    nowhere.
 
-    Raises ``DataError`` if a file that is found is not the published one, ``DataUnavailable`` if there is none and
-    the download fails. An incomplete or wrong download is never left under the final name.
+    Raises ``DataError`` if a file that is found is not the published one, ``DataUnavailable`` if
+    there is none and the download fails. An incomplete or wrong download is never left under the
+    final name.
     """
     file, url = CATALOGUE[name].file, CATALOGUE[name].url
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
-        raise DataError(f"{data_dir}: no such folder; give a folder that holds {file}, or none to have it found.")
+        raise DataError(
+            f"{data_dir}: no such folder; give a folder that holds {file}, or none to have it "
+            "found."
+        )
     for folder in search_places(data_dir):
         if (folder / file).is_file():
             return _verify(folder / file, name)
     try:
         return _download(name)
     except DataError as error:
-        raise DataError(f"{name}: the downloaded file is not the published one ({error}); try again later.") from None
+        raise DataError(
+            f"{name}: the downloaded file is not the published one ({error}); try again later."
+        ) from None
     except Exception as error:
         raise DataUnavailable(
-            f"{file}: not found in {', '.join(str(p) for p in search_places(data_dir))}, and the download failed "
-            f"({type(error).__name__}); put the file from {url} into one of these folders "
-            f"or set TSATTN_DATA to its folder.") from None
+            f"{file}: not found in {', '.join(str(p) for p in search_places(data_dir))}, and the "
+            f"download failed ({type(error).__name__}); put the file from {url} into one of these "
+            "folders or set TSATTN_DATA to its folder."
+        ) from None
 
 
 def _download(name: str) -> Path:
-    """The file of ``name`` in the user cache, out of its zip where it comes in one; renamed into place once verified."""
+    """The file of ``name`` in the user cache, out of its zip where it comes in one; renamed into
+    place once verified."""
     import pooch
 
     file, url, cache = CATALOGUE[name].file, CATALOGUE[name].url, Path(pooch.os_cache("tsattn"))
     pooch.get_logger().setLevel("WARNING")
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache) as folder:
-        got = Path(pooch.retrieve(url, known_hash=None, fname="download", path=folder, progressbar=False,
-                                  downloader=pooch.HTTPDownloader(timeout=15)))
+        got = Path(
+            pooch.retrieve(
+                url,
+                known_hash=None,
+                fname="download",
+                path=folder,
+                progressbar=False,
+                downloader=pooch.HTTPDownloader(timeout=15),
+            )
+        )
         if url.endswith(".zip"):
-            with zipfile.ZipFile(got) as archive:  # one member is read, nothing is unpacked by its own name
+            # One member is read, nothing is unpacked by its own name.
+            with zipfile.ZipFile(got) as archive:
                 member = next((m for m in archive.namelist() if m.rpartition("/")[2] == file), None)
                 if member is None:
                     raise DataError(f"no {file} in {url}")
