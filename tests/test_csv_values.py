@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from own_csv import AT, BASE, N, OT, RNG, loaded, refused
+from own_csv import AT, BASE, OT, RNG, N, loaded, refused
 
 from tsattn.data import DataError, DataWarning, findings, load
 from tsattn.settings import Settings, make
@@ -219,7 +219,7 @@ def test_a_file_that_cannot_be_read_gets_one_sentence(tmp_path):
     ):
         (tmp_path / "folder.csv").mkdir(exist_ok=True)
         with pytest.raises(FileNotFoundError, match=words):
-            make(dataset=str(path)).run_id
+            assert make(dataset=str(path)).run_id
         with pytest.raises(DataError, match=words.removeprefix("no.csv: ")):
             load(str(path), 48, 24)
 

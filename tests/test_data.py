@@ -52,7 +52,7 @@ def test_no_window_crosses_its_split(seq_len, pred_len):
     time = np.arange(1500.0)[:, None]  # the value of a step is its own time
     borders = (500, 1000, 1500)
     s = cut(time, adjoining(*borders), seq_len, pred_len, scale=False)
-    for windows, begin, end in zip((s.train, s.val, s.test), (0, *borders), borders):
+    for windows, begin, end in zip((s.train, s.val, s.test), (0, *borders), borders, strict=False):
         x, y = windows.batch(slice(None))
         assert y.min() >= (begin if begin else seq_len) and y.max() == end - 1
         assert x.min() >= max(0, begin - seq_len)
@@ -68,14 +68,14 @@ def test_no_target_of_any_split_leaves_its_part_and_no_input_reads_the_future(
     n = 17_420
     rows = ett_rows(split, n)
     s = cut(np.arange(float(n))[:, None], rows, seq_len, pred_len, scale=False)
-    for windows, (first, end) in zip((s.train, s.val, s.test), rows):
+    for windows, (first, end) in zip((s.train, s.val, s.test), rows, strict=True):
         x, y = windows.batch(torch.tensor([0, len(windows) - 1]))
         assert (
             y[0].min() == (first if first > rows[0][0] else first + seq_len)
             and y[1].max() == end - 1 < n
         )
         assert x.min() >= rows[0][0] and torch.equal(y[:, 0, 0], x[:, 0, -1] + 1)
-    assert all(a_end <= b_first for (_, a_end), (b_first, _) in zip(rows, rows[1:]))
+    assert all(a_end <= b_first for (_, a_end), (b_first, _) in zip(rows, rows[1:], strict=False))
     if split != "standard":
         assert rows != ett_rows("standard", n)
 
@@ -231,7 +231,7 @@ def test_a_published_series_is_what_its_card_says(published):
         s.findings.season
         == {"1h": 24, "15min": 96, "1D": 7, "7D": 52, "10min": 144, "30min": 48}[p.step]
     )
-    for windows, (first, end) in zip((s.train, s.val, s.test), s.rows):
+    for windows, (first, end) in zip((s.train, s.val, s.test), s.rows, strict=True):
         begin = first - seq_len if first else 0
         assert len(windows) == end - begin - seq_len - pred_len + 1 and windows.starts[0] == begin
         assert windows.starts[-1] + seq_len + pred_len == end

@@ -113,7 +113,7 @@ def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, in
     rows = np.where(gone, 0, np.arange(len(values))[:, None])
     held = np.take_along_axis(values, np.maximum.accumulate(rows), 0)
     behind = np.arange(len(values))[:, None] - np.maximum.accumulate(rows)
-    where = ", ".join(f"{c} ({n})" for c, n in zip(table.columns, gone.sum(0)) if n)
+    where = ", ".join(f"{c} ({n})" for c, n in zip(table.columns, gone.sum(0), strict=True) if n)
     return (
         pd.DataFrame(held, table.index, table.columns),
         int(gone.sum()),
@@ -195,7 +195,7 @@ def spans(time: pd.DatetimeIndex, rows) -> dict[str, tuple[pd.Timestamp, pd.Time
     """Times of the first and the last target row of each split."""
     return {
         which: (time[first], time[end - 1])
-        for which, (first, end) in zip(("training", "validation", "test"), rows)
+        for which, (first, end) in zip(("training", "validation", "test"), rows, strict=True)
     }
 
 

@@ -143,7 +143,7 @@ def _named(table: pd.DataFrame, name: str) -> tuple[pd.DataFrame, set[str]]:
     unnamed = [str(c).startswith("Unnamed: ") for c in table.columns]
     table.columns = [
         f"column {i + 1}" if no_name else plain(c)
-        for i, (c, no_name) in enumerate(zip(table.columns, unnamed))
+        for i, (c, no_name) in enumerate(zip(table.columns, unnamed, strict=True))
     ]
     twice = table.columns[table.columns.duplicated()]
     if len(twice):

@@ -44,17 +44,17 @@ class Windows:
         view = series.unfold(-1, size, 1)  # [C, L - size + 1, size], no copy
         return view[:, self.starts[index]].transpose(0, 1)  # the copy of one batch
 
-    def __getitem__(self, index) -> "Windows":
+    def __getitem__(self, index) -> Windows:
         """The windows ``index`` (integers or a slice) alone; the series stays shared."""
         return replace(self, starts=self.starts[index])
 
-    def to(self, device) -> "Windows":
+    def to(self, device) -> Windows:
         calendar = None if self.calendar is None else self.calendar.to(device)
         return replace(
             self, series=self.series.to(device), starts=self.starts.to(device), calendar=calendar
         )
 
-    def first(self, n: int) -> "Windows":
+    def first(self, n: int) -> Windows:
         """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""
         if not n or n >= len(self):
             return self
@@ -113,7 +113,7 @@ def cut(
     scale: bool = True,
     calendar: np.ndarray | None = None,
     breaks=(),
-    found: Findings = Findings(),
+    found: Findings | None = None,
     time: pd.DatetimeIndex | None = None,
 ) -> Splits:
     """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and
@@ -137,7 +137,7 @@ def cut(
         calendar = torch.from_numpy(calendar.astype(np.float32))
     parts, size = [], seq_len + pred_len
     broken = np.isin(np.arange(len(values)), breaks).cumsum()  # breaks up to and including each row
-    for which, (begin, end) in zip(("training", "validation", "test"), rows):
+    for which, (begin, end) in zip(("training", "validation", "test"), rows, strict=True):
         reach = seq_len if step == 1 and which != "training" else 0
         start, last = max(begin - reach, 0), end - size
         if last < start:
@@ -162,11 +162,11 @@ def cut(
         mean,
         std,
         hashlib.sha256(series.numpy().tobytes()).hexdigest(),
-        found,
+        found or Findings(),
         time,
     )
 
 
 def adjoining(*borders: int) -> list[tuple[int, int]]:
     """(first, end) of parts that follow one another from row 0 and end at ``borders``."""
-    return list(zip((0, *borders), borders))
+    return list(zip((0, *borders), borders, strict=False))
