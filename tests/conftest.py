@@ -24,3 +24,13 @@ def etth1():
     except DataUnavailable as error:
         pytest.skip(str(error))
     return "ETTh1"
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Writes a table as a CSV file and returns its path."""
+    def save(table, name="mine.csv", **how):
+        table.to_csv(tmp_path / name, index=False, **how)
+        return str(tmp_path / name)
+
+    return save

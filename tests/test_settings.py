@@ -5,7 +5,7 @@ import pytest
 from tsattn.ledger import Ledger
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
-OTHER = {"dataset": "ETTh2", "split": "tail", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
+OTHER = {"dataset": "ETTh2", "split": "tail", "missing": "-9999", "gaps": "split", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
          "residual_attention": False, "positional_encoding": "none", "head": "mean", "embedding": "mlp", "revin": False,
          "dropout": 0.1, "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64, "feed_forward": False}
 
@@ -16,7 +16,8 @@ def test_defaults_are_the_lab_talks_table():
     assert (s.d_model, s.d_ff, s.patch_len, s.n_tokens) == (128, 256, 16, 22)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in ("model", "calendar", "profile", "device", "cuda_graph")])
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in 
+                                  ("model", "calendar", "season", "profile", "device", "cuda_graph")])
 def test_run_id_changes_with_every_setting_that_changes_the_result(name):
     value = OTHER[name] if name in OTHER else getattr(Settings(), name) + 1
     assert Settings().but(**{name: value}).run_id != Settings().run_id
@@ -37,11 +38,11 @@ def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
 def test_only_what_a_model_depends_on_names_its_run(model):
     s = make(model=model)
     everything = {"patch_len": 8, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5, "revin": not s.revin,
-                  "seed": 7}
+                  "seed": 7, "season": 168}
     counts = {name for name, value in everything.items() if s.but(**{name: value}).run_id != s.run_id}
-    assert counts == {"PatchTST": set(everything), "iTransformer": set(everything) - {"patch_len", "head"},
+    assert counts == {"PatchTST": set(everything) - {"season"}, "iTransformer": set(everything) - {"patch_len", "head", "season"},
                       "MLP": {"d_ff", "learning_rate", "revin", "seed"}, "linear": {"learning_rate", "revin", "seed"},
-                      "DLinear": {"learning_rate", "revin", "seed"}, "last-value": set(), "seasonal-naive": set()}[model]
+                      "DLinear": {"learning_rate", "revin", "seed"}, "last-value": set(), "seasonal-naive": {"season"}}[model]
     assert model == "PatchTST" or make(model=model, pred_len=192).run_id != s.run_id
     no_attention = model not in ("PatchTST", "iTransformer")
     assert (s.attention == "none") == no_attention

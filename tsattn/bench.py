@@ -190,7 +190,7 @@ def _time(step) -> float:
 def around(profile: str = "paper") -> pd.DataFrame:
     """What an epoch does besides its steps: seconds to measure 1,000 windows, and one of chapter 2's surfaces."""
     s = make(profile, dataset=data.SYNTHETIC)
-    splits = data.load(s.dataset, s.seq_len, s.pred_len)
+    splits = data.of(s)
     model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
     with use_threads(os.cpu_count() or 1):
         evaluation = min(_time(lambda: evaluate(model, windows)) for _ in range(3)) * 1000 / len(windows)
@@ -260,7 +260,7 @@ def _large(s: Settings, rows: int) -> dict:
 
 def _load(s: Settings, folder: str) -> dict:
     before = _memory("VmRSS")
-    seconds = _time(lambda: data.load(s.dataset, s.seq_len, s.pred_len))
+    seconds = _time(lambda: data.of(s))
     train(s, checkpoints=folder, progress=False, n_threads=1)
     return {"seconds": seconds, "peak_mb": _memory("VmHWM") - before}
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
-DATASETS = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "state-machine", "recall-1", "recall-2", "recall-4", "recall-8",
-            "recall-16", "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
+SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP", "vic")  # published
+DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16", "dial-0",
+            "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
 SPLITS = ("standard", "tail", *(f"fold-{k}" for k in range(1, 6)))
 PROFILES = ("paper", "quick", "smoke")
 
@@ -31,15 +34,16 @@ _CHOICES = {
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
     "split": SPLITS,
+    "gaps": ("refuse", "split"),
 }
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
 _LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear",
-                "split": "standard"}
+                "split": "standard", "missing": "", "gaps": "refuse", "season": 0}
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
-_DATA = {"dataset", "split", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
+_DATA = {"dataset", "split", "missing", "gaps", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
 _TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
 _DEPENDS = {
     "iTransformer": _DATA | _TRAINING | {"d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
@@ -48,7 +52,7 @@ _DEPENDS = {
     "linear": _DATA | _TRAINING | {"revin"},
     "DLinear": _DATA | _TRAINING | {"revin"},
     "last-value": _DATA,
-    "seasonal-naive": _DATA,
+    "seasonal-naive": _DATA | {"season"},
 }
 
 
@@ -62,6 +66,8 @@ class Settings:
     # data
     dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
     split: str = "standard"  # tail, fold-1 to fold-5: other parts of an ETT series (tsattn.data.ett_rows)
+    missing: str = ""  # values that stand for a missing one, e.g. "-9999,nan": that of the row before is held
+    gaps: str = "refuse"  # irregular steps: refuse, or split, with which no window crosses one
     seq_len: int = 336
     pred_len: int = 96
     # model
@@ -83,6 +89,7 @@ class Settings:
     embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear
     revin: bool = True
     feed_forward: bool = True  # False: encoder layers of attention alone
+    season: int = 0  # steps that seasonal-naive repeats; 0: a day, or what the data's step makes a season
     calendar: bool = False  # the window's calendar features become extra tokens (iTransformer)
     # training
     learning_rate: float = 1e-3
@@ -101,6 +108,8 @@ class Settings:
     cuda_graph: bool = False  # on a CUDA device: launch each training step as one graph
 
     def __post_init__(self):
+        if isinstance(self.missing, (int, float)):  # -9999 on a command line is a number
+            object.__setattr__(self, "missing", str(self.missing))
         for field in fields(self):
             value = getattr(self, field.name)
             kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[field.type]
@@ -113,7 +122,7 @@ class Settings:
                      "epochs", "patience", "batch_size", "lr_hold"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
-        for name in ("max_steps", "max_windows", "seed"):
+        for name in ("max_steps", "max_windows", "seed", "season"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 0.")
         if not 0 <= self.dropout < 1:
@@ -137,8 +146,16 @@ class Settings:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
-        if self.split != "standard" and not self.dataset.startswith("ETT"):
+        if self.split != "standard" and self.dataset not in SERIES[:4]:
             raise ValueError(f"split={self.split!r}: a part of the ETT series; for {self.dataset_name} use standard.")
+        if (self.missing or self.gaps != "refuse") and not self.dated:
+            raise ValueError(f"{'missing' if self.missing else 'gaps'}: {self.dataset_name} is synthetic and complete; leave "
+                             f"it out.")
+        try:
+            [float(text) for text in self.missing.split(",") if self.missing]
+        except ValueError:
+            raise ValueError(f"missing={self.missing!r}: give numbers separated by commas, or nan, "
+                             f"e.g. -9999,nan.") from None
         if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
             raise ValueError(f"device={self.device!r}: choose auto, cpu, cuda or cuda:N.")
 
@@ -150,24 +167,25 @@ class Settings:
     @property
     def dataset_name(self) -> str:
         """Name of the data without any folder, fit for a table or a title."""
-        return self.dataset if self.dataset in DATASETS else Path(self.dataset).name
+        return self.dataset if self.dataset in DATASETS else " ".join(Path(self.dataset).name.split())
 
     @property
     def dated(self) -> bool:
         """Whether the data have dates, as every file has and a synthetic series has not."""
-        return self.dataset.startswith("ETT") or self.dataset not in DATASETS
+        return self.dataset in SERIES or self.dataset not in DATASETS
 
     @property
     def seeded(self) -> bool:
         """Whether the seed can change the result."""
         return "seed" in _DEPENDS.get(self.model, _TRAINING)
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Stable name of the result: readable prefix and a hash over every setting that can change the numbers.
 
         A setting that the model does not have does not count, so that one result has one name.
-        A user's CSV counts by its content, so that an edited file is a new run and a moved one is not.
+        A user's CSV counts by its content, so that an edited file is a new run and a moved one is not. The file is
+        read once: these settings keep their name while it changes. Its own name is shortened to plain characters.
         """
         content = {k: v for k, v in asdict(self).items() if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
         if self.model in _DEPENDS:
@@ -176,16 +194,19 @@ class Settings:
             content[name] = float(content[name])
         idle = {"residual_attention"} if self.attention != "softmax" else set()
         idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
+        idle |= {"season"} if self.model != "seasonal-naive" else set()
         idle |= {"d_ff"} if not self.feed_forward else set()
         for name in idle & set(content):
             del content[name]
         if self.dataset not in DATASETS:
-            path = Path(self.dataset).expanduser()
-            if not path.is_file():
-                raise FileNotFoundError(f"{self.dataset}: no such file; give the path of an existing CSV file.")
-            content["dataset"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            try:
+                content["dataset"] = hashlib.sha256(Path(self.dataset).expanduser().read_bytes()).hexdigest()
+            except OSError as error:
+                why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+                raise FileNotFoundError(f"{self.dataset_name}: {why}; give the path of an existing CSV "
+                                        f"file.") from None
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
-        name = self.dataset if self.dataset in DATASETS else Path(self.dataset_name).stem
+        name = self.dataset if self.dataset in DATASETS else _plain(Path(self.dataset).stem)
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
                  *([f"s{self.seed}"] if self.seeded else []), digest]
         return "-".join(map(str, parts))
@@ -197,6 +218,11 @@ class Settings:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such setting; choose among "
                              f"{', '.join(f.name for f in fields(self))}.")
         return replace(self, **changes)
+
+
+def _plain(stem: str) -> str:
+    """At most 40 characters of a file's name that any file system, shell and page can hold."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-")[:40] or "csv"
 
 
 # Where a model's own settings differ from the defaults. iTransformer (Liu et al., ICLR 2024) has LayerNorm after the

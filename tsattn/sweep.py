@@ -208,7 +208,7 @@ def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Ca
 
     def at(run_id, **point):
         s = by_id[run_id]
-        splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split)
+        splits = data.of(s, data_dir)
         with torch.no_grad():
             return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
 

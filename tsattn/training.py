@@ -42,6 +42,11 @@ class Result:
     test_errors: np.ndarray | None = None  # [windows, channels] float32, MSE at the best epoch
     how: dict = field(default_factory=dict)  # device, threads, parameters
 
+    @property
+    def run_id(self) -> str:
+        """The name under which it is recorded, fixed when the run began."""
+        return self.settings.run_id
+
 
 class Diverged(RuntimeError):
     """The loss is not finite or has left all bounds; the message says in which epoch."""
@@ -157,10 +162,13 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     device = resolve_device(s.device)
     if device.type == "cpu":
         keep_pages()
-    splits = data.load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split)
+    run_id, splits = s.run_id, data.of(s, data_dir)
+    if s.but().run_id != run_id:  # hashed again: the result would be recorded under the name of other data
+        raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; start it again when "
+                             f"nothing writes to the file.")
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Run(s, splits, device, Path(checkpoints) / s.run_id)
+        run = _Run(s, splits, device, Path(checkpoints) / run_id)
         result = run.result
         result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
                           threads=torch.get_num_threads(), data_sha256=splits.sha256[:16],
@@ -248,7 +256,8 @@ class _Run:
                                  f"set batch_size to at most that.")
         self.steps = min(self.steps, s.max_steps or self.steps)
         self.bound = DIVERGED * splits.train.series[:, slice(*splits.rows[0])].square().mean().item()
-        self.model = models.build(s, len(splits.channels)).to(device)
+        season = s.season or splits.findings.season
+        self.model = models.build(s.but(season=season), len(splits.channels)).to(device)
         parameters, graph = list(self.model.parameters()), s.cuda_graph and device.type == "cuda"
         rate = torch.tensor(s.learning_rate, device=device) if graph else s.learning_rate
         self.optimiser = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=graph) if parameters else None

@@ -1,4 +1,5 @@
-"""Data: find, read, split. The model sees windows [B, C, seq_len] and nothing of where they came from."""
+"""Data: find, read, split. The model sees windows [B, C, seq_len] and nothing of where they came
+from."""
 
 from __future__ import annotations
 
@@ -8,11 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from . import toy
-from .files import ETT, ETT_COLUMNS, DataError, DataUnavailable, find, read_csv
+from . import findings, toy
+from .catalogue import CATALOGUE, borders, card
+from .files import DataError, DataUnavailable, find
+from .findings import DataWarning, Findings
+from .reading import plain, read_csv
 from .windows import CALENDAR, Splits, Windows, adjoining, calendar_features, cut
 
-__all__ = ["CALENDAR", "DataError", "DataUnavailable", "Splits", "Windows", "available", "best", "load", "toy", "truth"]
+__all__ = [
+    "CALENDAR",
+    "CATALOGUE",
+    "DataError",
+    "DataUnavailable",
+    "DataWarning",
+    "Findings",
+    "Splits",
+    "Windows",
+    "available",
+    "best",
+    "card",
+    "load",
+    "of",
+    "toy",
+    "truth",
+]
 
 SYNTHETIC = "state-machine"
 
@@ -21,16 +41,19 @@ SYNTHETIC = "state-machine"
 def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMachine | toy.Recall:
     """The generated series behind a synthetic data set, with its ground truth.
 
-    A window's start (``Windows.starts``) is its first sample in a state-machine series; divided by seq_len + pred_len it
-    is its row in a recall set.
+    A window's start (``Windows.starts``) is its first sample in a state-machine series; divided by
+    seq_len + pred_len it is its row in a recall set.
     """
     if dataset == SYNTHETIC:
         return toy.state_machine(100_000)
-    return toy.recall(sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset])
+    return toy.recall(
+        sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset]
+    )
 
 
 def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples are those that matter.
+    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples are those
+    that matter.
 
     State machine: conditional mean, event samples. Recall: the look-up written out, every sample.
     """
@@ -42,38 +65,118 @@ def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     return forecast, np.ones_like(forecast, bool)
 
 
-def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False,
-         split: str = "standard") -> Splits:
-    """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its features join.
+def load(
+    dataset: str,
+    seq_len: int,
+    pred_len: int,
+    data_dir=None,
+    *,
+    calendar: bool = False,
+    split: str = "standard",
+    missing: str = "",
+    gaps: str = "refuse",
+) -> Splits:
+    """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its
+    features join.
 
-    ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other CSV and of the state machine.
-    ``tail`` and ``fold-1`` to ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not
-    scaled. Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a file.
+    ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other series. ``tail`` and
+    ``fold-1`` to ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not scaled.
+
+    ``missing`` names values, separated by commas, in whose place that of the row before is held
+    ("-9999", "nan"). ``gaps`` says what irregular steps lead to: "refuse", or "split", with which
+    no window crosses one. A published series whose times are known to be irregular (weather) is
+    used as it is published unless ``gaps`` is "split". What was found is in ``Splits.findings``,
+    and for a file of one's own also a ``DataWarning``.
+
+    Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a
+    file.
     """
-    if calendar and dataset not in ETT and not dataset.lower().endswith(".csv"):
-        raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
-    if split != "standard" and dataset not in ETT:
+    published = CATALOGUE.get(dataset)
+    if split != "standard" and not (published and published.months):
         raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
+    if not published and not dataset.lower().endswith(".csv"):
+        if calendar:
+            raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
+        return _synthetic(dataset, seq_len, pred_len)
+    name = dataset if published else plain(Path(dataset).name)
+    if published:
+        path, columns = find(dataset, data_dir), published.columns
+        table, notes = read_csv(path, name, columns, repeats=published.as_published)
+    else:
+        table, notes = read_csv(Path(dataset).expanduser(), name)
+    n, time = len(table), table.index
+    if n < seq_len + pred_len:
+        raise DataError(
+            f"{name}: {n} rows, too few for one window of seq_len + pred_len = "
+            f"{seq_len + pred_len}; give a longer series or a shorter window."
+        )
+    table, held, found = findings.hold(table, missing, name)
+    notes += found
+    step, breaks = findings.steps(time)
+    if len(breaks):
+        where = findings.gaps(time, breaks, step, name)
+        if gaps == "split":
+            notes.append(f"{where}; no window crosses one.")
+        elif published and published.as_published:
+            notes.append(f"{where}; windows cross them, as in the published use.")
+        else:
+            raise DataError(
+                f"{where}; fill in the missing rows, write evenly spaced times if the rows follow "
+                "one another all the same (trading days, say), or set gaps to split: then no "
+                "window crosses one."
+            )
+    if published and published.months:
+        rows = ett_rows(split, n, round(published.per_day / 24))
+    else:
+        rows = adjoining(*borders(n))
+    dropped, found = findings.constant(table, *rows[0], name)
+    table = table.drop(columns=dropped)
+    strange, more = findings.strange(table, name)
+    notes += found + more
+    if not published:  # the defects of a published series stand on its card
+        findings.warn(notes)
+    season = findings.season(step)
+    if season > seq_len:
+        notes.append(
+            f"{name}: a season has {season} steps of {findings.words(step)}, more than "
+            f"seq_len={seq_len}; the seasonal rule repeats the last value instead."
+        )
+        season = 1
+    found = Findings(
+        notes=tuple(notes),
+        step=step,
+        season=season,
+        gaps=len(breaks),
+        dropped=tuple(dropped),
+        held=held,
+        strange=strange,
+        spans=findings.spans(time, rows),
+    )
+    values, features = table.to_numpy(), calendar_features(time) if calendar else None
+    apart = breaks if gaps == "split" else ()
+    about = dict(name=name, channels=table.columns, time=time, found=found)
+    return cut(values, rows, seq_len, pred_len, calendar=features, breaks=apart, **about)
+
+
+def of(settings, data_dir=None) -> Splits:
+    """``load`` for the data of a run's settings."""
+    s = settings
+    how = dict(calendar=s.calendar, split=s.split, missing=s.missing, gaps=s.gaps)
+    return load(s.dataset, s.seq_len, s.pred_len, data_dir, **how)
+
+
+def _synthetic(dataset: str, seq_len: int, pred_len: int) -> Splits:
+    """Splits of a generated series, which is not scaled."""
     if dataset == SYNTHETIC:
-        series = truth(dataset).x[:, None]
-        rows = adjoining(70_000, 80_000, 100_000)
-        return cut(series, rows, seq_len, pred_len, name=dataset, scale=False)
-    if dataset in toy.RECALL:
+        series, rows, step = truth(dataset).x[:, None], adjoining(70_000, 80_000, 100_000), 1
+    else:
         try:
             series = truth(dataset, seq_len, pred_len).x.reshape(-1, 1)
         except ValueError as error:
             raise DataError(f"{dataset}: {error}") from None
-        rows = adjoining(*accumulate(n * (seq_len + pred_len) for n in toy.RECALL_WINDOWS))
-        return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=seq_len + pred_len)
-    if dataset in ETT:
-        table = read_csv(find(dataset, data_dir))[ETT_COLUMNS]
-        rows = ett_rows(split, len(table), 4 if dataset.startswith("ETTm") else 1)
-    else:
-        table = read_csv(Path(dataset).expanduser())
-        n = len(table)
-        rows = adjoining(int(n * 0.7), n - int(n * 0.2), n)
-    return cut(table.to_numpy(), rows, seq_len, pred_len, name=Path(dataset).name, channels=table.columns,
-               calendar=calendar_features(table.index) if calendar else None)
+        step = seq_len + pred_len
+        rows = adjoining(*accumulate(n * step for n in toy.RECALL_WINDOWS))
+    return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=step)
 
 
 def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
@@ -81,24 +184,27 @@ def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
 
     standard  12/4/4 months of 30 days
     tail      training and validation as standard, test on the rows after the standard test
-    fold-k    12 months for training, 2 for validation, 2 for the test, beginning 2 (k - 1) months late
+    fold-k    12 months for training, 2 for validation, 2 for the test, 2 (k - 1) months later
     """
     month = 30 * 24 * per_hour
-    standard = adjoining(12 * month, 16 * month, 20 * month)
+    standard = adjoining(*borders(n, (12, 4, 4), 24 * per_hour))
     if split == "standard":
         return standard
     if split == "tail":
         return [*standard[:2], (20 * month, n)]
     late = 2 * month * (int(split.removeprefix("fold-")) - 1)
-    return [(late + first, late + end) for first, end in adjoining(12 * month, 14 * month, 16 * month)]
+    return [
+        (late + first, late + end) for first, end in adjoining(12 * month, 14 * month, 16 * month)
+    ]
 
 
 def available(dataset: str, data_dir=None) -> str:
-    """``dataset`` if its file is here or can be had, else the name of the embedded synthetic series.
+    """``dataset`` if its file is here or can be had, else the name of the embedded synthetic
+    series.
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """
-    if dataset in ETT:
+    if dataset in CATALOGUE:
         try:
             find(dataset, data_dir)
         except DataUnavailable:

@@ -10,11 +10,13 @@ import pandas as pd
 import torch
 
 from .files import DataError
+from .findings import Findings
 
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of one split. ``series`` is [C, L]; window i covers ``seq_len + pred_len`` steps from ``starts[i]``.
+    """All windows of one split. ``series`` is [C, L]; window i covers ``seq_len + pred_len`` steps
+    from ``starts[i]``.
 
     Where ``calendar`` [F, L] is given, its features stand below the channels of every input.
     """
@@ -29,9 +31,10 @@ class Windows:
         return len(self.starts)
 
     def batch(self, index) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs [B, C (+ F), seq_len] and targets [B, C, pred_len] of the windows ``index`` (integers or a slice)."""
+        """Inputs [B, C (+ F), seq_len] and targets [B, C, pred_len] of the windows ``index``
+        (integers or a slice)."""
         window = self._cut(self.series, self.seq_len + self.pred_len, index)
-        x, y = window[..., :self.seq_len], window[..., self.seq_len:]
+        x, y = window[..., : self.seq_len], window[..., self.seq_len :]
         if self.calendar is not None:
             x = torch.cat([x, self._cut(self.calendar, self.seq_len, index)], 1)
         return x, y
@@ -41,15 +44,17 @@ class Windows:
         view = series.unfold(-1, size, 1)  # [C, L - size + 1, size], no copy
         return view[:, self.starts[index]].transpose(0, 1)  # the copy of one batch
 
-    def __getitem__(self, index) -> "Windows":
+    def __getitem__(self, index) -> Windows:
         """The windows ``index`` (integers or a slice) alone; the series stays shared."""
         return replace(self, starts=self.starts[index])
 
-    def to(self, device) -> "Windows":
+    def to(self, device) -> Windows:
         calendar = None if self.calendar is None else self.calendar.to(device)
-        return replace(self, series=self.series.to(device), starts=self.starts.to(device), calendar=calendar)
+        return replace(
+            self, series=self.series.to(device), starts=self.starts.to(device), calendar=calendar
+        )
 
-    def first(self, n: int) -> "Windows":
+    def first(self, n: int) -> Windows:
         """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""
         if not n or n >= len(self):
             return self
@@ -60,8 +65,8 @@ class Windows:
 class Splits:
     """Train, validation and test windows of one data set, scaled by the training rows alone.
 
-    ``rows`` are (first, end) of the train, validation and test targets; ``mean`` and ``std`` are [C], in the
-    units of the file.
+    ``rows`` are (first, end) of the train, validation and test targets; ``mean`` and ``std`` are
+    [C], in the units of the file.
     """
 
     name: str
@@ -73,49 +78,95 @@ class Splits:
     mean: np.ndarray
     std: np.ndarray
     sha256: str  # of the scaled series
+    findings: Findings = Findings()
+    time: pd.DatetimeIndex | None = None  # of every row; None where the series has no dates
 
 
 CALENDAR = ("hour of day", "day of week", "day of month", "day of year")
 
 
 def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
-    """The four ``CALENDAR`` features of each time, [4, L], scaled to +-0.5 as in the iTransformer's data loader."""
-    return np.stack([time.hour / 23, time.day_of_week / 6, (time.day - 1) / 30, (time.day_of_year - 1) / 365]) - 0.5
+    """The four ``CALENDAR`` features of each time, [4, L], scaled to +-0.5 as in the
+    iTransformer's data loader."""
+    return (
+        np.stack(
+            [
+                time.hour / 23,
+                time.day_of_week / 6,
+                (time.day - 1) / 30,
+                (time.day_of_year - 1) / 365,
+            ]
+        )
+        - 0.5
+    )
 
 
-def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
-        step: int = 1, scale: bool = True, calendar: np.ndarray | None = None) -> Splits:
-    """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and test targets.
+def cut(
+    values: np.ndarray,
+    rows,
+    seq_len: int,
+    pred_len: int,
+    *,
+    name="series",
+    channels=None,
+    step: int = 1,
+    scale: bool = True,
+    calendar: np.ndarray | None = None,
+    breaks=(),
+    found: Findings | None = None,
+    time: pd.DatetimeIndex | None = None,
+) -> Splits:
+    """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and
+    test targets.
 
-    Validation and test windows start seq_len rows before their first target, so inputs may reach back into
-    an earlier part, while targets never leave their own: no test target is ever seen in training. The three
-    need not adjoin. ``step`` is the distance of window starts (1, or the window's size for series made of
-    independent windows). ``calendar`` [F, L] joins every input. Scaling is that of the training rows.
-    Raises ``DataError`` if a part is too short for one window.
+    Validation and test windows start seq_len rows before their first target, so inputs may reach
+    back into an earlier part, while targets never leave their own: no test target is ever seen in
+    training. The three need not adjoin. ``step`` is the distance of window starts (1, or the
+    window's size for series made of independent windows). ``calendar`` [F, L] joins every input.
+    Scaling is that of the training rows, in which no channel may be constant. No window holds both
+    a row of ``breaks`` and the row before it. Raises ``DataError`` if a part is too short for one
+    window, or has none without such a break.
     """
     (first, end), *_ = rows
     mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
     if scale:
         mean, std = values[first:end].mean(0), values[first:end].std(0)
-        std = np.where(std == 0, 1.0, std)
         values = (values - mean) / std
     series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
-    parts = []
-    for which, (begin, end) in zip(("training", "validation", "test"), rows):
+    parts, size = [], seq_len + pred_len
+    broken = np.isin(np.arange(len(values)), breaks).cumsum()  # breaks up to and including each row
+    for which, (begin, end) in zip(("training", "validation", "test"), rows, strict=True):
         reach = seq_len if step == 1 and which != "training" else 0
-        start, last = max(begin - reach, 0), end - seq_len - pred_len
+        start, last = max(begin - reach, 0), end - size
         if last < start:
-            raise DataError(f"{name}: the {which} split has {end - begin} rows, too few for one window of "
-                            f"seq_len + pred_len = {seq_len + pred_len}; give a longer series or a shorter "
-                            f"window.")
-        parts.append(Windows(series, torch.arange(start, last + 1, step), seq_len, pred_len, calendar))
+            raise DataError(
+                f"{name}: the {which} split has {end - begin} rows, too few for one window of "
+                f"seq_len + pred_len = {size}; give a longer series or a shorter window."
+            )
+        starts = np.arange(start, last + 1, step)
+        starts = starts[broken[starts + size - 1] == broken[starts]]
+        if not len(starts):
+            raise DataError(
+                f"{name}: every window of seq_len + pred_len = {size} rows in the {which} split "
+                "crosses a gap; give a shorter window or a series with longer stretches."
+            )
+        parts.append(Windows(series, torch.from_numpy(starts), seq_len, pred_len, calendar))
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
-    return Splits(name, names, *parts, tuple(map(tuple, rows)), mean, std,
-                  hashlib.sha256(series.numpy().tobytes()).hexdigest())
+    return Splits(
+        name,
+        names,
+        *parts,
+        tuple(map(tuple, rows)),
+        mean,
+        std,
+        hashlib.sha256(series.numpy().tobytes()).hexdigest(),
+        found or Findings(),
+        time,
+    )
 
 
 def adjoining(*borders: int) -> list[tuple[int, int]]:
     """(first, end) of parts that follow one another from row 0 and end at ``borders``."""
-    return list(zip((0, *borders), borders))
+    return list(zip((0, *borders), borders, strict=False))

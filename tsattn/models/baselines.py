@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from . import revin
 from .dropout import Dropout, MaskSource
 
-PERIOD = 24  # steps of the seasonal rule: one day of hourly data
+SEASON = 24  # steps of the seasonal rule where neither settings nor data say: one day of hourly data
 KERNEL = 25  # steps of DLinear's moving average
 
 
@@ -29,16 +29,21 @@ class LastValue(nn.Module):
 
 
 class SeasonalNaive(nn.Module):
-    """y_t = x_{L + t - 24 k}: the last 24 steps, over and over. Raises ``ValueError`` for a shorter window."""
+    """y_t = x_{L + t - P k}: the last season of P steps, over and over. Raises ``ValueError`` for a shorter window.
+
+    P is kept with the weights, as it may come from the data.
+    """
 
     def __init__(self, s, n_channels: int):
         super().__init__()
-        if s.seq_len < PERIOD:
-            raise ValueError(f"seq_len={s.seq_len}: seasonal-naive repeats the last {PERIOD} steps; give it that many.")
+        season = s.season or SEASON
+        if s.seq_len < season:
+            raise ValueError(f"seq_len={s.seq_len}: seasonal-naive repeats the last {season} steps; give it that many.")
         self.pred_len = s.pred_len
+        self.register_buffer("season", torch.tensor(season))
 
     def forward(self, x):
-        return x[..., -PERIOD + torch.arange(self.pred_len, device=x.device) % PERIOD]
+        return x[..., -self.season + torch.arange(self.pred_len, device=x.device) % self.season]
 
 
 class _Channelwise(nn.Module):

@@ -1,0 +1,205 @@
+"""What was found in a file, in sentences that a chapter prints and in facts that code can use."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from .files import DataError
+
+CONSTANT = 1e-7  # spread over largest magnitude: single precision holds seven digits
+JITTER = 0.1  # of the usual step: the months of a year count as one step, a missing row does not
+SPIKE = 1000  # a value this many times as far from the median as 99 of 100 others is reported
+HOUR, DAY = pd.Timedelta("1h"), pd.Timedelta("1D")
+
+
+class DataWarning(UserWarning):
+    """Something in a file of one's own that changes what is measured."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``notes`` are sentences; the rest are facts. A series without dates has neither step nor
+    spans."""
+
+    notes: tuple[str, ...] = ()
+    step: pd.Timedelta | None = None  # the usual one
+    season: int = 24  # steps
+    gaps: int = 0  # steps that are not the usual one
+    dropped: tuple[str, ...] = ()  # channels that are constant in the training rows
+    held: int = 0  # cells that hold the value of the row before
+    strange: dict[str, int] = field(default_factory=dict)  # channel -> cells far outside the others
+    # First and last target of each split.
+    spans: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = field(default_factory=dict)
+
+
+def words(step: pd.Timedelta) -> str:
+    """A step in words: 15 minutes, 1 hour, 7 days, 1.5 seconds."""
+    for unit, name in (
+        (DAY, "day"),
+        (HOUR, "hour"),
+        (HOUR / 60, "minute"),
+        (HOUR / 3600, "second"),
+    ):
+        if step >= unit:
+            n = step / unit
+            return f"{n:.4g} {name}{'' if n == 1 else 's'}"
+    return f"{step / (HOUR / 3600) * 1000:.4g} milliseconds"
+
+
+def season(step: pd.Timedelta) -> int:
+    """Steps of a series' season: a day; a week of daily, a year of weekly, monthly or quarterly
+    rows; else 1."""
+    if step < DAY:
+        return round(DAY / step)
+    return next(
+        (
+            n
+            for days, n in ((1, 7), (7, 52), (30.4, 12), (91.3, 4))
+            if abs(step / DAY - days) < JITTER * days
+        ),
+        1,
+    )
+
+
+def steps(time: pd.DatetimeIndex) -> tuple[pd.Timedelta, np.ndarray]:
+    """The usual (median) step, and the rows [K] before which the step is another by more than a
+    tenth."""
+    found = np.diff(time.to_numpy())
+    usual = np.median(found.astype(np.int64)).astype(np.int64).astype(found.dtype)
+    off = np.abs(found - usual) > JITTER * usual
+    return pd.Timedelta(usual), np.flatnonzero(off) + 1
+
+
+def gaps(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, name: str) -> str:
+    """One sentence on the irregular steps: how many, and where the first is."""
+    row = int(breaks[0])
+    return (
+        f"{name}: {len(breaks)} of {len(time) - 1} steps {'is' if len(breaks) == 1 else 'are'} not "
+        f"{words(step)}; the first is from row {row} ({time[row - 1]}) to row {row + 1} "
+        f"({time[row]}), "
+        f"{words(time[row] - time[row - 1]) if time[row] > time[row - 1] else 'no time at all'}"
+    )
+
+
+def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, int, list[str]]:
+    """Cells that ``missing`` names take the value of the row before; how many they are, and a
+    sentence.
+
+    Raises ``DataError`` for a missing value in the first row, and for NaN or infinite values that
+    are not named.
+    """
+    values = table.to_numpy()
+    named = [float(text) for text in missing.split(",") if text]
+    gone = np.isin(values, named) | (np.isnan(values) if np.isnan(named).any() else False)
+    bad = ~np.isfinite(values) & ~gone
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise DataError(
+            f"{name}, row {row + 1}, column {table.columns[column]}: the value is "
+            f"{values[row, column]}; fill or remove missing and infinite values, or set missing to "
+            "nan to hold the value of the row before."
+        )
+    if not gone.any():
+        return table, 0, [f"{name}: no value is {missing}, which missing names."] if named else []
+    if gone[0].any():
+        raise DataError(
+            f"{name}, row 1, column {table.columns[int(np.argmax(gone[0]))]}: the value is missing "
+            "and no row is before it; begin the file with a complete row."
+        )
+    rows = np.where(gone, 0, np.arange(len(values))[:, None])
+    held = np.take_along_axis(values, np.maximum.accumulate(rows), 0)
+    behind = np.arange(len(values))[:, None] - np.maximum.accumulate(rows)
+    where = ", ".join(f"{c} ({n})" for c, n in zip(table.columns, gone.sum(0), strict=True) if n)
+    return (
+        pd.DataFrame(held, table.index, table.columns),
+        int(gone.sum()),
+        [
+            f"{name}: {gone.sum()} missing cells ({missing}) hold the value of the row before: "
+            f"{where}; the longest stretch is {behind.max()} rows."
+        ],
+    )
+
+
+def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list[str], list[str]]:
+    """Channels whose training rows ``first`` to ``end`` are equal up to rounding, and a sentence
+    for each.
+
+    They have no scale, and there is nothing to learn about them: they are left out of the data, and
+    so of the mean error. Raises ``DataError`` if no channel is left.
+    """
+    rows = table.iloc[first:end]
+    flat = [c for c in table if rows[c].max() - rows[c].min() <= CONSTANT * rows[c].abs().max()]
+    if len(flat) == table.shape[1]:
+        raise DataError(
+            f"{name}: every channel is constant in the training rows; there is nothing to forecast."
+        )
+    notes = []
+    for c in flat:
+        moves = np.ptp(table[c]) > CONSTANT * table[c].abs().max()
+        notes.append(
+            f"{name}: channel {c} is constant ({rows[c].iloc[0]:.7g}) in the training rows; it is "
+            f"left out of data and error{', though it moves later' if moves else ''}."
+        )
+    return flat, notes
+
+
+def strange(table: pd.DataFrame, name: str) -> tuple[dict[str, int], list[str]]:
+    """Channels with values that may stand for something else, how many cells, and a sentence for
+    each channel.
+
+    Reported are the smallest and the largest value of a channel if it is a code such as -999, -9999
+    or 32767 and farther from the others than these are apart, and any value more than ``SPIKE``
+    times as far from the median as 99 of 100 are.
+    """
+    found, notes = {}, []
+    for column in table:
+        x = table[column].to_numpy()
+        odd = np.zeros(len(x), bool)
+        for edge in (x.min(), x.max()):
+            others = x[x != edge]
+            if _is_code(edge) and len(others) and np.abs(others - edge).min() > np.ptp(others):
+                odd |= x == edge
+        distance = np.abs(x - np.median(x))
+        odd |= distance > SPIKE * (np.quantile(distance, 0.99) or np.inf)
+        if odd.any():
+            rows, others = np.flatnonzero(odd), x[~odd]
+            seen = ", ".join(f"{v:g}" for v in np.unique(x[odd])[:3])
+            found[column] = len(rows)
+            notes.append(
+                f"{name}, column {column}: {len(rows)} value{'s' if len(rows) > 1 else ''} "
+                f"({seen}), the first in row {rows[0] + 1} ({table.index[rows[0]]}), far outside "
+                f"the others ({others.min():g} to {others.max():g}), which would rule its scale "
+                f"and its errors; if {'they stand' if len(rows) > 1 else 'it stands'} for a "
+                f"missing value, set missing to {seen.replace(' ', '')}, else mend or keep with "
+                "care."
+            )
+    return found, notes
+
+
+def _is_code(value: float) -> bool:
+    """Whether instruments write this number where they have no value: three nines or more, an
+    integer's limit, 1e20."""
+    digits = f"{abs(value):.15g}"
+    return (
+        set(digits.replace(".", "")) == {"9"}
+        and len(digits.split(".")[0]) >= 3
+        or abs(value) in (32767, 32768, 65535, 2147483647, 2147483648, 1e20, 1e30, 1e36)
+    )
+
+
+def spans(time: pd.DatetimeIndex, rows) -> dict[str, tuple[pd.Timestamp, pd.Timestamp]]:
+    """Times of the first and the last target row of each split."""
+    return {
+        which: (time[first], time[end - 1])
+        for which, (first, end) in zip(("training", "validation", "test"), rows, strict=True)
+    }
+
+
+def warn(notes: list[str]) -> None:
+    """Say each sentence once where warnings are shown."""
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=3)
