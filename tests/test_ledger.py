@@ -12,7 +12,7 @@ import pytest
 
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.sweep import estimate, missing, plan, sweep, verify
+from tsattn.sweep import estimate, missing, outlook, sweep, verify
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -46,7 +46,7 @@ def test_window_errors_belong_to_their_run(swept):
     path = ledger.folder / "window_errors" / f"{RUNS[0].run_id}.npy"
     good = path.read_bytes()
     np.save(path, np.zeros(3, dtype=np.float32))
-    with pytest.raises(LedgerError, match="its mean is not"):
+    with pytest.raises(LedgerError, match="not what was recorded .wrong checksum"):
         ledger.window_errors(RUNS[0])
     path.write_bytes(good)
 
@@ -215,10 +215,10 @@ def test_measurements_side_by_side_are_the_same(tmp_path):
 def test_a_dry_run_names_what_is_missing_and_its_time(swept):
     ledger, table, folder = swept
     more = [*RUNS, RUNS[0].but(seed=7)]
-    text = plan(more, ledger, jobs=1)
+    text = outlook(more, ledger, jobs=1)
     assert more[2].run_id in text and RUNS[0].run_id not in text and "1 of 3 runs are missing" in text
     assert "hours with 1 at a time" in text
-    assert "0 of 2 runs are missing" in plan(RUNS, ledger)
+    assert "0 of 2 runs are missing" in outlook(RUNS, ledger)
 
 
 def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):

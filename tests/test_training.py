@@ -12,7 +12,8 @@ from tsattn import training
 from tsattn.data import SYNTHETIC, load
 from tsattn.models import build
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.training import evaluate, load_tensors, load_trained, save_tensors, train
+from tsattn.checkpoints import load_tensors, load_trained, resume_file, save_tensors
+from tsattn.training import evaluate, train
 
 QUIET = dict(progress=False, n_threads=1)
 
@@ -102,7 +103,8 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
     assert 1 <= done < 12
     resumed = train(s, checkpoints=tmp_path / "killed", **QUIET)
     assert numbers(resumed) == numbers(whole) and np.array_equal(resumed.test_errors, whole.test_errors)
-    assert not resume.exists()
+    again = train(s, checkpoints=tmp_path / "killed", **QUIET)  # killed before the result was recorded
+    assert numbers(again) == numbers(whole) and len(again.curves) == len(whole.curves)
 
 
 def test_divergence_ends_the_run_and_is_recorded_as_such(tmp_path):
@@ -123,6 +125,37 @@ def test_a_damaged_file_is_detected(tmp_path):
     path.write_bytes(content[:-100])
     with pytest.raises(ValueError, match="damaged"):
         load_tensors(path)
+
+
+def test_a_file_of_another_run_is_not_taken_for_this_ones(tmp_path):
+    """Best and resume files of another attention or seed, copied into the folder of this run."""
+    s, other = smoke(), smoke(seed=2)
+    train(other, checkpoints=tmp_path, **QUIET)
+    for name in ("best", "resume"):
+        path = tmp_path / s.run_id / f"{name}.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes((tmp_path / other.run_id / path.name).read_bytes())
+    for use in (lambda: load_trained(s, 1, tmp_path), lambda: train(s, checkpoints=tmp_path, **QUIET)):
+        with pytest.raises(ValueError, match=f"belongs to another run .{other.run_id}.; remove it"):
+            use()
+    tensors, _ = load_tensors(tmp_path / other.run_id / "best.safetensors")
+    save_tensors(tmp_path / s.run_id / "best.safetensors", tensors, settings=dict(attention=s.attention, seed=2))
+    with pytest.raises(ValueError, match="belongs to another run .seed 2."):  # a file without a run_id, from before
+        load_trained(s, 1, tmp_path)
+
+
+def test_a_model_that_does_not_fit_into_memory_is_refused_with_what_it_would_take(tmp_path):
+    with pytest.raises(ValueError, match=r"d_model=100000: .* parameters, .* would take at least [\d,]+ GB .* has [\d,]+ GB"):
+        train(smoke(d_model=100_000, n_heads=4), checkpoints=tmp_path, **QUIET)
+
+
+def test_half_written_files_of_killed_processes_go_with_the_next_start(tmp_path):
+    s = smoke()
+    resume_file(s, tmp_path).parent.mkdir()
+    left = resume_file(s, tmp_path).with_name("resume.safetensors.999999999.tmp")
+    left.write_bytes(b"half")
+    train(s, checkpoints=tmp_path, **QUIET)
+    assert not left.exists()
 
 
 def test_an_absent_device_and_absent_weights_are_said(tmp_path):

@@ -1,26 +1,57 @@
-"""Command line: ``python -m tsattn report | sweep | run | verify | bench``. Options only; the work is in the rooms."""
+"""Command line: ``python -m tsattn COMMAND``. Options only; the work is in the rooms."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from dataclasses import fields
 from pathlib import Path
 
 from . import settings as settings_module
-from .data import DataError
 from .ledger import Ledger, LedgerError
 from .runs import PLANS
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
+LABELS = ["run_id", "status", "profile", "dataset", "attention", "seed", "epochs"]
+ERRORS = ["best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]
+
+
+class Parser(argparse.ArgumentParser):
+    """One sentence instead of the usage."""
+
+    def error(self, message):
+        raise ValueError(f"{self.prog}: {message} (--help lists the options).")
+
 
 def value(text: str):
-    """A JSON value where the text is one (numbers, lists, true), else the text itself."""
+    """What a parameter of a chapter is given as: JSON or Python's form of a value, else the text."""
+    known = {"True": True, "False": False, "None": None}
+    if text in known:
+        return known[text]
     try:
         return json.loads(text)
     except json.JSONDecodeError:
+        pass
+    try:
+        return float(text)  # .001, which is no JSON
+    except ValueError:
         return text
+
+
+def setting(name: str, kind: str, text: str):
+    """The value of a setting. Raises ``ValueError`` with the right form."""
+    option = "--" + name.replace("_", "-")
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{option} {text}: write {option} true or {option} false.")
+        return text.lower() == "true"
+    try:
+        return {"int": int, "float": float, "str": str}[kind](text)
+    except ValueError:
+        form = "a whole number, such as 96" if kind == "int" else "a number, such as 0.001"
+        raise ValueError(f"{option} {text}: write {form}.") from None
 
 
 def settings_options(parser, skip=()) -> None:
@@ -28,106 +59,254 @@ def settings_options(parser, skip=()) -> None:
     group = parser.add_argument_group("settings (default: those of the profile)")
     for field in fields(Settings):
         if field.name not in ("profile", *skip):
-            group.add_argument("--" + field.name.replace("_", "-"), dest=field.name, type=value, metavar=field.type,
-                               default=argparse.SUPPRESS)
+            group.add_argument("--" + field.name.replace("_", "-"), dest=field.name,
+                               metavar=field.type, default=argparse.SUPPRESS)
 
 
 def chosen(args, skip=()) -> dict:
-    names = {f.name for f in fields(Settings)} - {"profile", *skip}
-    return {k: v for k, v in vars(args).items() if k in names}
+    return {f.name: setting(f.name, f.type, getattr(args, f.name)) for f in fields(Settings)
+            if f.name not in ("profile", *skip) and hasattr(args, f.name)}
+
+
+def ledger_of(args) -> Ledger:
+    """The ledger that a command reads and writes."""
+    return Ledger(args.results, record=True) if args.results else Ledger(record=args.record)
+
+
+def show(table) -> None:
+    print(table.to_string(index=False))
+
+
+# -- one function per command
+
+
+def report(args) -> int:
+    from .report import report as execute
+
+    parameters = {k: value(v) for k, v in args.parameter}
+    profile = parameters.pop("profile", None)
+    if profile and args.profile and profile != args.profile:
+        raise ValueError(f"-p profile {profile}: --profile says {args.profile}; give one of them.")
+    dataset = parameters.get("dataset")
+    if isinstance(dataset, str) and dataset.lower().endswith(".csv"):
+        parameters["dataset"] = str(Path(dataset).expanduser().resolve())
+    return execute(args.only, profile or args.profile or "paper", parameters, args.in_place)
+
+
+def run(args) -> int:
+    return _train(args, [make(args.profile, **chosen(args))])
+
+
+def sweep(args) -> int:
+    from .sweep import outlook, outlook_by_part
+
+    options = dict(jobs=args.jobs, weights=args.weights)
+    if args.plan:
+        ignored = [n for n in ("attentions", "seeds") if getattr(args, n)] + list(chosen(args))
+        if ignored:
+            raise ValueError(f"--plan {args.plan}: its runs have their own settings; leave out "
+                             f"--{', --'.join(ignored).replace('_', '-')}, or --plan.")
+        parts = PLANS[args.plan](args.profile)
+        if args.dry_run:
+            print(outlook_by_part(parts, ledger_of(args), **options))
+            return 0
+        runs = [s for part in parts.values() for s in part]
+    else:
+        seeds = [setting("seeds", "int", s) for s in args.seeds] if args.seeds else \
+            settings_module.SEEDS[args.profile]
+        changes = chosen(args, skip=("attention", "seed"))
+        has = ATTENTIONS if make(args.profile, **changes).attention != "none" else ["none"]
+        runs = [make(args.profile, attention=a, seed=s, **changes)
+                for s in seeds for a in args.attentions or has]
+    if args.dry_run:
+        print(outlook(runs, ledger_of(args), **options))
+        return 0
+    return _train(args, runs, cluster=args.cluster, within=args.within,
+                  command="the same command without --within", **options)
+
+
+def _train(args, runs: list[Settings], **options) -> int:
+    from .sweep import sweep as train_missing
+
+    table = train_missing(runs, ledger=ledger_of(args), data_dir=args.data_dir, **options)
+    if table.empty:
+        return 1
+    shown = table[LABELS + ERRORS]
+    if args.command == "run":
+        one = shown.astype(object).where(shown.notna(), None).to_dict("records")[0]
+        print(json.dumps(one))
+    else:
+        show(shown.drop(columns=["reason", "profile", "dataset", "attention", "seed", "epochs"]))
+    failed = table[table.status != "complete"]
+    for row in failed.itertuples():
+        print(f"{row.run_id}: {row.reason}", file=sys.stderr)
+    return int(len(failed) > 0)
+
+
+def verify(args) -> int:
+    from .sweep import verify as retrain
+
+    found = retrain(ledger_of(args), args.sample, args.run_id, args.cheaper_than, args.data_dir)
+    show(found)
+    return int((found.outcome == "different").any())
+
+
+def bench(args) -> int:
+    from .bench import bench as time_steps
+
+    if args.rounds < 1:
+        raise ValueError(f"--rounds {args.rounds}: at least one round.")
+    tables = time_steps(args.profile, args.rounds, args.growth,
+                        Ledger(record=True) if args.record else None)
+    for table in tables.values():
+        print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format),
+              end="\n\n")
+    if args.json:
+        print(tables["steps"].to_json(orient="records"))
+    return 0
+
+
+def measure(args) -> int:
+    """Measurements of an earlier version, counted, or made again on the weights that are here."""
+    from .checkpoints import best_file
+    from .sweep import on_trained
+
+    measures, ledger, lost = _room("measures"), ledger_of(args), set()
+    for table, function in measures.MEASURES.items():
+        if args.tables and table not in args.tables:
+            continue
+        runs: dict = {}  # run_id -> its points that something else has measured
+        for row in ledger.rows(table):
+            if row.get("measured_by") != measures.digest():
+                points = runs.setdefault(row["run_id"], [])
+                points += [p for p in [measures.point(table, row)] if p not in points]
+        print(f"{table}: {sum(map(len, runs.values()))} measurements of {len(runs)} models are of "
+              "an earlier version", flush=True)
+        for run_id, points in runs.items() if args.stale else ():
+            s = ledger.settings(run_id)
+            if args.train or best_file(s).is_file():
+                on_trained(table, [s], points, function, ledger=ledger, data_dir=args.data_dir,
+                           digest=measures.digest(), stale=True)
+            else:
+                lost.add(run_id)
+    if lost:
+        print(f"{len(lost)} models are not here, so their measurements stay; `python -m tsattn "
+              "measure --stale --train` trains them again", file=sys.stderr)
+    return int(bool(lost))
+
+
+def refresh(args) -> int:
+    return _room("text").refresh() or 0
+
+
+def slides(args) -> int:
+    return _room("slides").slides() or 0
+
+
+def ledger(args) -> int:
+    from . import ledger_repair
+
+    record = ledger_of(args)
+    if args.what == "show":
+        print(ledger_repair.show(record))
+        return 0
+    said = getattr(ledger_repair, args.what)(record)
+    print("\n".join(said) or f"{args.what}: every row is whole")
+    if said and args.what == "check":
+        print("restore from version control what was committed, or keep every good row by "
+              "`python -m tsattn ledger repair`" + (f" --results {args.results}"
+                                                    if args.results else ""))
+    return int(bool(said) and args.what == "check")
+
+
+def _room(name: str):
+    """A room that only one command needs."""
+    try:
+        return importlib.import_module(f".{name}", __package__)
+    except ImportError as error:
+        raise ValueError(f"this command needs {error.name or name}, which is not installed; "
+                         "`pip install -r requirements.txt` brings it.") from None
+
+
+# -- their options
+
+
+def options() -> argparse.ArgumentParser:
+    parser = Parser(prog="python -m tsattn", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(function, help_):
+        sub = commands.add_parser(function.__name__, help=help_)
+        sub.set_defaults(function=function)
+        return sub
+
+    c = command(report, "execute the chapters and build the report")
+    c.add_argument("--only", nargs="+", default=[], metavar="NN", help="chapter numbers, e.g. 01")
+    c.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
+                   metavar=("NAME", "VALUE"))
+    c.add_argument("--in-place", action="store_true",
+                   help="replace the notebooks in notebooks/ by executed ones")
+    c.add_argument("--profile", choices=PROFILES)
+
+    c = command(run, "train one model; the last line is its result as JSON")
+    settings_options(c)
+
+    c = command(sweep, "train what is missing of all attentions and seeds")
+    c.add_argument("--plan", choices=list(PLANS),
+                   help="the report's own list of runs, in order of importance")
+    c.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all of the model")
+    c.add_argument("--seeds", nargs="+", metavar="N")
+    c.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    c.add_argument("--within", type=float, metavar="MINUTES", help="train nothing if it takes more")
+    c.add_argument("--cluster", default="", metavar="ADDRESS",
+                   help="Dask scheduler, e.g. tcp://host:8786")
+    c.add_argument("--dry-run", action="store_true",
+                   help="print what is missing and how long it takes")
+    c.add_argument("--weights", action="store_true",
+                   help="train again what has no trained weights here")
+    settings_options(c, skip=("attention", "seed"))
+
+    c = command(verify, "train rows of the ledger again and compare; nothing is recorded")
+    c.add_argument("--sample", type=int, default=3, metavar="N", help="rows drawn at random")
+    c.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
+    c.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
+                   help="draw only among rows that took less")
+
+    c = command(bench, "time and memory of a training step, beside the peer's and the floor")
+    c.add_argument("--rounds", type=int, default=8, metavar="N", help="times that all take turns")
+    c.add_argument("--growth", action="store_true", help="also how both grow with the sizes")
+    c.add_argument("--json", action="store_true", help="last line: the table of the steps as JSON")
+
+    c = command(measure, "count, or make again, what an earlier version has measured")
+    c.add_argument("--stale", action="store_true", help="measure it again")
+    c.add_argument("--train", action="store_true", help="train models that are not here")
+    c.add_argument("--tables", nargs="+", metavar="NAME", help="only these tables")
+
+    command(refresh, "bring the numbers in the prose up to date with the ledger")
+    command(slides, "build the slides")
+    c = command(ledger, "what is recorded, whether it is whole, and making it whole")
+    c.add_argument("what", choices=("show", "check", "repair"))
+
+    for name, sub in commands.choices.items():
+        if name in ("run", "sweep", "bench"):
+            sub.add_argument("--profile", choices=PROFILES, default="paper")
+        if name in ("run", "sweep", "verify", "measure"):
+            sub.add_argument("--data-dir", help="folder searched first for the data files")
+        if name in ("run", "sweep", "verify", "measure", "ledger"):
+            sub.add_argument("--results", type=Path, help="folder of the ledger (default: "
+                             "results/, and what is new in my-results/)")
+        if name in ("run", "sweep", "bench", "measure", "verify", "ledger"):
+            sub.add_argument("--record", action="store_true",
+                             help="use the committed ledger, results/, alone, and write to it")
+    return parser
 
 
 def main(argv=None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tsattn", description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    report = commands.add_parser("report", help="execute the chapters with papermill")
-    report.add_argument("--only", nargs="+", default=[], metavar="NN", help="chapter numbers, e.g. 01")
-    report.add_argument("-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
-    report.add_argument("--in-place", action="store_true", help="replace the notebooks in notebooks/ by executed ones")
-
-    run = commands.add_parser("run", help="train one model; the last line is its result as JSON")
-    settings_options(run)
-
-    sweep = commands.add_parser("sweep", help="train what is missing of all attentions and seeds")
-    sweep.add_argument("--plan", choices=list(PLANS), help="the report's own list of runs, in order of importance")
-    sweep.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all that the model has")
-    sweep.add_argument("--seeds", nargs="+", type=int, metavar="N")
-    sweep.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
-    sweep.add_argument("--cluster", default="", metavar="ADDRESS", help="Dask scheduler, e.g. tcp://host:8786")
-    sweep.add_argument("--dry-run", action="store_true", help="print what is missing and how long it will take")
-    sweep.add_argument("--weights", action="store_true", help="train again what has no trained weights here")
-    settings_options(sweep, skip=("attention", "seed"))
-
-    verify = commands.add_parser("verify", help="train rows of the ledger again and compare; nothing is recorded")
-    verify.add_argument("--sample", type=int, default=3, metavar="N", help="rows drawn at random (default: 3)")
-    verify.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
-    verify.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
-                        help="draw only among rows that took less")
-
-    bench = commands.add_parser("bench", help="time and memory of a training step, beside the peer's and the floor")
-    bench.add_argument("--rounds", type=int, default=8, metavar="N", help="times that all variants take turns")
-    bench.add_argument("--growth", action="store_true", help="also how time and memory grow with the sizes (minutes)")
-    bench.add_argument("--record", action="store_true", help="keep the tables in the ledger")
-    bench.add_argument("--json", action="store_true", help="last line: the table of the steps as a JSON list")
-
-    for command in (report, run, sweep, bench):
-        command.add_argument("--profile", choices=PROFILES, default="paper")
-    for command in (run, sweep, verify):
-        command.add_argument("--data-dir", help="folder searched first for the data files")
-        command.add_argument("--results", type=Path, help="folder of the ledger (default: results/)")
-
-    args = parser.parse_args(argv)
     try:
-        if args.command == "report":
-            from .report import report as execute
-
-            return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place)
-        if args.command == "bench":
-            from .bench import bench as measure
-
-            tables = measure(args.profile, args.rounds, args.growth, Ledger() if args.record else None)
-            for table in tables.values():
-                print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format), end="\n\n")
-            if args.json:
-                print(tables["steps"].to_json(orient="records"))
-            return 0
-        from .sweep import plan, sweep as execute, verify as retrain
-
-        ledger = Ledger(args.results) if args.results else Ledger()
-        if args.command == "verify":
-            found = retrain(ledger, args.sample, args.run_id, args.cheaper_than, args.data_dir)
-            print(found.to_string(index=False))
-            return int((found.outcome == "different").any())
-        if args.command == "run":
-            runs = [make(args.profile, **chosen(args))]
-        elif args.plan:
-            ignored = [n for n in ("attentions", "seeds") if getattr(args, n)] + list(chosen(args))
-            if ignored:
-                raise ValueError(f"--plan {args.plan}: its runs have their own settings; leave out "
-                                 f"--{', --'.join(ignored).replace('_', '-')}, or --plan.")
-            runs = [s for part in PLANS[args.plan](args.profile).values() for s in part]
-        else:
-            seeds = args.seeds or settings_module.SEEDS[args.profile]
-            changes = chosen(args, skip=("attention", "seed"))
-            has = ATTENTIONS if make(args.profile, **changes).attention != "none" else ["none"]
-            runs = [make(args.profile, attention=a, seed=s, **changes) for s in seeds for a in args.attentions or has]
-        options = {} if args.command == "run" else dict(jobs=args.jobs, weights=args.weights, cluster=args.cluster)
-        if getattr(args, "dry_run", False):
-            print(plan(runs, ledger, args.jobs, args.weights))
-            return 0
-        table = execute(runs, ledger=ledger, data_dir=args.data_dir, **options)
-        shown = table[["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "reason"]]
-        if args.command == "run":
-            print(json.dumps(shown.astype(object).where(shown.notna(), None).to_dict("records")[0]))
-        else:
-            print(shown.drop(columns="reason").to_string(index=False))
-        failed = table[table.status != "complete"]
-        for row in failed.itertuples():
-            print(f"{row.run_id}: {row.reason}", file=sys.stderr)
-        return int(len(failed) > 0)
-    except (DataError, LedgerError, ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        args = options().parse_args(argv)
+        return args.function(args)
+    except (LedgerError, ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command continues from here", file=sys.stderr)

@@ -1,217 +1,270 @@
-"""The committed record of measurements: tidy CSV tables, one per kind, in which every row carries its checksum.
+"""The record of measurements: tidy CSV tables, one per kind, in which every row has its checksum.
 
-Writing is atomic (a new file replaces the old one), safe with several processes (a lock), idempotent by key, and never
-happens on top of a table that does not read well.
+The committed tables lie in ``results/``. What a reader makes goes to a folder of the reader's own,
+``my-results/``, and is read together with them.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
+import functools
 import io
-import math
-import os
-import platform
-import subprocess
+import json
 import zlib
 from collections import Counter
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
-from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
-from joblib import Parallel, delayed, parallel_config
-from tqdm.auto import tqdm
 
-from .settings import Settings
+from .ledger_files import Folder, LedgerError, cell
+from .progress import bar
+from .provenance import ROOT, provenance, source_revision
+from .settings import DATASETS, Settings
 from .training import Result
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-
-
-class LedgerError(RuntimeError):
-    """A table is damaged; the message names file and line."""
-
-
-def _cell(value) -> str:
-    """Text of one cell: floats in the shortest form that reads back exactly, nothing for what is missing."""
-    if isinstance(value, (np.generic, torch.Tensor)):
-        value = value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return " ".join(str(value).split())
-
-
-def _check(header: list[str], cells: list[str]) -> str:
-    """Checksum of the row's filled cells with their column names: unchanged when a table gains a column."""
-    text = "\x1f".join(f"{h}={c}" for h, c in zip(header, cells) if c)
-    return f"{zlib.crc32(text.encode()):08x}"
+OWN = ROOT / "my-results"
+STALE = "measured by an earlier version (`python -m tsattn measure --stale` measures them again)"
 
 
 class Ledger:
-    """The tables ``<folder>/<table>.csv`` and the per-window errors ``<folder>/window_errors/<run_id>.npy``."""
+    """The tables ``<folder>/<table>.csv`` and the errors ``<folder>/window_errors/<run_id>.npy``.
 
-    def __init__(self, folder=RESULTS):
+    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``own``, and write
+    to ``own``; with ``record=True`` they read and write the committed ones alone. A ledger in
+    another folder is read and written there, unless it is given an ``own``. All methods raise
+    ``LedgerError`` for a table that is damaged.
+    """
+
+    def __init__(self, folder=RESULTS, own=None, record: bool = False):
         self.folder = Path(folder)
+        if own is None and not record and self.folder.resolve() == RESULTS.resolve():
+            own = OWN
+        self.own = Path(own) if own is not None else None
+        self._base = Folder(self.folder)
+        self._own = Folder(self.own) if self.own is not None else None
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
-        self._last: dict = {}  # table -> (state of its file, its rows): chapter 0 asks for the same table a thousand times
+        self._joined: dict = {}  # table -> (states of its files, its rows)
+
+    @property
+    def target(self) -> Folder:
+        """Where this ledger writes."""
+        return self._own or self._base
+
+    # -- tables
 
     def read(self, table: str) -> pd.DataFrame:
-        """All rows of a table, without their checksums; empty if there is none. Raises ``LedgerError``."""
-        path = self.folder / f"{table}.csv"
-        file = path.stat() if path.is_file() else None
-        state = file and (file.st_ino, file.st_size, file.st_mtime_ns)
-        if table not in self._last or self._last[table][0] != state:
-            self._last[table] = state, _frame(*self._rows(table))
-        return self._last[table][1].copy()
+        """All rows of a table, without their checksums; empty if there is none."""
+        if self._own is None or not self._own.file(table).is_file():
+            return self._base.frame(table)
+        state = self._base._state(table), self._own._state(table), self._base._state("runs")
+        if self._joined.get(table, (0,))[0] != state:
+            self._joined[table] = state, self._join(table)
+        return self._joined[table][1].copy()
+
+    def _join(self, table: str) -> pd.DataFrame:
+        base, own = self._base.frame(table), self._own.frame(table)
+        if base.empty or own.empty:
+            return own if base.empty else base
+        if table in ("runs", "curves"):  # a complete run that is committed stays what it is
+            runs = self._base.frame("runs")
+            kept = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
+            own = own[~own.run_id.isin(kept)]
+            base = base[~base.run_id.isin(set(own.run_id))]
+        else:
+            key = [k for k in self._own_keys().get(table, []) if k in base]
+            if key:
+                again = pd.MultiIndex.from_frame(own[key].astype(str))
+                base = base[~pd.MultiIndex.from_frame(base[key].astype(str)).isin(again)]
+        return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)
+
+    def _own_keys(self) -> dict[str, list[str]]:
+        path = self.own / "keys.json"
+        return json.loads(path.read_text()) if path.is_file() else {}
 
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
-        """Add rows, in place of all earlier ones with the same ``key`` columns as one of them. Raises ``LedgerError``."""
-        with self._lock():
-            header, old = self._rows(table)
-            header = list(dict.fromkeys(header + [k for row in rows for k in row]))
-            new = [{k: _cell(v) for k, v in row.items()} for row in rows]
-            replaced = {tuple(row.get(k, "") for k in key) for row in new}
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(header + ["check"])
-            for row in [row for row in old if tuple(row.get(k, "") for k in key) not in replaced] + new:
-                cells = [row.get(k, "") for k in header]
-                writer.writerow(cells + [_check(header, cells)])
-            _replace(self.folder / f"{table}.csv", text.getvalue().encode())
-            self._last.pop(table, None)
+        """Add rows, in place of all earlier ones with the same ``key`` columns as one of them."""
+        with self.target.transaction():
+            if self._own is not None and self._own_keys().get(table) != key:
+                keys = self._own_keys() | {table: key}
+                self._own.put(self.own / "keys.json", json.dumps(keys, indent=1).encode())
+            self.target.record(table, rows, key)
 
-    def _lock(self) -> FileLock:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / ".lock", is_singleton=True)  # one object, so that who holds it can take it again
+    # -- measurements
 
-    def measured(self, table: str, keys: list[dict], measure: Callable[..., list[dict]], jobs: int = 1) -> pd.DataFrame:
-        """Rows of ``table`` for ``keys``, in their order; where there are none, ``measure(**key)`` makes them.
+    def measured(self, table: str, keys: list[dict], measure: Callable[..., list[dict]],
+                 jobs: int = 1, digest: str = "", stale: bool = False) -> pd.DataFrame:
+        """Rows of ``table`` for ``keys``, in their order; ``measure(**key)`` makes what is missing.
 
-        ``jobs`` keys are measured side by side, each in a process with one thread. Every new row gets its key, the number
-        of rows of its measurement and its provenance and is recorded as it arrives, unless another process was first.
-        Raises ``LedgerError``.
+        ``jobs`` keys are measured side by side, each in a process with one thread. Every new row
+        gets its key, the number of rows of its measurement, the ``digest`` of what measures and
+        its provenance, and is recorded as it arrives, unless another process was first. Rows of
+        another digest, or from before there was one, count as measured by an earlier version;
+        they are measured again if ``stale``.
         """
         header, groups = self._found(table, keys)
-        todo = [key for key, rows in zip(keys, groups) if not rows]
+        earlier = [_earlier(rows, digest) for rows in groups]
+        todo = [key for key, rows, old in zip(keys, groups, earlier, strict=True)
+                if not rows or (stale and old)]
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
-        with parallel_config("loky", inner_max_num_threads=1) if jobs > 1 else nullcontext():
-            made = Parallel(jobs, return_as="generator")(delayed(measure)(**key) for key in todo)
-            for key, rows in zip(todo, tqdm(made, total=len(todo), desc=table, disable=not todo)):
-                how = {"rows": len(rows), **provenance()}
-                with self._lock():
-                    if self.lacking(table, [key]):
-                        self.record(table, [{**key, **row, **how} for row in rows], list(key))
+        self.tally[f"of the latter {STALE}"] += 0 if stale else sum(earlier)
+        made = _side_by_side(measure, todo, jobs)
+        with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
+            for key, rows in zip(todo, made, strict=True):
+                how = {"rows": len(rows), **({"measured_by": digest} if digest else {})}
+                with self.target.transaction():
+                    found = self._found(table, [key])[1][0]
+                    if not found or (stale and _earlier(found, digest)):
+                        self.record(table, [{**key, **row, **how, **provenance()} for row in rows],
+                                    list(key))
+                progress.update()
         if todo:
             header, groups = self._found(table, keys)
         return _frame(header, [row for rows in groups for row in rows])
 
-    def lacking(self, table: str, keys: list[dict]) -> list[dict]:
-        """Those of ``keys`` for which ``measured`` would have to measure. Raises ``LedgerError``."""
-        return [key for key, rows in zip(keys, self._found(table, keys)[1]) if not rows]
+    def lacking(self, table: str, keys: list[dict], digest: str = "",
+                stale: bool = False) -> list[dict]:
+        """Those of ``keys`` for which ``measured`` would have to measure."""
+        return [key for key, rows in zip(keys, self._found(table, keys)[1], strict=True)
+                if not rows or (stale and _earlier(rows, digest))]
 
     def _found(self, table: str, keys: list[dict]) -> tuple[list[str], list[list[dict]]]:
-        """Header of the table and the rows of every key. All keys have the same columns. Raises ``LedgerError``."""
-        header, rows = self._rows(table)
-        by_key: dict = {}
-        for row in rows if keys else []:
-            by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
-        groups = [by_key.get(tuple(map(_cell, key.values())), []) for key in keys]
-        for key, group in zip(keys, groups):
-            # Measurements from before rows were counted have nothing here.
-            counts = {row.get("rows", "") for row in group} - {"", str(len(group))}
-            if counts:
-                raise LedgerError(f"{self.folder / table}.csv: {len(group)} rows of {key} where {counts.pop()} were "
-                                  f"measured; {_mend(table)}.")
+        """Columns of the table and the rows of every key. All keys have the same columns."""
+        header, groups = [], [[] for _ in keys]
+        for folder in [self._own, self._base] if self._own is not None else [self._base]:
+            columns, rows = folder.rows(table)
+            header += [k for k in columns if k not in header]
+            by_key: dict = {}
+            for row in rows if keys else []:
+                by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
+            for i, key in enumerate(keys):
+                rows = by_key.get(tuple(map(cell, key.values())), [])
+                # Measurements from before rows were counted have nothing here.
+                counts = {row.get("rows", "") for row in rows} - {"", str(len(rows))}
+                if counts:
+                    raise LedgerError(
+                        f"{folder.file(table)}: {len(rows)} rows of {key} where {counts.pop()} were "
+                        f"measured; restore it from version control, or have them measured again "
+                        f"after `{folder.command()}`.")
+                groups[i] = groups[i] or rows
         return header, groups
 
     def summary(self) -> str:
-        """One line for the end of a chapter: what came from the ledger, what was made now, and with which versions."""
-        counts = ", ".join(f"{n} {what}" for what, n in sorted(self.tally.items()) if n) or "nothing trained or measured here"
+        """One line for the end of a chapter: what was read, what was made, with which versions."""
+        counts = ", ".join(f"{n} {what}" for what, n in sorted(self.tally.items()) if n)
         now = provenance()
-        return (f"Provenance: {counts}; Python {now['python']}, torch {now['torch']}, numpy {now['numpy']}; "
+        return (f"Provenance: {counts or 'nothing trained or measured here'}; "
+                f"Python {now['python']}, torch {now['torch']}, numpy {now['numpy']}; "
                 f"source {now['source']}; {now['time']}")
-
-    def _rows(self, table: str) -> tuple[list[str], list[dict]]:
-        path = self.folder / f"{table}.csv"
-        if not path.is_file():
-            return [], []
-        with open(path, newline="", encoding="utf-8") as f:
-            reader = csv.reader(f)
-            header, rows = next(reader, []), []
-            if not header or header[-1] != "check":
-                raise LedgerError(f"{path}, line 1: not the header of a ledger table; restore it from version control.")
-            for cells in reader:
-                if len(cells) != len(header) or _check(header[:-1], cells[:-1]) != cells[-1]:
-                    raise LedgerError(f"{path}, line {reader.line_num}: truncated or changed by hand; {_mend(table)}.")
-                rows.append(dict(zip(header[:-1], cells)))
-        return header[:-1], rows
 
     # -- runs
 
     def record_run(self, result: Result) -> None:
-        """A run's row, its curves and its per-window errors; the row comes last and makes the run complete."""
+        """A run's row, its curves and its errors by window, together or not at all.
+
+        A result that failed never replaces a complete one.
+        """
         s = result.settings
-        if result.test_errors is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, result.test_errors.astype(np.float32))
-            _replace(self.folder / "window_errors" / f"{s.run_id}.npy", buffer.getvalue())
-        if result.curves:
-            self.record("curves", [{"run_id": s.run_id, **row} for row in result.curves], ["run_id"])
-        settings = asdict(s)
-        settings["dataset"] = s.dataset_name
-        measured = {k: getattr(result, k) for k in ("status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse",
-                                                    "test_mae", "seconds")}
-        row = {"run_id": s.run_id, **settings, "n_tokens": s.n_tokens, **measured, "epochs_run": len(result.curves),
-               **provenance(), **result.how}
-        self.record("runs", [row], ["run_id"])
+        run_id, folder = s.run_id, self.target
+        with folder.transaction():
+            _, known = folder._known("runs", ("run_id",), False)
+            fresh = (run_id,) not in known
+            if result.status != "complete" and self.complete([s]):
+                return
+            errors = {}
+            if result.test_errors is not None:
+                buffer = io.BytesIO()
+                np.save(buffer, result.test_errors.astype(np.float32))
+                errors = {"errors_crc32": f"crc-{zlib.crc32(buffer.getvalue()):08x}"}
+                folder.put(folder.path / "window_errors" / f"{run_id}.npy", buffer.getvalue())
+            if result.curves:
+                folder.record("curves", [{"run_id": run_id, **row} for row in result.curves],
+                              ["run_id"], fresh=fresh)
+            measured = {k: getattr(result, k) for k in (
+                "status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse", "test_mae",
+                "seconds")}
+            row = {"run_id": run_id, **asdict(s), "dataset": s.dataset_name,
+                   "n_tokens": s.n_tokens, **measured, "epochs_run": len(result.curves),
+                   **provenance(), **result.how, **errors}
+            folder.record("runs", [row], ["run_id"])
 
     def runs(self, settings: list[Settings]) -> pd.DataFrame:
         """Rows of ``runs`` for these settings, in their order; what is missing is left out."""
         table = self.read("runs")
         if table.empty:
             return table
-        ids = [s.run_id for s in settings]
-        return table.set_index("run_id").reindex([i for i in ids if i in set(table.run_id)]).reset_index()
+        ids, known = [s.run_id for s in settings], set(table.run_id)
+        return table.set_index("run_id").reindex([i for i in ids if i in known]).reset_index()
 
     def settings(self, run_id: str) -> Settings:
-        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they do not give its name."""
-        row = next((row for row in self._rows("runs")[1] if row["run_id"] == run_id), None)
+        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they
+        do not give its name."""
+        row = next((row for row in self.rows("runs") if row["run_id"] == run_id), None)
         if row is None:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
-        return _settings_of(row)
+        return settings_of(row)
 
     def all_settings(self) -> dict[str, Settings]:
-        """The settings of every row of ``runs``, by run_id. Raises ``LedgerError`` as ``settings`` does."""
-        return {row["run_id"]: _settings_of(row) for row in self._rows("runs")[1]}
+        """The settings of every row of ``runs`` on the project's own data, by run_id."""
+        return {row["run_id"]: settings_of(row) for row in self.rows("runs")
+                if row["dataset"] in DATASETS}
+
+    def rows(self, table: str) -> Iterator[dict]:
+        """Rows of a table as texts, own ones last."""
+        for folder in [self._base, self._own] if self._own is not None else [self._base]:
+            yield from folder.rows(table)[1]
 
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
-        """Per-epoch rows of these settings, with attention and seed. Raises ``LedgerError`` if epochs are missing."""
-        names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings], columns=["run_id", "attention", "seed"])
+        """Per-epoch rows of these settings, with attention and seed."""
+        names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings],
+                             columns=["run_id", "attention", "seed"])
         curves = self.read("curves")
         found = Counter(curves.run_id if len(curves) else ())
         for run in self.runs(settings).itertuples():
             if run.status == "complete" and found[run.run_id] != run.epochs_run:
-                raise LedgerError(f"{self.folder / 'curves.csv'}: {found[run.run_id]} rows of {run.run_id}, which ran "
-                                  f"{run.epochs_run} epochs; {_mend('curves')}.")
+                raise LedgerError(
+                    f"{self.folder / 'curves.csv'}: {found[run.run_id]} rows of {run.run_id}, "
+                    f"which ran {run.epochs_run} epochs; restore it from version control, or have "
+                    "the run trained again after `python -m tsattn ledger repair`.")
         return curves.merge(names, on="run_id") if len(curves) else curves
 
+    def orphans(self, settings: list[Settings]) -> list[Path]:
+        """Errors of runs that have no row: lines of ``runs.csv`` were lost."""
+        known = set(self.read("runs").get("run_id", ()))
+        paths = [folder / "window_errors" / f"{s.run_id}.npy" for s in settings
+                 for folder in (self.folder, self.target.path) if s.run_id not in known]
+        return [path for path in dict.fromkeys(paths) if path.is_file()]
+
     def channel_errors(self, s: Settings) -> np.ndarray:
-        """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run recorded before
-        channels were kept apart. Raises ``LedgerError`` if it does not fit its run."""
-        path = self.folder / "window_errors" / f"{s.run_id}.npy"
-        errors, row = np.load(path), self.runs([s]).iloc[0]
-        if not np.isclose(errors.mean(dtype=np.float64), row.test_mse, rtol=1e-5):
-            raise LedgerError(f"{path}: its mean is not the test_mse of the run; restore it from version control.")
+        """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run
+        recorded before channels were kept apart. Raises ``LedgerError`` if it is not the run's."""
+        run_id, folder = s.run_id, self.folder
+        if self.own is not None and not (folder / "window_errors" / f"{run_id}.npy").is_file():
+            folder = self.own
+        path, row = folder / "window_errors" / f"{run_id}.npy", self.runs([s])
+        advice = "restore it from version control, or have the run trained again after `python " \
+                 f"-m tsattn ledger repair --results {folder}`"
+        if row.empty:
+            raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
+        try:
+            content = path.read_bytes()
+            errors = np.load(io.BytesIO(content), allow_pickle=False)
+        except FileNotFoundError:
+            raise LedgerError(f"{path}: the errors of this run are not there; {advice}.") from None
+        except (ValueError, EOFError, OSError):
+            what = "truncated or not an array" if content else "empty"
+            raise LedgerError(f"{path}: {what}; {advice}.") from None
+        recorded = row.iloc[0].get("errors_crc32")
+        if isinstance(recorded, str) and recorded != f"crc-{zlib.crc32(content):08x}":
+            raise LedgerError(f"{path}: not what was recorded (wrong checksum); {advice}.")
+        if not np.isclose(errors.mean(dtype=np.float64), row.test_mse.iloc[0], rtol=1e-5):
+            raise LedgerError(f"{path}: its mean is not the test_mse of the run; {advice}.")
         return errors
 
     def window_errors(self, s: Settings) -> np.ndarray:
@@ -226,23 +279,44 @@ class Ledger:
         return [s for s in settings if s.run_id in done]
 
     def errors_by_seed(self, settings: list[Settings]) -> dict:
-        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed can change the result."""
-        return {s.seed if s.seeded else None: self.window_errors(s) for s in self.complete(settings)}
+        """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed
+        can change the result."""
+        return {s.seed if s.seeded else None: self.window_errors(s)
+                for s in self.complete(settings)}
 
 
-def _settings_of(row: dict) -> Settings:
+def settings_of(row: dict) -> Settings:
+    """The settings of a row (texts). Raises ``LedgerError`` if they do not give its run_id."""
     parse = {"int": int, "float": float, "str": str, "bool": "True".__eq__}
     values = {f.name: parse[f.type](row[f.name]) for f in fields(Settings) if row.get(f.name)}
     s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
     if s.run_id != row["run_id"]:
-        raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; restore it from version control.")
+        raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; "
+                          "restore it from version control.")
     return s
 
 
-def _mend(table: str) -> str:
-    """What to do about damage: a measurement with some of its rows left would not be made again."""
-    lines = "the run's lines here and in runs.csv" if table == "curves" else "all lines of the same run_id and point"
-    return f"restore it from version control, or remove {lines} to have them measured again"
+def _earlier(rows: list[dict], digest: str) -> bool:
+    """Whether rows are there and something else than ``digest`` has measured them."""
+    return bool(rows and digest) and any(row.get("measured_by", "") != digest for row in rows)
+
+
+def _call(measure, key):
+    torch.set_num_threads(1)
+    return measure(**key)
+
+
+def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:
+    if min(jobs, len(keys)) <= 1:
+        yield from (measure(**key) for key in keys)
+        return
+    from loky.process_executor import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(min(jobs, len(keys)), env={"OMP_NUM_THREADS": "1"})
+    try:
+        yield from pool.map(functools.partial(_call, measure), keys)
+    finally:
+        pool.shutdown(wait=True, kill_workers=True)
 
 
 def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:
@@ -252,34 +326,3 @@ def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:
     writer.writerows(rows)
     text.seek(0)
     return pd.read_csv(text) if header else pd.DataFrame()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
-
-
-@cache
-def source_revision() -> str:
-    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on, when first asked for."""
-    package = ROOT / "tsattn"
-    files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
-             *sorted(package.glob("models/*.py"))]
-    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
-    try:
-        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], capture_output=True,
-                                text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "no-commit"
-    return f"{commit}:{digest}"
-
-
-def provenance() -> dict:
-    """How a measurement was made: versions, source revision and time (UTC)."""
-    return {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-            "source": source_revision(), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}

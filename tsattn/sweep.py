@@ -3,208 +3,288 @@
 from __future__ import annotations
 
 import math
-import os
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
-from tqdm.auto import tqdm
 
-from . import data
-from .ledger import Ledger, source_revision
+from . import data, workers
+from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
+from .ledger import Ledger, LedgerError, source_revision
+from .progress import bar, duration
 from .settings import DATASETS, Settings
-from .training import CHECKPOINTS, Result, load_trained, train
+from .training import Result, epoch_seconds, resolve_device, train
+from .workers import cores
+
+DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
 
 
-def missing(settings: list[Settings], ledger: Ledger, weights: bool = False, checkpoints=CHECKPOINTS) -> list[Settings]:
-    """Those of ``settings`` that have no row in the ledger (or, with ``weights``, no trained weights here)."""
+def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
+            checkpoints=CHECKPOINTS) -> list[Settings]:
+    """Those of ``settings`` that have no row in the ledger (or, with ``weights``, no weights here).
+
+    A row that failed for another reason than divergence, from an earlier version, does not count.
+    """
     done = ledger.runs(settings)
-    status = dict(zip(done.run_id, done.status)) if len(done) else {}
+    status = {row.run_id: row.status for row in done.itertuples()
+              if row.status == "complete" or str(row.reason).startswith(DIVERGED)}
 
-    def lacks(s):
-        if s.run_id not in status:
+    def lacks(run_id, s):
+        if run_id not in status:
             return True
-        return weights and status[s.run_id] == "complete" and \
-            not (checkpoints / s.run_id / "best.safetensors").is_file()
+        return weights and status[run_id] == "complete" and not best_file(s, checkpoints).is_file()
 
-    return [s for s in {s.run_id: s for s in settings}.values() if lacks(s)]
+    return [s for run_id, s in {s.run_id: s for s in settings}.items() if lacks(run_id, s)]
+
+
+# -- time
+
+
+def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of ``table`` most like ``s``."""
+    for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len",
+                 "learning_rate"):
+        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
+        table = closer if len(closer) else table
+    return table
+
+
+def _complete(ledger: Ledger) -> pd.DataFrame:
+    table = ledger.read("runs")
+    return table[table.status == "complete"] if "threads" in table else table.iloc[:0]
 
 
 def seconds_expected(settings: list[Settings], ledger: Ledger) -> list[float]:
     """Core-seconds that each run will take, from the ledger's timings of the runs most like it.
 
-    A run without any precedent of its model and attention is estimated by the mean of all; NaN with an empty ledger.
+    A run without any precedent of its model and attention is estimated by the mean of all; NaN
+    where no run is complete.
     """
-    table = ledger.read("runs")
+    table = _complete(ledger)
     if table.empty:
         return [math.nan] * len(settings)
-    table = table[table.status == "complete"].assign(cost=lambda t: t.seconds * t.threads)
-    expected = []
-    for s in settings:
-        near = table
-        for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len", "learning_rate"):
-            closer = near[near[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
-            near = closer if len(closer) else near
-        expected.append(near.cost.mean())
-    return expected
+    table = table.assign(cost=table.seconds * table.threads)
+    return [_like(s, table).cost.mean() for s in settings]
 
 
 def estimate(settings: list[Settings], ledger: Ledger) -> float:
-    """Core-hours of ``settings`` together; NaN with an empty ledger."""
+    """Core-hours of ``settings`` together, from the ledger; NaN where no run is complete."""
     return sum(seconds_expected(settings, ledger)) / 3600
 
 
-def plan(settings: list[Settings], ledger: Ledger, jobs: int | None = None, weights: bool = False) -> str:
-    """What ``sweep`` would train, a line each, and how long that takes with ``jobs`` single-threaded runs at a time."""
+def seconds_here(settings: list[Settings], ledger: Ledger, data_dir=None) -> list[float]:
+    """Core-seconds that each run will take on this machine, from its first steps.
+
+    The kinds of runs that take longest are measured, five at most; the others keep their
+    proportion to these in the ledger. How many epochs a run lasts comes from the ledger.
+    """
+    table, recorded = _complete(ledger), seconds_expected(settings, ledger)
+    kinds: dict = {}
+    for i, s in enumerate(settings):
+        kinds.setdefault(s.but(seed=0, learning_rate=1.0, lr_decay=1.0, dropout=0.0), []).append(i)
+    known = Counter({kind: sum(recorded[i] for i in of) if table.size else len(of)
+                     for kind, of in kinds.items()})
+    found: dict[int, float] = {}
+    for kind, _ in known.most_common(5):
+        s = settings[kinds[kind][0]]
+        like = _like(s, table)
+        epochs = like.epochs_run.mean() if len(like) else min(s.epochs, 2 * s.patience)
+        seconds = epoch_seconds(s, data_dir) * min(epochs, s.epochs)
+        found |= dict.fromkeys(kinds[kind], seconds)
+    ratio = np.nanmean([v / recorded[i] if recorded[i] > 0 else math.nan for i, v in found.items()]
+                       or [math.nan]) if table.size else math.nan
+    mean = np.mean(list(found.values())) if found else math.nan
+    rest = [recorded[i] * ratio if recorded[i] * ratio > 0 else mean for i in range(len(settings))]
+    return [found.get(i, rest[i]) for i in range(len(settings))]
+
+
+def outlook(settings: list[Settings], ledger: Ledger, jobs: int | None = None,
+            weights: bool = False) -> str:
+    """What ``sweep`` would train, a line each, and how long ``jobs`` at a time take, by the ledger."""
     todo = missing(settings, ledger, weights)
     expected = seconds_expected(todo, ledger)
-    jobs = max(1, min(jobs or os.cpu_count() or 1, len(todo)))
-    lines = [f"{s.run_id}  about {w / 60:.0f} min" if w > 0 else s.run_id for s, w in zip(todo, expected)]
-    total = f", about {sum(expected) / 3600 / jobs:.1f} hours with {jobs} at a time" if sum(expected) > 0 else ""
-    return "\n".join([*lines, f"{len(todo)} of {len({s.run_id for s in settings})} runs are missing{total}"])
+    jobs = max(1, min(_jobs(jobs), len(todo)))
+    lines = [f"{s.run_id}  about {w / 60:.0f} min" if w > 0 else s.run_id
+             for s, w in zip(todo, expected, strict=True)]
+    total = f", about {sum(expected) / 3600 / jobs:.1f} hours with {jobs} at a time" \
+        if sum(expected) > 0 else ""
+    return "\n".join([*lines, f"{len(todo)} of {len({s.run_id for s in settings})} runs are "
+                              f"missing{total}"])
 
 
-def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None, checkpoints=CHECKPOINTS,
-          jobs: int | None = None, weights: bool = False, cluster: str = "", progress: bool = True) -> pd.DataFrame:
+def outlook_by_part(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None = None,
+                    weights: bool = False) -> str:
+    """What is missing of each named list of runs, with hours; a run counts where it comes first."""
+    seen, lines = set(), []
+    for name, runs in parts.items():
+        own = [s for run_id, s in {s.run_id: s for s in runs}.items() if run_id not in seen]
+        seen |= {s.run_id for s in own}
+        lines.append(f"{name}: {outlook(own, ledger, jobs, weights).splitlines()[-1]}")
+    whole = outlook([s for runs in parts.values() for s in runs], ledger, jobs, weights)
+    return "\n".join([*lines, f"together: {whole.splitlines()[-1]}"])
+
+
+def _jobs(jobs: int | None) -> int:
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs={jobs}: at least one run at a time; leave --jobs out for one on "
+                         "every core.")
+    return jobs or cores()
+
+
+# -- training
+
+
+def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None,
+          checkpoints=CHECKPOINTS, jobs: int | None = None, weights: bool = False,
+          cluster: str = "", progress: bool = True, within: float | None = None,
+          command: str = "python -m tsattn report --train") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time.
 
-    Each run gets its share of the cores. With ``cluster``, the address of a Dask scheduler, runs go to its workers, one
-    thread each; they need this package, the data, and ``checkpoints`` in a folder that they share, if a run is to
-    continue where a dead worker left it. Results are recorded here as they arrive, so an interrupted sweep continues
-    where it was. A run whose process dies is started once more (from its last epoch); if it dies again, or its data or
-    settings cannot be used, it is recorded as failed and the sweep goes on. ``weights`` also trains again what is in the
-    ledger but has no weights here.
+    Each run gets its share of the cores, however few are missing, so that an interrupted sweep
+    ends with the numbers of an uninterrupted one. With ``cluster``, the address of a Dask
+    scheduler, runs go to its workers, one thread each; they need this package, the data, and
+    ``checkpoints`` in a folder that they share, if a run is to continue where a dead worker left
+    it. Results are recorded here as they arrive. A run whose process dies is started once more.
+
+    A run that diverges is recorded as failed. A run that cannot be done here (no data, device,
+    memory or room on the disk) is not recorded: it has status ``not run`` and the reason in the
+    rows returned, and is tried again next time. ``weights`` also trains again what has no weights
+    here; its recorded row stays. Expected to take longer than ``within`` minutes, nothing is
+    trained: a line says what is missing, how long it takes and which ``command`` trains it.
+    Raises ``LedgerError`` if the ledger is damaged or cannot be written.
     """
-    ledger = ledger or Ledger()
-    todo = missing(settings, ledger, weights, checkpoints)
-    ledger.tally["runs trained"] += len(todo)
-    ledger.tally["runs read"] += len({s.run_id for s in settings}) - len(todo)
-    cores = os.cpu_count() or 1
-    jobs = max(1, min(jobs or cores, len(todo)))
-    options = dict(data_dir=data_dir, checkpoints=checkpoints, n_threads=1 if cluster else max(1, cores // jobs))
-    if len(todo) == 1 and not cluster:
-        ledger.record_run(train(todo[0], progress=progress, **options))
-    elif todo:
-        # The bar counts expected work, so that its remaining time holds for long and short runs alike.
-        work = {s.run_id: w if w > 0 else 1.0 for s, w in zip(todo, seconds_expected(todo, ledger))}
-        results = _on_cluster(todo, cluster, options) if cluster else _here(todo, jobs, options)
-        with tqdm(total=sum(work.values()), desc=f"{len(todo)} runs", disable=not progress,
-                  bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as bar:
-            for n, result in enumerate(results, 1):
-                ledger.record_run(result)
-                bar.set_postfix_str(f"{n} of {len(todo)}, last: {result.settings.run_id}", refresh=False)
-                bar.update(work[result.settings.run_id])
-    return ledger.runs(settings)
+    ledger, places = ledger or Ledger(), _jobs(jobs)
+    ids = {s.run_id: s for s in settings}
+    todo = missing(list(ids.values()), ledger, weights, checkpoints)
+    ledger.tally["runs read"] += len(ids) - len(todo)
+    if not todo:
+        return ledger.runs(settings)
+    if lost := ledger.orphans(todo):
+        raise LedgerError(
+            f"{lost[0].parents[1] / 'runs.csv'}: {len(lost)} runs have their errors in "
+            f"window_errors but no line (first: {lost[0].stem}), so lines were lost; restore it "
+            "from version control, or set aside what is left of them by `python -m tsattn ledger "
+            f"repair --results {lost[0].parents[1]}`.")
+    failed = {} if cluster else _impossible(todo, data_dir)
+    ready = [s for s in todo if s not in failed]
+    side_by_side = max(1, min(places, len(ready)))
+    if ready and not cluster and (progress or within is not None):
+        total = sum(seconds_here(ready, ledger, data_dir)) / side_by_side
+        line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
+               f"{side_by_side} at a time on this machine"
+        if within is not None and total > 60 * within:
+            print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
+            return ledger.runs(settings)
+        print(line, file=sys.stderr, flush=True)
+    if ready:
+        ledger.target.check_writable()
+    options = dict(data_dir=data_dir, checkpoints=checkpoints,
+                   n_threads=1 if cluster else max(1, cores() // places))
+    results = workers.on_cluster(ready, cluster, options) if cluster else \
+        map(lambda s: workers.attempt(s, progress=progress, **options), ready) \
+        if len(ready) == 1 else workers.here(ready, side_by_side, options)
+    # The bar counts expected work, so that its time left holds for long and short runs alike.
+    work = {s: w if w > 0 else 1.0 for s, w in
+            zip(ready, seconds_expected(ready, ledger), strict=True)}
+    shown = progress and (cluster or len(ready) > 1)
+    with bar(sum(work.values()), f"{len(ready)} runs", disable=not shown,
+             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as b:
+        for n, result in enumerate(results if ready else (), 1):
+            s = result.settings
+            if reason := _record(result, ledger, checkpoints):
+                failed[s] = reason
+            b.set_postfix_str(f"{n} of {len(ready)}, last: {s.model} {s.attention} seed {s.seed}",
+                              refresh=False)
+            b.update(work[s])
+    ledger.tally["runs trained"] += len(todo) - len(failed)
+    table, rows = ledger.runs(settings), [_absent(s, reason) for s, reason in failed.items()]
+    if not rows:
+        return table
+    table = pd.concat([t for t in (table, pd.DataFrame(rows)) if len(t)], ignore_index=True)
+    table = table.drop_duplicates("run_id", keep="first")
+    order = {run_id: i for i, run_id in enumerate(ids)}
+    return table.sort_values("run_id", key=lambda c: c.map(order)).reset_index(drop=True)
 
 
-# What is wrong with a run rather than with the machine: trying again would not help.
-HOPELESS = (ValueError, OSError, torch.OutOfMemoryError)
-
-
-def _failed(s: Settings, error: BaseException) -> Result:
-    return Result(s, status="failed", reason=f"{type(error).__name__}: {error}")
-
-
-def _place() -> ProcessPoolExecutor:
-    """A process that trains one run at a time, and ends when this one does."""
-    return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
-
-
-def _end_with(parent: int) -> None:
-    def watch():
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)  # what is on disk is whole: every file is written atomically
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
-    # One process per place: when one dies it is known which run it was.
-    places: queue.Queue = queue.Queue()
-    for _ in range(jobs):
-        places.put(_place())
-    try:
-        yield from Parallel(jobs, backend="threading", return_as="generator_unordered")(
-            delayed(_attempt)(s, places, options) for s in todo)
-    finally:
-        while not places.empty():
-            places.get().shutdown(wait=False, kill_workers=True)
-
-
-def _attempt(s: Settings, places: queue.Queue, options: dict) -> Result:
-    place = places.get()
-    try:
-        for _ in range(2):
+def _impossible(todo: list[Settings], data_dir) -> dict[Settings, str]:
+    """Which runs cannot be started here, and why: asked once, before anything is trained."""
+    found, checked, absent = {}, {}, {}
+    for s in todo:
+        key = s.but(seed=0, attention="none" if s.attention == "none" else "zero")
+        if key not in checked:
             try:
-                return place.submit(train, s, progress=False, **options).result()
-            except BrokenProcessPool as error:
-                place.shutdown(wait=False, kill_workers=True)
-                place, reason = _place(), f"its process died twice ({type(error).__name__})"
-            except HOPELESS as error:
-                return _failed(s, error)
-        return Result(s, status="failed", reason=reason)
-    finally:
-        places.put(place)
-
-
-def _on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
-    from distributed import Client, KilledWorker, as_completed
-
-    with Client(address) as client:
-        threads = [w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values()]
-        if max(threads, default=0) != 1:
-            raise ValueError(f"{address}: needs at least one worker, each with one thread, since a run owns its process; "
-                             f"found {len(threads)} with up to {max(threads, default=0)} threads; start them with "
-                             f"dask worker {address} --nthreads 1 --nworkers N.")
-
-        def submit(s):
-            return client.submit(train, s, progress=False, pure=False, **options)
-
-        runs = {submit(s): s for s in todo}
-        tried: set = set()
-        results = as_completed(list(runs))
-        for future in results:
-            s = runs.pop(future)
-            try:
-                yield future.result()
-            except (KilledWorker, *HOPELESS) as error:  # Dask has already moved the run from dead workers to others
-                yield _failed(s, error)
+                resolve_device(s.device)
+                if s.dataset in absent:
+                    raise absent[s.dataset]
+                data.of(s, data_dir)
+                checked[key] = ""
             except Exception as error:
-                if s.run_id in tried:
-                    yield _failed(s, error)
-                else:
-                    tried.add(s.run_id)
-                    again = submit(s)
-                    runs[again] = s
-                    results.add(again)
+                if type(error).__name__ == "DataUnavailable":  # the network is asked only once
+                    absent[s.dataset] = error
+                checked[key] = workers.not_run(s, error).reason
+        if checked[key]:
+            found[s] = checked[key]
+    return found
 
 
-def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Callable[..., list[dict]], *,
-               ledger: Ledger, data_dir=None, checkpoints=CHECKPOINTS) -> pd.DataFrame:
-    """Rows of ``table`` for every trained run and point; what the ledger lacks is measured, one process per core.
+def _record(result: Result, ledger: Ledger, checkpoints) -> str:
+    """Keep a result; returns why it is not there, if it is not."""
+    s = result.settings
+    if result.status == "not run":
+        return result.reason
+    try:
+        if known := ledger.complete([s]):
+            recorded = ledger.runs(known).test_mse.iloc[0]
+            if not abs(result.test_mse / recorded - 1) <= TOLERANCE:
+                print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
+                      f"{recorded:.4f} is recorded; the row stays", file=sys.stderr)
+        else:
+            ledger.record_run(result)
+        resume_file(s, checkpoints).unlink(missing_ok=True)
+    except OSError as error:
+        return f"trained, but it could not be recorded ({error.strerror or error}); the same " \
+               "command records it once there is room"
+    return ""
 
-    ``measure(model, splits, **point)`` gets the run's model with its best weights, in evaluation mode, and returns rows;
-    they are kept under ``run_id`` and the columns of the point. Where weights are not here, the run is trained again,
-    after a word on how long that takes.
+
+def _absent(s: Settings, reason: str) -> dict:
+    """A row for a run that is not in the ledger."""
+    r = Result(s)
+    return {"run_id": s.run_id, **asdict(s), "dataset": s.dataset_name, "n_tokens": s.n_tokens,
+            "status": "not run", "reason": reason, "best_epoch": r.best_epoch, "val_mse": r.val_mse,
+            "val_mae": r.val_mae, "test_mse": r.test_mse, "test_mae": r.test_mae,
+            "seconds": r.seconds, "epochs_run": 0}
+
+
+def on_trained(table: str, runs: list[Settings], points: list[dict],
+               measure: Callable[..., list[dict]], *, ledger: Ledger, data_dir=None,
+               checkpoints=CHECKPOINTS, digest: str = "", stale: bool = False,
+               within: float | None = None) -> pd.DataFrame:
+    """Rows of ``table`` for every trained run and point; what the ledger lacks is measured.
+
+    ``measure(model, splits, **point)`` gets the run's model with its best weights, in evaluation
+    mode, and returns rows; they are kept under ``run_id`` and the columns of the point. Where
+    weights are not here, the run is trained again, after a word on how long that takes; beyond
+    ``within`` minutes it is not, and its rows are left out. ``digest`` and ``stale`` as in
+    ``Ledger.measured``.
     """
     by_id = {s.run_id: s for s in runs}
     keys = [{"run_id": run_id, **point} for run_id in by_id for point in points]
-    needed = {key["run_id"] for key in ledger.lacking(table, keys)}
+    todo = ledger.lacking(table, keys, digest, stale)
+    needed = list(dict.fromkeys(key["run_id"] for key in todo))
     lost = missing([by_id[run_id] for run_id in needed], ledger, True, checkpoints)
-    cores = os.cpu_count() or 1
     if lost:
-        print(f"{len(lost)} trained models are not here and are trained again; on {cores} cores this takes about "
-              f"{math.ceil(60 * estimate(lost, ledger) / min(cores, len(lost)))} minutes.", flush=True)
-        sweep(lost, ledger=ledger, data_dir=data_dir, checkpoints=checkpoints, weights=True)
+        print(f"{len(lost)} trained models are not here and are needed to measure {table}",
+              file=sys.stderr, flush=True)
+        sweep(lost, ledger=ledger, data_dir=data_dir, checkpoints=checkpoints, weights=True,
+              within=within)
+    gone = {run_id for run_id in needed if not best_file(by_id[run_id], checkpoints).is_file()}
 
     def at(run_id, **point):
         s = by_id[run_id]
@@ -212,38 +292,52 @@ def on_trained(table: str, runs: list[Settings], points: list[dict], measure: Ca
         with torch.no_grad():
             return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
 
-    return ledger.measured(table, keys, at, jobs=cores)
+    if gone and within is None:
+        raise ValueError(f"{table}: {len(gone)} models that it is measured on could not be "
+                         f"trained (first: {min(gone)}); the lines above say why.")
+    old = [key for key in keys if key["run_id"] in gone and key not in todo]
+    return ledger.measured(table, [k for k in keys if k["run_id"] not in gone or k in old], at,
+                           jobs=cores(), digest=digest, stale=stale)
 
 
-TOLERANCE = 0.02  # of the test MSE: on other processors, rounding grows over the epochs and may move the epoch kept
+TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the epoch kept
 
 
-def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf, data_dir=None) -> pd.DataFrame:
-    """Retrain complete rows of ``runs`` from nothing and say whether they come out the same; the ledger stays as it is.
+def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf,
+           data_dir=None) -> pd.DataFrame:
+    """Retrain complete rows of ``runs`` and say whether they come out the same; nothing is recorded.
 
-    ``run_ids``, or ``sample`` rows drawn at random among those that took less than ``cheaper_than`` seconds. On the same
-    kind of processor, with the same sources and versions, a run is ``identical`` to the last bit of every epoch's errors;
-    elsewhere its test MSE should be ``close``, within ``TOLERANCE``; else it is ``different``. Raises ``ValueError`` if
-    there is no such row, ``LedgerError`` for an unknown run_id.
+    ``run_ids``, or ``sample`` rows drawn at random among those that took less than
+    ``cheaper_than`` seconds. On the same kind of processor, with the same sources and versions, a
+    run is ``identical`` to the last bit of every epoch's errors; elsewhere its test MSE should be
+    ``close``, within ``TOLERANCE``; else it is ``different``. Raises ``ValueError`` if there is no
+    such row, ``LedgerError`` for an unknown run_id.
     """
+    if sample < 1:
+        raise ValueError(f"--sample {sample}: at least one row.")
     table = ledger.read("runs")
     if not run_ids:
-        rows = table[(table.status == "complete") & table.dataset.isin(DATASETS) & (table.seconds < cheaper_than)] \
-            if len(table) else table
+        rows = table[(table.status == "complete") & table.dataset.isin(DATASETS)
+                     & (table.seconds < cheaper_than)] if len(table) else table
         if rows.empty:
-            raise ValueError(f"{ledger.folder}: no complete run that took less than {cheaper_than:g} seconds.")
+            raise ValueError(f"{ledger.folder}: no complete run that took less than "
+                             f"{cheaper_than:g} seconds.")
         run_ids = rows.run_id.sample(min(sample, len(rows)))
     found = []
     for run_id in run_ids:
         s = ledger.settings(run_id)
         row, recorded = ledger.runs([s]).iloc[0], ledger.curves([s])
         with TemporaryDirectory() as folder:
-            result = train(s, data_dir=data_dir, checkpoints=Path(folder), n_threads=int(row.threads))
+            result = train(s, data_dir=data_dir, checkpoints=Path(folder),
+                           n_threads=int(row.threads))
         change = result.test_mse / row.test_mse - 1
         again = pd.DataFrame(result.curves)
-        same = len(recorded) and all(np.array_equal(again[c], recorded[c]) for c in ("train_mse", "val_mse", "test_mse"))
-        found.append(dict(run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse, change=change,
-                          outcome="identical" if same else "close" if abs(change) <= TOLERANCE else "different",
-                          same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
-                          same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
+        same = len(recorded) and all(np.array_equal(again[c], recorded[c])
+                                     for c in ("train_mse", "val_mse", "test_mse"))
+        outcome = "identical" if same else "close" if abs(change) <= TOLERANCE else "different"
+        found.append(dict(
+            run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse,
+            change=change, outcome=outcome,
+            same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
+            same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
     return pd.DataFrame(found)

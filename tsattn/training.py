@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import math
 import os
 import time
-import zlib
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from tqdm.auto import tqdm
 
 from . import data, models
+from .checkpoints import CHECKPOINTS, clear_leftovers, label, load_for, save_tensors
+from .progress import bar as progress_bar
 from .settings import Settings
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
 DIVERGED = 100  # a training MSE above this multiple of the error of forecasting zero
 
 
@@ -59,36 +55,6 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
-    """Write atomically, with a checksum of every byte of the tensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    text = {k: json.dumps(v) for k, v in metadata.items()} | {"crc32": json.dumps(_crc32(tensors))}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata=text)
-    os.replace(temporary, path)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Tensors and metadata of a file of ``save_tensors``. Raises ``ValueError`` if it is damaged."""
-    try:
-        with safe_open(path, "pt") as f:
-            metadata = {k: json.loads(v) for k, v in f.metadata().items()}
-            tensors = {k: f.get_tensor(k) for k in f.keys()}
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({error}); remove it to have it made again.") from None
-    if metadata.pop("crc32") != _crc32(tensors):
-        raise ValueError(f"{path}: damaged (wrong checksum); remove it to have it made again.")
-    return tensors, metadata
-
-
-def _crc32(tensors) -> int:
-    total = 0
-    for name in sorted(tensors):
-        total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
-    return total
-
-
 def keep_pages() -> None:
     """Have glibc keep freed memory: otherwise every step gets its activations as fresh pages, a fifth of its time.
 
@@ -98,6 +64,20 @@ def keep_pages() -> None:
     if mallopt:
         mallopt(-4, 0)  # M_MMAP_MAX
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def check_memory(s: Settings, n_channels: int) -> None:
+    """Raises ``ValueError`` if training takes more memory than this machine has: weights, gradients and the two
+    moments of Adam, and a part of what the layers keep for the way back."""
+    with torch.device("meta"):
+        weights = sum(p.numel() for p in models.build(s, n_channels).parameters())
+    kept = s.batch_size * n_channels * s.n_tokens * s.n_layers * (4 * s.d_model + s.d_ff)
+    gigabytes, here = (16 * weights + 4 * kept) / 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if gigabytes > here:
+        large = max(("d_model", "d_ff", "n_layers", "batch_size"), key=lambda k: getattr(s, k) / getattr(Settings, k))
+        raise ValueError(f"{large}={getattr(s, large)}: {weights:,} parameters, batch_size={s.batch_size} and "
+                         f"{n_channels} channels would take at least {gigabytes:,.0f} GB of memory to train; this "
+                         f"machine has {here:,.0f} GB. Choose a smaller {large}.")
 
 
 @contextmanager
@@ -150,14 +130,43 @@ def channel_errors(model, windows: data.Windows, batch_size: int = 16) -> torch.
     return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
 
 
+def epoch_seconds(s: Settings, data_dir=None, tried: int = 4) -> float:
+    """Seconds of one epoch on one thread of this machine, from a few of its steps and of its evaluation."""
+    device, splits = resolve_device(s.device), data.of(s, data_dir)
+    check_memory(s, len(splits.channels))
+    with use_threads(1), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        run = _Run(s, splits, device, Path(os.devnull))
+
+        def seconds(do, times):
+            started = time.perf_counter()
+            for _ in range(times):
+                do()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return (time.perf_counter() - started) / times
+
+        step = 0.0
+        if run.optimiser:
+            run.model.train()
+            if hasattr(run.model, "masks"):
+                run.model.masks.seed(s.seed, 1)
+            index = torch.arange(s.batch_size, device=device)
+            seconds(lambda: run.step(index), 1)
+            step = seconds(lambda: run.step(index), tried)
+        few = run.val.first(64)
+        window = seconds(lambda: evaluate(run.model, few), 1) / len(few)
+        return step * run.steps + window * (len(run.val) + len(run.test))
+
+
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
           progress: bool = True) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
     The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again, ends with the
-    numbers of an uninterrupted one. The best weights stay there as ``best.safetensors``. The test split is measured
-    every epoch and steers nothing. A loss that is not finite or diverges ends the run with status ``failed``. A model
-    without parameters is measured once, as its epoch 1.
+    numbers of an uninterrupted one. The best weights stay there as ``best.safetensors``, and the state until who has
+    the result removes it (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A
+    loss that is not finite or diverges ends the run with status ``failed``. A model without parameters is measured
+    once, as its epoch 1. Raises ``ValueError`` for a model that this machine has no memory for.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
@@ -166,6 +175,7 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     if s.but().run_id != run_id:  # hashed again: the result would be recorded under the name of other data
         raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; start it again when "
                              f"nothing writes to the file.")
+    check_memory(s, len(splits.channels))
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / run_id)
@@ -175,8 +185,8 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
                           **dict(zip(("parameters", "parameters_used"),
                                      models.count_parameters(s, len(splits.channels)))))
         epochs = s.epochs if run.optimiser else 1
-        bar = tqdm(total=epochs * run.steps, desc=f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
-                   initial=len(result.curves) * run.steps)
+        bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
+                           initial=len(result.curves) * run.steps)
         try:
             while len(result.curves) < epochs and len(result.curves) - result.best_epoch < s.patience:
                 run.epoch(bar)
@@ -316,11 +326,11 @@ class _Run:
             self.step(index)
             bar.update()
             if not bar.disable and self.device.type == "cpu" and i % 8 == 0:
-                bar.set_postfix(epoch=number, loss=f"{self.step.sums[0].item() / i:.4f}")
+                bar.set_postfix_str(f"epoch={number}, loss={self.step.sums[0].item() / i:.4f}")
         return tuple((self.step.sums / self.steps).tolist())
 
     def finish(self) -> Result:
-        """Result at the best epoch; the resume file gives way to the best weights."""
+        """Result at the best epoch, whose weights are kept."""
         result = self.result
         row = result.curves[result.best_epoch - 1]
         for name in ("val_mse", "val_mae", "test_mse", "test_mae"):
@@ -329,8 +339,7 @@ class _Run:
         self.model.load_state_dict(self.best)
         self.model.eval()
         result.test_errors = channel_errors(self.model, self.test).cpu().numpy()
-        save_tensors(self.folder / "best.safetensors", self.best, settings=asdict(self.s))
-        (self.folder / "resume.safetensors").unlink(missing_ok=True)
+        save_tensors(self.folder / "best.safetensors", self.best, **label(self.s))
         return result
 
     # -- resume
@@ -342,13 +351,14 @@ class _Run:
         for i, state in adam.items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
         save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
-                     best_epoch=self.result.best_epoch)
+                     best_epoch=self.result.best_epoch, **label(self.s))
 
     def _resume(self) -> None:
+        clear_leftovers(self.folder)
         path = self.folder / "resume.safetensors"
         if not path.is_file() or not self.optimiser:
             return
-        tensors, metadata = load_tensors(path)
+        tensors, metadata = load_for(self.s, path)
         parts: dict = {"model": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -361,13 +371,3 @@ class _Run:
             state.setdefault(int(i), {})[key] = value
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
         self.result.curves, self.result.best_epoch = metadata["curves"], metadata["best_epoch"]
-
-
-def load_trained(s: Settings, n_channels: int, checkpoints=CHECKPOINTS):
-    """The model of ``s`` with its best weights, in evaluation mode. Raises ``FileNotFoundError`` if it is not here."""
-    path = Path(checkpoints) / s.run_id / "best.safetensors"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no trained weights; train with tsattn.sweep.sweep([settings], weights=True).")
-    model = models.build(s, n_channels)
-    model.load_state_dict(load_tensors(path)[0])
-    return model.eval()

@@ -1,0 +1,115 @@
+"""Weights and the state of a run on disk: safetensors files with a checksum; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from . import models
+from .settings import Settings
+
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+
+
+def best_file(s: Settings, checkpoints=CHECKPOINTS) -> Path:
+    """Where the weights of the best epoch are kept."""
+    return Path(checkpoints) / s.run_id / "best.safetensors"
+
+
+def resume_file(s: Settings, checkpoints=CHECKPOINTS) -> Path:
+    """Where the state after the last epoch is kept until the run is done."""
+    return Path(checkpoints) / s.run_id / "resume.safetensors"
+
+
+def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
+    """Write atomically, with a checksum of every byte of the tensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    text = {k: json.dumps(v) for k, v in metadata.items()} | {"crc32": json.dumps(_crc32(tensors))}
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata=text)
+        os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error}).") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and metadata of a file of ``save_tensors``. Raises ``ValueError`` if damaged."""
+    try:
+        with safe_open(path, "pt") as f:
+            metadata = {k: json.loads(v) for k, v in (f.metadata() or {}).items()}
+            tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({error}); remove it to have it made again.") from None
+    if metadata.pop("crc32", None) != _crc32(tensors):
+        raise ValueError(f"{path}: damaged (wrong checksum); remove it to have it made again.")
+    return tensors, metadata
+
+
+def _crc32(tensors) -> int:
+    total = 0
+    for name in sorted(tensors):
+        total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
+    return total
+
+
+def label(s: Settings) -> dict:
+    """Metadata that say whose file it is."""
+    return {"run_id": s.run_id, "settings": asdict(s)}
+
+
+def load_for(s: Settings, path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """``load_tensors`` of a file of this run. Raises ``ValueError`` if it is another run's."""
+    tensors, metadata = load_tensors(path)
+    theirs = metadata.get("settings") or {}
+    # Files from before they were labelled with a run_id: by what of the settings tells runs apart.
+    differ = [k for k in ("model", "attention", "seed", "seq_len", "pred_len", "learning_rate")
+              if k in theirs and theirs[k] != getattr(s, k)]
+    if metadata.get("run_id", s.run_id) != s.run_id or differ:
+        whose = metadata.get("run_id") or ", ".join(f"{k} {theirs[k]}" for k in differ)
+        raise ValueError(f"{path}: belongs to another run ({whose}); remove it to have it made "
+                         "again.")
+    return tensors, metadata
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process has left half-written in a run's folder."""
+    for path in folder.glob("*.tmp"):
+        pid = path.name.split(".")[-2]
+        if not (pid.isdigit() and _alive(int(pid))):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def load_trained(s: Settings, n_channels: int, checkpoints=CHECKPOINTS):
+    """The model of ``s`` with its best weights, in evaluation mode.
+
+    Raises ``FileNotFoundError`` if they are not here, ``ValueError`` if they are damaged or of
+    another run.
+    """
+    path = best_file(s, checkpoints)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained weights; train with "
+                                "tsattn.sweep.sweep([settings], weights=True).")
+    model = models.build(s, n_channels)
+    model.load_state_dict(load_for(s, path)[0])
+    return model.eval()

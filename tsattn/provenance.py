@@ -1,0 +1,37 @@
+"""How a number was made: versions, sources, time."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@cache
+def source_revision() -> str:
+    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on."""
+    package = ROOT / "tsattn"
+    files = [package / "settings.py", package / "training.py", *sorted(package.glob("data/*.py")),
+             *sorted(package.glob("models/*.py"))]
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
+    try:
+        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"],
+                                capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "no-commit"
+    return f"{commit}:{digest}"
+
+
+def provenance() -> dict:
+    """How a measurement was made: versions, source revision and time (UTC)."""
+    return {"python": platform.python_version(), "torch": torch.__version__,
+            "numpy": np.__version__, "source": source_revision(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds")}
