@@ -14,9 +14,10 @@ import pytest
 from tsattn import bench
 from tsattn.data import SYNTHETIC
 from tsattn.ledger import ROOT, Ledger
-from tsattn.__main__ import main
+from tsattn.__main__ import main, value
 from tsattn.models import count_multiply_adds
 from tsattn.report import clean, report
+from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
 
 SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
@@ -30,19 +31,99 @@ def test_run_prints_one_json_line_last(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, words", [
+    (["run", "--learning-rate", "fast"], "--learning-rate fast: write a number, such as 0.001"),
+    (["run", "--revin", "maybe"], "--revin maybe: write --revin true or --revin false"),
+    (["run", "--epochs", "2.5"], "--epochs 2.5: write a whole number"),
+    (["run", "--seed", "12345678901234567890"], "seed=12345678901234567890: must be less than 2**32"),
+    (["run", "--colour", "red"], "unrecognized arguments: --colour red"), (["runn"], "invalid choice: 'runn'"),
+    (["sweep", "--jobs", "0", *SMOKE], "jobs=0: at least one run at a time"),
+    (["sweep", "--jobs", "-1", *SMOKE], "jobs=-1: at least one run at a time"),
+    (["sweep", "--jobs", "two", *SMOKE], "argument --jobs: invalid int value: 'two'"),
+    (["sweep", "--seeds", "a", *SMOKE], "--seeds a: write a whole number"),
+    (["verify", "--sample", "0"], "--sample 0: at least one row"), (["verify", "--sample", "-1"], "--sample -1"),
+    (["verify", "--run-id", "../../x"], "../../x: no such run"),
+    (["bench", "--rounds", "0"], "--rounds 0: at least one round"), (["bench", "--rounds", "-1"], "--rounds -1"),
+    (["report", "-p", "profile", "smoke", "--profile", "quick"], "-p profile smoke: --profile says quick"),
     (["run", "--pred-len", "0"], "pred_len=0"), (["run", "--d-model", "130"], "n_heads=16: must divide d_model=130"),
     (["run", "--patch-len", "999"], "patch_len=999"), (["run", "--attention", "linear"], "attention='linear'"),
     (["run", "--dataset", "nowhere.csv"], "nowhere.csv: no such file"),
-    (["run", "--dataset", "ETTh1", "--data-dir", "/nowhere"], "/nowhere: no such folder"),
     (["sweep", "--plan", "evidence", "--dataset", "ETTh2", "--batch-size", "8", "--seeds", "1", "--dry-run"],
      "leave out --seeds, --dataset, --batch-size, or --plan"),
     (["report", "--only", "77"], "--only 77: no such chapter"),
     (["report", "-p", "colour", "red"], "-p colour: no chapter has this parameter")])
 def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_path, capsys):
-    results = ["--results", str(tmp_path)] if arguments[0] == "run" else []
+    results = ["--results", str(tmp_path)] if arguments[0] in ("run", "sweep") else []
     assert main(arguments + results) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and words in error and error.count("\n") == 1
+
+
+def test_the_json_of_a_run_says_what_was_run(tmp_path, capsys):
+    assert main(["run", "--attention", "zero", *SMOKE, "--learning-rate", ".001", "--revin", "False", "--seed", "7",
+                 "--results", str(tmp_path)]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["profile"], last["epochs"], last["dataset"], last["seed"]) == ("smoke", 2, SYNTHETIC, 7)
+    row = Ledger(tmp_path).read("runs").iloc[0]
+    assert row.learning_rate == 0.001 and not row.revin
+
+
+def test_a_mistyped_data_folder_is_forgotten_by_the_mended_command(tmp_path, etth1, capsys):
+    command = ["run", "--attention", "zero", "--profile", "smoke", "--dataset", etth1, "--results", str(tmp_path)]
+    assert main([*command, "--data-dir", "/nowhere"]) == 1
+    assert "/nowhere: no such folder" in capsys.readouterr().err and not (tmp_path / "runs.csv").exists()
+    assert main(["sweep", *command[3:], "--seeds", "1", "--dry-run"]) == 0
+    assert "5 of 5 runs are missing" in capsys.readouterr().out
+    assert main(command) == 0
+
+
+def test_a_model_that_is_too_large_is_refused_with_its_memory(tmp_path, capsys):
+    assert main(["run", *SMOKE, "--d-model", "100000", "--results", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "d_model=100000" in error and "GB of memory" in error and not (tmp_path / "runs.csv").exists()
+
+
+def test_a_cluster_that_is_not_there_is_said_soon(tmp_path, capsys):
+    pytest.importorskip("distributed")
+    started = time.time()
+    assert main(["sweep", *SMOKE, "--cluster", "tcp://127.0.0.1:9", "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "--cluster tcp://127.0.0.1:9: no Dask scheduler answers there" in error and error.count("\n") == 1
+    assert time.time() - started < 20
+
+
+def test_a_dry_run_of_the_evidence_lists_every_part(capsys):
+    assert main(["sweep", "--plan", "evidence", "--dry-run", "--record"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "PatchTST ETTh1-96, learning rate 1e-3: 0 of 25 runs are missing" in said
+    assert said[-1].startswith("together: ") and len(said) == len(evidence()) + 1
+
+
+def test_the_ledger_is_shown_checked_and_repaired(tmp_path, capsys):
+    results = ["--results", str(tmp_path)]
+    Ledger(tmp_path).record("t", [{"k": i, "v": i + 0.5} for i in range(3)], ["k"])
+    assert main(["ledger", "show", *results]) == 0 and "3 rows, 2 columns" in capsys.readouterr().out
+    assert main(["ledger", "check", *results]) == 0 and "every row is whole" in capsys.readouterr().out
+    path = tmp_path / "t.csv"
+    path.write_text(path.read_text().replace("1.5", "1.6"))
+    assert main(["ledger", "check", *results]) == 1
+    assert f"{path}, line 3: truncated or changed by hand" in capsys.readouterr().out
+    assert main(["ledger", "repair", *results]) == 0
+    said = capsys.readouterr().out
+    aside = next((tmp_path / "set-aside").rglob("t.csv"))
+    assert str(aside) in said and "1.6" in aside.read_text() and list(Ledger(tmp_path).read("t").k) == [0, 2]
+
+
+def test_a_parameter_is_read_as_it_is_meant(tmp_path):
+    assert [value(t) for t in (".001", "1e-4", "False", "true", "None", "[1, 2]", "ETTh1")] == \
+        [0.001, 1e-4, False, True, None, [1, 2], "ETTh1"]
+
+
+def test_a_quick_rerun_leaves_the_committed_ledger_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("tsattn.ledger.OWN", tmp_path / "mine")
+    before = subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True).stdout
+    assert main(["run", "--attention", "zero", *SMOKE]) == 0
+    assert subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True).stdout == before
+    assert len(Ledger(tmp_path / "mine").read("runs")) == 1
 
 
 def test_a_sweep_of_a_model_without_attention(tmp_path):

@@ -12,7 +12,8 @@ import pytest
 
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.sweep import estimate, missing, outlook, sweep, verify
+from tsattn.progress import bar, duration
+from tsattn.sweep import estimate, missing, outlook, seconds_here, sweep, verify
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -74,10 +75,123 @@ def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
     assert ledger.settings(s.run_id) == s.but(device="cpu")
 
 
-def test_a_failed_run_is_recorded_and_the_sweep_goes_on(tmp_path):
-    runs = [RUNS[0], make("smoke", dataset="state-machine", pred_len=11_000)]
-    table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c", progress=False)
-    assert list(table.status) == ["complete", "failed"] and "too few for one window" in table.reason[1]
+def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
+    """No data, no device, no memory, a full disk: the other runs go on, and the mended command trains."""
+    monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [1.0] * len(settings))
+    ledger, options = Ledger(tmp_path / "r"), dict(checkpoints=tmp_path / "c", progress=False)
+    runs = [RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[0].but(device="cuda:7")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        table = sweep([runs[1]], ledger=ledger, **options)
+        assert list(table.status) == ["not run"] and len(ledger.read("runs")) == 0
+        table = sweep(runs[:2], ledger=ledger, **options)
+        assert list(table.status) == ["complete", "not run"] and "too few for one window" in table.reason[1]
+        assert list(ledger.read("runs").run_id) == [RUNS[0].run_id] and ledger.tally["runs trained"] == 1
+        absent = sweep([RUNS[1].but(device="cuda")], ledger=ledger, **options)
+        assert "no CUDA device" in absent.reason[0] and len(ledger.read("runs")) == 1
+    lost = make("smoke", dataset="ETTh1", attention="zero", seed=1)
+    table = sweep([lost], ledger=ledger, data_dir=tmp_path / "mistyped", **options)
+    assert "mistyped: no such folder" in table.reason[0] and missing([lost], ledger) == [lost]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsattn.workers.train", lambda s, **_: (_ for _ in ()).throw(MemoryError()))
+        assert sweep(RUNS[1:], ledger=ledger, **options).reason[0] == "not enough memory (MemoryError)"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "record_run", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert "could not be recorded (No space left" in sweep(RUNS[1:], ledger=ledger, **options).reason[0]
+    curves = []
+    monkeypatch.setattr("tsattn.training._Run.epoch", lambda self, bar: curves.append(1))
+    assert list(sweep(RUNS, ledger=ledger, **options).status) == ["complete"] * 2
+    assert not curves, "the trained state was kept until it could be recorded"
+
+
+def test_rows_that_failed_for_another_reason_than_divergence_do_not_count(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record_run(Result(RUNS[0], status="failed", reason="DataError: ETTh1.csv: not found"))
+    ledger.record_run(Result(RUNS[1], status="failed", reason="training MSE nan in epoch 1: not finite"))
+    assert missing(RUNS, ledger) == RUNS[:1]
+    assert "1 of 2 runs are missing" in outlook(RUNS, ledger), "and no timing to go by"
+
+
+def test_a_failed_result_never_replaces_a_complete_one(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record_run(Result(RUNS[0], test_mse=0.5, curves=[{"epoch": 1, "val_mse": 1.0}]))
+    before = {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")}
+    ledger.record_run(Result(RUNS[0], status="failed", reason="training MSE nan"))
+    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")} == before
+    ledger.record_run(Result(RUNS[1], status="failed", reason="training MSE nan"))
+    ledger.record_run(Result(RUNS[1], test_mse=0.25))
+    assert list(ledger.read("runs").status) == ["complete", "complete"]
+
+
+def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, capsys):
+    ledger = Ledger(tmp_path / "r")
+    ledger.record_run(Result(RUNS[0], best_epoch=1, test_mse=9.0, how={"threads": 1, "device": "cpu"}))
+    before = (tmp_path / "r" / "runs.csv").read_bytes()
+    assert not missing(RUNS[:1], ledger) and missing(RUNS[:1], ledger, True, tmp_path / "c") == RUNS[:1]
+    sweep(RUNS[:1], ledger=ledger, checkpoints=tmp_path / "c", weights=True, progress=False)
+    assert "9.0000 is recorded; the row stays" in capsys.readouterr().err
+    assert (tmp_path / "r" / "runs.csv").read_bytes() == before and not missing(RUNS[:1], ledger, True, tmp_path / "c")
+    assert [p.name for p in (tmp_path / "c" / RUNS[0].run_id).iterdir()] == ["best.safetensors"]
+
+
+def test_one_run_left_has_the_numbers_that_it_has_among_others(swept, tmp_path):
+    """An interrupted sweep continues with the threads of an uninterrupted one."""
+    _, table, _ = swept
+    last = sweep(RUNS[1:], ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
+    assert last.threads[0] == table.threads[1] and last.test_mse[0] == table.test_mse[1]
+
+
+def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys, monkeypatch):
+    ledger, table, _ = swept
+    monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [3600.0] * len(settings))
+    found = sweep([*RUNS, RUNS[0].but(seed=9)], ledger=ledger, checkpoints=tmp_path, within=10, command="make it")
+    said = capsys.readouterr().out
+    assert list(found.run_id) == list(table.run_id) and not list(tmp_path.iterdir())
+    assert said == "1 of 3 runs are missing: about 60 min with 1 at a time on this machine. Nothing is trained; `make it` does it.\n"
+
+
+def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
+    ledger, table, _ = swept
+    seconds = seconds_here(RUNS, ledger)
+    assert all(0 < t < 60 for t in seconds)
+    assert all(t > 0 for t in seconds_here(RUNS, Ledger("/nowhere"))), "without any record"
+    assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
+
+
+@pytest.mark.parametrize("folder", ["file", "/proc/tsattn"])
+def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(LedgerError, match="cannot be written there .*choose another folder with --results"):
+        sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
+
+
+def test_the_cores_are_those_that_the_process_may_use():
+    code = "from tsattn.workers import cores; print(cores())"
+    allowed = {"OMP_NUM_THREADS": "1"}, {}
+    counts = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **env}, cwd=ROOT, text=True, check=True,
+                             capture_output=True, preexec_fn=(None if env else lambda: os.sched_setaffinity(0, {0}))).stdout.strip()
+              for env in allowed]
+    assert counts == ["1", "1"]
+
+
+def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("tsattn.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.modules", {k: v for k, v in sys.modules.items() if k != "ipykernel"})
+    with bar(1000, "4 runs") as progress:
+        for _ in range(300):
+            now[0] += 1
+            progress.update()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 5 and said[0] == "4 runs: 6%, about 16 min left"
+
+
+def test_a_sweep_leaves_no_warning_of_leaked_semaphores(tmp_path):
+    command = [sys.executable, "-m", "tsattn", "sweep", "--profile", "smoke", "--dataset", "state-machine", "--seeds", "1",
+               "--attentions", "zero", "mean", "--results", str(tmp_path)]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stderr
+    assert "leaked" not in said and "2 of 2 runs are missing: about" in said and said.count("\n") == 1, said
 
 
 @pytest.mark.parametrize("damage, line", [
@@ -107,17 +221,6 @@ def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
 def remove(path, *lines):
     kept = [text for n, text in enumerate(path.read_text().splitlines(), 1) if n not in lines]
     path.write_text("\n".join(kept) + "\n")
-
-
-@pytest.mark.parametrize("table, lines", [("m", "all lines of the same run_id and point"),
-                                          ("curves", "the run's lines here and in runs.csv")])
-def test_damage_comes_with_the_advice_that_loses_nothing(tmp_path, table, lines):
-    ledger = Ledger(tmp_path)
-    ledger.record(table, [{"run_id": "a", "epoch": i} for i in range(3)], ["run_id", "epoch"])
-    path = tmp_path / f"{table}.csv"
-    path.write_text(path.read_text()[:-3] + "\n")
-    with pytest.raises(LedgerError, match=f"line 4: .*remove {lines} to have them measured again"):
-        ledger.read(table)
 
 
 def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gone_is_made_again(tmp_path):

@@ -67,10 +67,23 @@ def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_aft
 @pytest.mark.parametrize("change, allowed", [
     ({"pred_len": 0}, "at least 1"), ({"d_model": 130}, "allowed: 1, 2, 5"), ({"patch_len": 400}, "at most seq_len=336"),
     ({"attention": "linear"}, "softmax, identity, zero, mean, fixed"), ({"dataset": "ETTh9"}, "ETTh1, ETTh2"),
-    ({"learning_rate": float("nan")}, "greater than 0"), ({"seed": "a"}, "type int"), ({"epochs": True}, "type int"),
+    ({"learning_rate": float("nan")}, "greater than 0"), ({"seed": "a"}, "a whole number"), ({"epochs": True}, "a whole number"),
+    ({"epochs": 2.0}, "a whole number: 2"), ({"learning_rate": "1e-3"}, "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
+    ({"revin": "False"}, "True or False: False, without quotes"), ({"revin": 0}, "True or False"),
+    ({"seed": 10**19}, "less than 2**32"), ({"dataset": 3}, "expected text"),
     ({"dropout": 1.0}, "less than 1"), ({"device": "tpu"}, "auto, cpu, cuda"), ({"colour": 1}, "no such setting")])
 def test_an_impossible_value_is_named_with_what_is_allowed(change, allowed):
     with pytest.raises(ValueError) as error:
         make(**change)
     field = "n_heads" if "d_model" in change else next(iter(change))
     assert field in str(error.value) and allowed in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a  b.csv", "a\nb.csv", "..csv", "$\\frac{a$.csv", "가" * 80 + ".csv"])
+def test_the_name_of_a_run_on_a_file_is_short_plain_and_stays_in_its_folder(name, tmp_path):
+    (tmp_path / name).write_text("date,a\n")
+    run_id = Settings(dataset=str(tmp_path / name)).run_id
+    assert (tmp_path / "x" / run_id).resolve().parent == (tmp_path / "x").resolve()
+    (tmp_path / run_id).mkdir()
+    assert run_id == " ".join(run_id.split()) and len(run_id.encode()) < 200
+    assert run_id.split("-")[-1] == Settings(dataset=str((tmp_path / name).rename(tmp_path / "plain.csv"))).run_id.split("-")[-1]

@@ -77,10 +77,13 @@ class Ledger:
             own = own[~own.run_id.isin(kept)]
             base = base[~base.run_id.isin(set(own.run_id))]
         else:
-            key = [k for k in self._own_keys().get(table, []) if k in base]
-            if key:
-                again = pd.MultiIndex.from_frame(own[key].astype(str))
-                base = base[~pd.MultiIndex.from_frame(base[key].astype(str)).isin(again)]
+            key = self._own_keys().get(table, [])
+
+            def names(folder):
+                return [tuple(row.get(k, "") for k in key) for row in folder.rows(table)[1]]
+
+            again = set(names(self._own)) if key else set()
+            base = base[[name not in again for name in names(self._base)]]
         return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)
 
     def _own_keys(self) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 
 from tqdm import tqdm
@@ -13,15 +14,15 @@ EVERY = 60  # seconds between two lines
 class Lines:
     """What ``tqdm`` does, as far as it is used here, in whole lines that a log can hold."""
 
-    def __init__(self, total: float, desc: str, unit: str = "", initial: float = 0):
-        self.total, self.desc, self.unit, self.n, self.postfix = total, desc, unit, initial, ""
-        self.initial, self.started = initial, time.monotonic()
-        self.said, self.disable = self.started, False
+    def __init__(self, total: float, desc: str, initial: float = 0, disable: bool = False):
+        self.total, self.desc, self.n, self.postfix = total, desc, initial, ""
+        self.initial, self.started, self.disable = initial, time.monotonic(), disable
+        self.said = self.started
 
     def update(self, n: float = 1) -> None:
         self.n += n
         now = time.monotonic()
-        if now - self.said >= EVERY:
+        if not self.disable and now - self.said >= EVERY:
             self.said = now
             rate = (self.n - self.initial) / (now - self.started)
             left = f", about {(self.total - self.n) / rate / 60:.0f} min left" if rate > 0 else ""
@@ -45,11 +46,10 @@ def bar(total: float, desc: str, *, unit: str = "it", initial: float = 0, disabl
         bar_format: str | None = None):
     """A ``tqdm`` bar where somebody can see it move, else ``Lines``."""
     # A notebook's stderr is no terminal, but shows a bar; what it leaves there is not kept.
-    seen = sys.stderr.isatty() or "ipykernel" in sys.modules
-    if not disable and not seen:
-        return Lines(total, desc, unit, initial)
-    return tqdm(total=total, desc=desc, unit=unit, initial=initial, disable=disable,
-                bar_format=bar_format)
+    if disable or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        return Lines(total, desc, initial, disable)
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
+    return tqdm(total=total, desc=desc, unit=unit, initial=initial, bar_format=bar_format)
 
 
 def duration(seconds: float) -> str:

@@ -36,6 +36,7 @@ _CHOICES = {
     "split": SPLITS,
     "gaps": ("refuse", "split"),
 }
+_FORMS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
@@ -54,6 +55,21 @@ _DEPENDS = {
     "last-value": _DATA,
     "seasonal-naive": _DATA | {"season"},
 }
+
+
+def _instead(value, kind: str) -> str:
+    """Where a text or a number was meant as another type: how it is written."""
+    try:
+        if kind in ("int", "float") and isinstance(value, (str, float)):
+            number = float(value)
+            if kind == "float" or number.is_integer():
+                meant = int(number) if kind == "int" else number
+                return f", such as {meant!r} (in YAML, write exponents as 1.0e-3)" if isinstance(value, str) else f": {meant}"
+        if kind == "bool" and str(value).lower() in ("true", "false"):
+            return f": {str(value).capitalize()}, without quotes"
+    except ValueError:
+        pass
+    return ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +130,7 @@ class Settings:
             value = getattr(self, field.name)
             kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[field.type]
             if not isinstance(value, kind) or (field.type != "bool" and isinstance(value, bool)):
-                raise ValueError(f"{field.name}={value!r}: expected a value of type {field.type}.")
+                raise ValueError(f"{field.name}={value!r}: expected {_FORMS[field.type]}{_instead(value, field.type)}.")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}.")

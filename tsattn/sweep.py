@@ -6,6 +6,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .ledger import Ledger, LedgerError, source_revision
 from .progress import bar, duration
 from .settings import DATASETS, Settings
-from .training import Result, epoch_seconds, resolve_device, train
+from .training import Result, check_memory, epoch_seconds, resolve_device, train
 from .workers import cores
 
 DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
@@ -50,6 +51,8 @@ def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``table`` most like ``s``."""
     for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len",
                  "learning_rate"):
+        if table.empty:
+            break
         closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
         table = closer if len(closer) else table
     return table
@@ -95,8 +98,9 @@ def seconds_here(settings: list[Settings], ledger: Ledger, data_dir=None) -> lis
         s = settings[kinds[kind][0]]
         like = _like(s, table)
         epochs = like.epochs_run.mean() if len(like) else min(s.epochs, 2 * s.patience)
-        seconds = epoch_seconds(s, data_dir) * min(epochs, s.epochs)
-        found |= dict.fromkeys(kinds[kind], seconds)
+        with suppress(Exception):  # the run itself says what is wrong with it
+            seconds = epoch_seconds(s, data_dir) * min(epochs, s.epochs)
+            found |= dict.fromkeys(kinds[kind], seconds)
     ratio = np.nanmean([v / recorded[i] if recorded[i] > 0 else math.nan for i, v in found.items()]
                        or [math.nan]) if table.size else math.nan
     mean = np.mean(list(found.values())) if found else math.nan
@@ -192,12 +196,14 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     # The bar counts expected work, so that its time left holds for long and short runs alike.
     work = {s: w if w > 0 else 1.0 for s, w in
             zip(ready, seconds_expected(ready, ledger), strict=True)}
+    known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(ready)} \
+        if weights else {}
     shown = progress and (cluster or len(ready) > 1)
     with bar(sum(work.values()), f"{len(ready)} runs", disable=not shown,
              bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as b:
         for n, result in enumerate(results if ready else (), 1):
             s = result.settings
-            if reason := _record(result, ledger, checkpoints):
+            if reason := _record(result, ledger, checkpoints, known.get(s)):
                 failed[s] = reason
             b.set_postfix_str(f"{n} of {len(ready)}, last: {s.model} {s.attention} seed {s.seed}",
                               refresh=False)
@@ -222,7 +228,7 @@ def _impossible(todo: list[Settings], data_dir) -> dict[Settings, str]:
                 resolve_device(s.device)
                 if s.dataset in absent:
                     raise absent[s.dataset]
-                data.of(s, data_dir)
+                check_memory(s, len(data.of(s, data_dir).channels))
                 checked[key] = ""
             except Exception as error:
                 if type(error).__name__ == "DataUnavailable":  # the network is asked only once
@@ -233,19 +239,17 @@ def _impossible(todo: list[Settings], data_dir) -> dict[Settings, str]:
     return found
 
 
-def _record(result: Result, ledger: Ledger, checkpoints) -> str:
-    """Keep a result; returns why it is not there, if it is not."""
+def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) -> str:
+    """Keep a result, unless its test MSE is ``known``; returns why it is not there, if it is not."""
     s = result.settings
     if result.status == "not run":
         return result.reason
     try:
-        if known := ledger.complete([s]):
-            recorded = ledger.runs(known).test_mse.iloc[0]
-            if not abs(result.test_mse / recorded - 1) <= TOLERANCE:
-                print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
-                      f"{recorded:.4f} is recorded; the row stays", file=sys.stderr)
-        else:
+        if known is None:
             ledger.record_run(result)
+        elif not abs(result.test_mse / known - 1) <= TOLERANCE:
+            print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
+                  f"{known:.4f} is recorded; the row stays", file=sys.stderr)
         resume_file(s, checkpoints).unlink(missing_ok=True)
     except OSError as error:
         return f"trained, but it could not be recorded ({error.strerror or error}); the same " \
