@@ -1,4 +1,4 @@
-"""Weights and the state of a run on disk: safetensors files with a checksum; nothing is unpickled."""
+"""Weights and the state of a run on disk: safetensors with a checksum; nothing is unpickled."""
 
 from __future__ import annotations
 

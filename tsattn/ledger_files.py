@@ -152,7 +152,9 @@ class Folder:
         if damage and (self.path / ".writing").is_file() and self._undo is None:
             with self.writing():  # another process was writing, or was killed while it was
                 content = path.read_bytes() if path.is_file() else b""
-            header, lines, damage = scan(content, UNIQUE.get(table, ())) if content else ([], [], [])
+            if not content:
+                return b"", [], []
+            header, lines, damage = scan(content, UNIQUE.get(table, ()))
         if damage:
             n, what, _ = damage[0]
             if not header:

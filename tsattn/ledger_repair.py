@@ -127,7 +127,7 @@ def _repair(folder: Folder) -> list[str]:
         path = folder.file(table)
         aside.mkdir(parents=True, exist_ok=True)
         with open(aside / path.name, "a", encoding="utf-8") as f:
-            f.write("\n".join([",".join([*header, "check"]), *(line for line in out if line)]) + "\n")
+            f.write("\n".join([",".join([*header, "check"]), *filter(None, out), ""]))
         folder.put(path, "\n".join([",".join([*header, "check"]), *lines, ""]).encode())
 
     for table in folder.tables():

@@ -110,7 +110,7 @@ def seconds_here(settings: list[Settings], ledger: Ledger, data_dir=None) -> lis
 
 def outlook(settings: list[Settings], ledger: Ledger, jobs: int | None = None,
             weights: bool = False) -> str:
-    """What ``sweep`` would train, a line each, and how long ``jobs`` at a time take, by the ledger."""
+    """What ``sweep`` would train, a line each, and how long it takes by the ledger's timings."""
     todo = missing(settings, ledger, weights)
     expected = seconds_expected(todo, ledger)
     jobs = max(1, min(_jobs(jobs), len(todo)))
@@ -240,7 +240,7 @@ def _impossible(todo: list[Settings], data_dir) -> dict[Settings, str]:
 
 
 def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) -> str:
-    """Keep a result, unless its test MSE is ``known``; returns why it is not there, if it is not."""
+    """Keep a result, unless its test MSE is ``known``; returns why it could not be kept."""
     s = result.settings
     if result.status == "not run":
         return result.reason
@@ -309,7 +309,7 @@ TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the 
 
 def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf,
            data_dir=None) -> pd.DataFrame:
-    """Retrain complete rows of ``runs`` and say whether they come out the same; nothing is recorded.
+    """Retrain complete rows of ``runs`` and compare; nothing is recorded.
 
     ``run_ids``, or ``sample`` rows drawn at random among those that took less than
     ``cheaper_than`` seconds. On the same kind of processor, with the same sources and versions, a
