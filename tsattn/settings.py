@@ -138,6 +138,8 @@ class Settings:
                      "epochs", "patience", "batch_size", "lr_hold"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed={self.seed}: must be less than 2**32 = {2**32}.")
         for name in ("max_steps", "max_windows", "seed", "season"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 0.")
