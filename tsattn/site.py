@@ -1,0 +1,402 @@
+"""The site: Jupyter Book 1 over executed chapters, made to be read without a network.
+
+This module is also the Sphinx extension that draws equations as MathML. What comes from files of
+data (names of columns, of files) is text on every page: outputs pass ``harmless_html`` and
+``harmless_markdown``.
+"""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+import os
+import re
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from .ledger import ROOT, Ledger
+
+STATIC = Path(__file__).parent / "site_static"
+TITLE = "Does attention matter in time-series transformers?"
+START, KOREAN = "index", "ko"  # pages made of README.md and README.ko.md
+ENGLISH_LINK, KOREAN_LINK = "[English](index.md)\n\n", "[한국어](ko.md)\n\n"
+PAGE_BYTES = 1_200_000  # of a table's rows in one page; the CSV file beside it has them all
+
+
+@dataclass
+class Page:
+    """One chapter: its name (``01_replacement``), the executed notebook, and notices above it."""
+
+    name: str
+    notebook: nbformat.NotebookNode | None  # None: it could not be read
+    notices: list[str] = field(default_factory=list)
+    aside: str = ""  # instead of cells tagged ``reading``, where they were written for other settings
+
+
+def build(pages: list[Page], ledger: Ledger, work: Path, target: Path) -> Path:
+    """Write the site of ``pages`` to ``target`` (replaced as a whole) and return its ``index.html``.
+
+    ``work`` is a folder for what lies in between; ``work/figures`` is taken over, if it is there.
+    Raises ``RuntimeError`` with the messages of Sphinx if the site cannot be built.
+    """
+    source, made = work / "source", work / "html"
+    (source / "notebooks").mkdir(parents=True)
+    for page in pages:
+        text = nbformat.writes(staged(page)) if page.notebook else unreadable(page)
+        suffix = "ipynb" if page.notebook else "md"
+        (source / "notebooks" / f"{page.name}.{suffix}").write_text(text, encoding="utf-8")
+    korean = (ROOT / "README.ko.md").is_file()
+    for readme, name, other in [("README.md", START, KOREAN_LINK if korean else ""),
+                                *[("README.ko.md", KOREAN, ENGLISH_LINK)] * korean]:
+        text = relinked((ROOT / readme).read_text(encoding="utf-8"), source)
+        (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
+                                           text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
+    tables = write_tables(ledger, source)
+    (source / "_toc.yml").write_text(yaml.safe_dump(contents(pages, tables, korean)))
+    (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
+    shutil.copytree(STATIC, source / "_static")
+    sphinx(source, made, work / "sphinx.log")
+    for page in pages:
+        if page.notebook:
+            nbformat.write(without_reading(page), made / "notebooks" / f"{page.name}.ipynb")
+    for name, folder in [("results", source), ("figures", source), ("figures", work)]:
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, made / name, dirs_exist_ok=True)
+    old = work / "old"
+    if target.exists():
+        os.replace(target, old)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(made, target)
+    return target / "index.html"
+
+
+CONFIG = {
+    "title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
+    "execute": {"execute_notebooks": "off"},
+    "parse": {"myst_enable_extensions": ["colon_fence", "dollarmath", "html_image"]},
+    "html": {"use_multitoc_numbering": False, "home_page_in_navbar": True},
+    "sphinx": {"extra_extensions": ["tsattn.site"], "config": {
+        "html_title": "",  # a page's title is its own
+        "html_show_copyright": False, "html_show_sphinx": False, "html_copy_source": False,
+        "html_show_search_summary": False,  # it is fetched, which a file on disk cannot be
+        "html_use_index": False, "html_context": {"default_mode": "light"},
+        "html_css_files": ["site.css"], "html_js_files": ["site.js"],
+        "html_math_renderer": "mathml", "nb_render_markdown_format": "gfm",
+        "nb_output_stderr": "remove", "nb_merge_streams": True, "numfig": False,
+        "html_theme_options": {
+            "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
+            "use_fullscreen_button": False, "search_bar_text": "Search",
+            "toc_title": "On this page", "show_navbar_depth": 1}}}}
+
+
+def contents(pages: list[Page], tables: list[str], korean: bool) -> dict:
+    """The table of contents, as ``_toc.yml`` has it: chapters, appendices, the record."""
+    numbered = [p.name for p in pages if p.name[0].isdigit()]
+    appendices = [p.name for p in pages if not p.name[0].isdigit()]
+    parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
+             for caption, names in (("Chapters", numbered), ("Appendices", appendices)) if names]
+    ledger = {"file": "ledger", "sections": [{"file": f"tables/{t}"} for t in tables]}
+    parts.append({"caption": "The record", "chapters": [ledger]})
+    if korean:
+        parts.insert(0, {"caption": "한국어", "chapters": [{"file": KOREAN}]})
+    return {"format": "jb-book", "root": START, "parts": parts}
+
+
+def sphinx(source: Path, made: Path, log: Path) -> None:
+    """Run Jupyter Book's build. Raises ``RuntimeError`` with the last lines of its messages."""
+    from jupyter_book.sphinx import build_sphinx
+
+    with open(log, "w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
+        state = build_sphinx(source, made, path_config=source / "_config.yml", noconfig=True,
+                             confoverrides={"latex_individualpages": False},
+                             doctreedir=log.parent / "doctrees")
+    if state:
+        lines = log.read_text(encoding="utf-8").splitlines()
+        raise RuntimeError("the site could not be built: " + " ".join(lines[-6:]))
+
+
+# -- chapters
+
+
+def staged(page: Page) -> nbformat.NotebookNode:
+    """A copy of the page's notebook as the site shows it: notices and parameters under the title,
+    outputs harmless, links between pages, a figure's caption and alternative text in its place."""
+    notebook = without_reading(page)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = relinked(cell.source, None, "../")
+        elif cell.cell_type == "code":
+            captioned(cell)
+            cell.outputs = [harmless(o) for o in cell.outputs]
+    first = notebook.cells[0] if notebook.cells else None
+    titled = first is not None and first.cell_type == "markdown"
+    notes = [nbformat.v4.new_markdown_cell("\n\n".join(page.notices + [parameters_box(page)]))]
+    if titled:  # notices stand between the title and the rest of its cell
+        title, _, rest = first.source.partition("\n")
+        notebook.cells[:1] = [nbformat.v4.new_markdown_cell(title), *notes,
+                              *[nbformat.v4.new_markdown_cell(rest)] * bool(rest.strip())]
+    else:
+        notebook.cells[:0] = [nbformat.v4.new_markdown_cell(f"# {page.name}"), *notes]
+    return notebook
+
+
+def without_reading(page: Page) -> nbformat.NotebookNode:
+    """A copy of the notebook with ``page.aside`` instead of every cell tagged ``reading``."""
+    notebook = copy.deepcopy(page.notebook)
+    for cell in notebook.cells:
+        if page.aside and "reading" in cell.metadata.get("tags", []):
+            cell.source = page.aside
+    return notebook
+
+
+def parameters(notebook) -> dict[str, str]:
+    """Name and value, as written, of every parameter of an executed chapter."""
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            return dict(re.findall(r"^(\w+) *= *(.*?)\s*(?:#.*)?$", cell.source, re.M))
+    return {}
+
+
+def parameters_box(page: Page) -> str:
+    rows = "".join(f"<tr><th>{html.escape(k)}</th><td><code>{html.escape(v)}</code></td></tr>"
+                   for k, v in parameters(page.notebook).items() if not k.endswith("_dir"))
+    link = f'<a href="{page.name}.ipynb" download>Download this chapter as a notebook</a>'
+    shown = f"<table>{rows}</table>" if rows else ""
+    return ('<details class="parameters"><summary>Parameters it was executed with, and the '
+            f"notebook</summary>{shown}<p>{link}</p></details>")
+
+
+def unreadable(page: Page) -> str:
+    return f"# {page.name}\n\n" + "\n\n".join(page.notices)
+
+
+def notice(kind: str, title: str, text: str) -> str:
+    """A box above a chapter; ``title`` and ``text`` are shown as they are."""
+    return (f'<div class="admonition {kind}"><p class="admonition-title">{html.escape(title)}</p>'
+            f"<p>{html.escape(' '.join(text.split()))}</p></div>")
+
+
+def captioned(cell) -> None:
+    """Give a cell's image the caption and the alternative text that ``figures.show`` left.
+
+    Without them, the name under which the cell saves its figure is the alternative text.
+    """
+    images = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+    captions = [o for o in cell.outputs if o.get("metadata", {}).get("text/markdown", {}).get("caption")]
+    if not images:
+        return
+    name = re.search(r"""figures\.(?:save|show)\([^"']*["'](\w+)["']""", cell.source)
+    alt = next((o.metadata["image/png"]["alt"] for o in images
+                if "alt" in o.get("metadata", {}).get("image/png", {})), None)
+    alt = alt or "Figure " + (name[1] if name else "of this section").replace("_", " ")
+    shown = {"image": {"alt": " ".join(alt.split())}}
+    if captions:
+        shown["figure"] = {"caption": harmless_markdown("".join(captions[0].data["text/markdown"]))}
+        cell.outputs = [o for o in cell.outputs if o not in captions]
+    cell.metadata["mystnb"] = shown
+
+
+# -- links
+
+LINK = re.compile(r"\]\(((?![a-z]+:|#)[^)\s]+)\)")
+
+
+def relinked(text: str, source: Path | None, up: str = "") -> str:
+    """Markdown with links to files of the repository led to pages of the site.
+
+    Other files that are there are copied to ``source``; ``up`` leads from the page to its root.
+    A link that the site cannot follow becomes its text.
+    """
+    def lead(match: re.Match) -> str:
+        target, _, anchor = match[1].partition("#")
+        inner = os.path.normpath(os.path.join("notebooks" if up else "", target)).replace("\\", "/")
+        anchor = f"#{anchor}" if anchor else ""
+        special = {"README.md": "index.md", "README.ko.md": "ko.md", "results": "ledger.md"}
+        if inner in special:
+            return f"]({up}{special[inner]}{anchor})"
+        if inner.startswith("results/") and inner.count("/") == 1 and inner.endswith(".csv"):
+            return f"]({up}tables/{Path(inner).stem}.md)"
+        if re.fullmatch(r"notebooks/\w+\.ipynb", inner):
+            return match[0]
+        file = ROOT / inner
+        if file.is_file() and not inner.startswith(".."):
+            if source is not None:
+                (source / inner).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file, source / inner)
+            return match[0]
+        return "]()"
+
+    text = LINK.sub(lead, text)
+    return re.sub(r"(?<!!)\[([^\]\[]*)\]\(\)", r"\1", text)
+
+
+# -- what outputs may contain
+
+ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
+           "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
+ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope"}
+REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
+
+
+class _Harmless(HTMLParser):
+    def __init__(self):
+        super().__init__(convert_charrefs=False)
+        self.text: list[str] = []
+        self.style = False
+
+    def handle_starttag(self, tag, attrs):
+        whole = self.get_starttag_text()
+        if tag not in ALLOWED or any(name not in ATTRIBUTES or REACHES_OUT.search(value or "")
+                                     for name, value in attrs):
+            self.text.append(html.escape(whole))
+            if tag in self.CDATA_CONTENT_ELEMENTS:
+                self.clear_cdata_mode()
+            return
+        self.style = tag == "style"
+        kept = "".join(f' {name}="{html.escape(value or "")}"' for name, value in attrs)
+        self.text.append(f"<{tag}{kept}>")
+
+    handle_startendtag = handle_starttag
+
+    def handle_endtag(self, tag):
+        self.style = False
+        self.text.append(f"</{tag}>" if tag in ALLOWED else html.escape(f"</{tag}>"))
+
+    def handle_data(self, data):
+        if self.style:
+            self.text.append("" if REACHES_OUT.search(data) else data.replace("<", ""))
+        else:
+            self.text.append(html.escape(data, quote=False))
+
+    def handle_entityref(self, name):
+        self.text.append(f"&{name};")
+
+    def handle_charref(self, name):
+        self.text.append(f"&#{name};")
+
+    def handle_comment(self, data):
+        self.text.append(html.escape(f"<!--{data}-->"))
+
+    def handle_decl(self, decl):
+        self.text.append(html.escape(f"<!{decl}>"))
+
+    def handle_pi(self, data):
+        self.text.append(html.escape(f"<?{data}>"))
+
+
+def harmless_html(text: str) -> str:
+    """HTML of tables and plain text as it is; every other tag or attribute shown as text."""
+    parser = _Harmless()
+    parser.feed(text)
+    parser.close()
+    return "".join(parser.text)
+
+
+def harmless_markdown(text: str) -> str:
+    """Markdown in which HTML is text and nothing is loaded; links to chapters lead to pages."""
+    text = re.sub(r"<(?!/?(?:br|sub|sup|b|i|em|strong|code)\s*/?>)(?=[a-zA-Z/!?])", "&lt;", text)
+    text = text.replace("![", r"!\[")
+    return re.sub(r"\]\((?:\.\./)?(?:notebooks/)?(\w+)\.ipynb(#[^)\s]*)?\)", r"](\1.html\2)", text)
+
+
+def harmless(output):
+    """The output with its HTML and Markdown made harmless, and without what only Jupyter shows."""
+    data = output.get("data")
+    if data is None:
+        return output
+    kept = {}
+    for kind, value in data.items():
+        value = "".join(value) if isinstance(value, list) else value
+        if kind == "text/html":
+            kept[kind] = harmless_html(value)
+        elif kind == "text/markdown":
+            kept[kind] = harmless_markdown(value)
+        elif kind in ("text/plain", "image/png", "image/jpeg"):
+            kept[kind] = value
+    output["data"] = kept
+    return output
+
+
+# -- the record
+
+
+def write_tables(ledger: Ledger, source: Path) -> list[str]:
+    """The page ``ledger`` and one page and CSV file per table; returns the names of the tables."""
+    folders = [f for f in (ledger.folder, getattr(ledger, "own", None)) if f is not None]
+    names = sorted({p.stem for folder in folders for p in Path(folder).glob("*.csv")})
+    (source / "tables").mkdir()
+    (source / "results").mkdir(exist_ok=True)
+    rows = []
+    for name in names:
+        table = ledger.read(name)
+        table.to_csv(source / "results" / f"{name}.csv", index=False)
+        rows.append(f"| [{name}](tables/{name}.md) | {len(table):,} | {len(table.columns)} | "
+                    f'<a href="results/{name}.csv" download>CSV</a> |')
+        (source / "tables" / f"{name}.md").write_text(table_page(name, table), encoding="utf-8")
+    text = ("# The ledger\n\nEvery number of the report is computed from these tables. Each row says"
+            " how it was made: versions, sources, time.\n\n")
+    head = "| table | rows | columns | file |\n|---|---:|---:|---|\n"
+    body = head + "\n".join(rows) if rows else "Nothing is recorded yet."
+    (source / "ledger.md").write_text(text + body + "\n", encoding="utf-8")
+    return names
+
+
+def table_page(name: str, table) -> str:
+    """A page that shows a table 50 rows at a time, with a search field; ``site.js`` draws it."""
+    lines = [[str(v) if v == v else "" for v in row] for row in table.itertuples(index=False)]
+    size, fits = 0, 0
+    for line in lines:
+        size += len(json.dumps(line).encode())
+        if size > PAGE_BYTES:
+            break
+        fits += 1
+    data = json.dumps({"columns": list(map(str, table.columns)), "rows": lines[:fits]},
+                      ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    first = "" if fits == len(lines) else f" The first {fits:,} are shown here."
+    return (f"# {name}\n\n{len(lines):,} rows, {len(table.columns)} columns.{first} "
+            f'<a href="../results/{name}.csv" download>Download all as CSV</a>\n\n'
+            f'<div class="ledger-table"><script type="application/json">{data}</script></div>\n')
+
+
+# -- the Sphinx extension
+
+
+def mathml(latex: str, display: str) -> str:
+    """LaTeX as MathML, which browsers draw themselves. Raises ``ValueError`` with the formula."""
+    from latex2mathml.converter import convert
+
+    try:
+        return convert(latex, display=display)
+    except Exception as error:  # the converter has no common type of error
+        raise ValueError(f"equation {latex!r}: {type(error).__name__}: {error}") from error
+
+
+def setup(app) -> dict:
+    """Register the renderer ``mathml``, the language of the Korean page, and no live code."""
+    from docutils import nodes
+
+    def inline(writer, node):
+        writer.body.append(mathml(node.astext(), "inline"))
+        raise nodes.SkipNode
+
+    def block(writer, node):
+        writer.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+        raise nodes.SkipNode
+
+    def adapt(app, pagename, templatename, context, doctree):
+        if pagename == KOREAN:
+            context["language"] = "ko"
+        # Thebe would run the code on a server; its script comes twice and stops at the second.
+        context["script_files"] = [f for f in context["script_files"] if "thebe" not in
+                                   f"{f} {getattr(f, 'attributes', '')}".lower()]
+
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.connect("html-page-context", adapt)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
