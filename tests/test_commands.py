@@ -156,8 +156,8 @@ def test_an_interrupted_sweep_continues(tmp_path):
 
 def executed(tmp_path, *only, **parameters):
     parameters = {"results_dir": str(tmp_path / "results"), "figures_dir": str(tmp_path / "figures"), **parameters}
-    assert report(list(only), "smoke", parameters, in_place=False) == 0
-    path = next((ROOT / "build" / "report").glob(f"{only[0]}_*.ipynb"))
+    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path, with_site=False) == 0
+    path = next((tmp_path / "notebooks").glob(f"{only[0]}_*.ipynb"))
     return nbformat.read(path, as_version=4)
 
 
@@ -214,7 +214,7 @@ def test_chapter_3_executes_on_etth1(etth1, tmp_path):
 
 
 def test_chapter_7_reads_the_committed_measurements(tmp_path):
-    assert report(["07"], "paper", {"figures_dir": str(tmp_path)}, in_place=False) == 0
+    assert report(["07"], "paper", {"figures_dir": str(tmp_path)}, False, build=tmp_path / "build", with_site=False) == 0
     assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 

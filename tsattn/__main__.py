@@ -81,6 +81,7 @@ def show(table) -> None:
 
 
 def report(args) -> int:
+    from .report import BUILD
     from .report import report as execute
 
     parameters = {k: value(v) for k, v in args.parameter}
@@ -90,7 +91,9 @@ def report(args) -> int:
     dataset = parameters.get("dataset")
     if isinstance(dataset, str) and dataset.lower().endswith(".csv"):
         parameters["dataset"] = str(Path(dataset).expanduser().resolve())
-    return execute(args.only, profile or args.profile or "paper", parameters, args.in_place)
+    return execute(args.only, profile or args.profile or "paper", parameters, args.in_place,
+                   train=args.train, within=args.within, overwrite=args.overwrite_committed,
+                   build=(args.output or BUILD).resolve(), with_site=not args.notebooks_only)
 
 
 def run(args) -> int:
@@ -244,6 +247,13 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--only", nargs="+", default=[], metavar="NN", help="chapter numbers, e.g. 01")
     c.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
                    metavar=("NAME", "VALUE"))
+    c.add_argument("--train", action="store_true", help="train what is missing, however long")
+    c.add_argument("--within", type=float, default=10, metavar="MINUTES",
+                   help="train what is missing if it takes no longer (default: 10)")
+    c.add_argument("--output", type=Path, metavar="FOLDER", help="default: build/report")
+    c.add_argument("--notebooks-only", action="store_true", help="execute, but build no site")
+    c.add_argument("--overwrite-committed", action="store_true",
+                   help="allow --in-place with other settings")
     c.add_argument("--in-place", action="store_true",
                    help="replace the notebooks in notebooks/ by executed ones")
     c.add_argument("--profile", choices=PROFILES)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -117,3 +118,15 @@ def differences(ax, table: pd.DataFrame) -> None:
     if "authors" in table:
         ax.scatter(100 * table.authors, np.arange(len(table)) + 0.28, marker="D", s=90, facecolor="none", edgecolor=PUBLISHED, lw=2)
     ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model), ylim=(len(table) - 0.4, -0.6))
+
+
+def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> None:
+    """Save a figure, display it with its alternative text, and its caption (Markdown) below.
+
+    The site makes one ``<figure>`` of a cell that shows one figure. ``alt`` says in words what is
+    seen, for those who cannot see it; ``caption`` says what it means.
+    """
+    save(fig, name, folder, words)
+    display(fig, metadata={"image/png": {"alt": alt}})
+    display(Markdown(caption), metadata={"text/markdown": {"caption": True}})
+    plt.close(fig)

@@ -1,68 +1,315 @@
-"""Execute the numbered notebooks with papermill, and say what was read and what was trained."""
+"""Execute the chapters side by side with papermill, and build the site from them."""
 
 from __future__ import annotations
 
+import ast
 import json
+import logging
+import math
+import os
 import re
 import shutil
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import nbformat
 import papermill
-from nbconvert import HTMLExporter
 
-from . import summary
+from . import site, summary
+from .chapter import checked, cores, in_words, minutes
+from .data import DataError
 from .ledger import ROOT, Ledger
+from .settings import DATASETS, Settings
+from .sweep import missing, sweep
+
+BUILD = ROOT / "build" / "report"
+CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
+WITHIN = 10  # minutes of training that nobody has to be asked about
+FOLDERS = ("results_dir", "figures_dir")
+OWN = ("train_minutes", "figures_dir")  # parameters that the report sets itself
 
 
-def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> int:
-    """Execute the chapters ``only`` (all if empty) into ``build/report/``, as notebooks and HTML; returns an exit code.
+@dataclass
+class Chapter:
+    """One notebook of the report, and what has become of it."""
 
-    Every chapter runs, also after another has failed. ``in_place`` copies the executed notebooks to ``notebooks/``.
-    Raises ``ValueError`` for a chapter or a parameter that does not exist.
+    path: Path
+    notebook: nbformat.NotebookNode | None = None  # as committed, then as executed
+    defaults: dict = field(default_factory=dict)  # of its parameters
+    values: dict = field(default_factory=dict)  # what it is executed with, where that was given
+    todo: list[Settings] | None = None  # runs it lacks; None: it does not say
+    state: str = ""  # empty: not executed; "done"; else what went wrong
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        return self.path.name.split("_")[0]
+
+    @property
+    def changed(self) -> dict:
+        return {k: v for k, v in self.values.items()
+                if k not in (*FOLDERS, *OWN) and v != self.defaults[k]}
+
+
+def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, train: bool = False,
+           within: float = WITHIN, overwrite: bool = False, build: Path = BUILD,
+           with_site: bool = True) -> int:
+    """Execute chapters and build ``build/index.html``; returns an exit code.
+
+    Chapters ``only`` are executed (all, if empty; with ``parameters``, those that have one of
+    them); the others are shown as they are committed. Runs that are missing are trained first,
+    unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
+    does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
+    Raises ``ValueError`` for a chapter, parameter or value that does not exist.
     """
-    chapters = sorted(p for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb") if not only or p.name[:2] in only)
-    absent = set(only) - {p.name[:2] for p in chapters}
-    if absent or not chapters:
-        raise ValueError(f"--only {' '.join(sorted(absent))}: no such chapter in notebooks/; "
-                         f"there are {', '.join(sorted(p.name[:2] for p in (ROOT / 'notebooks').glob('[0-9]*.ipynb')))}.")
-    known = {p: papermill.inspect_notebook(str(p)) for p in chapters}
-    for name in parameters:
-        if not any(name in k for k in known.values()):
-            raise ValueError(f"-p {name}: no chapter has this parameter; choose among "
-                             f"{', '.join(sorted(set().union(*known.values())))}.")
-    build = ROOT / "build" / "report"
-    build.mkdir(parents=True, exist_ok=True)
-    failed, summary = [], []
-    for number, chapter in enumerate(chapters, 1):
-        print(f"[{number}/{len(chapters)}] {chapter.stem} ...", file=sys.stderr, flush=True)
-        own = {k: v for k, v in parameters.items() if k in known[chapter]} | {"profile": profile}
-        if "figures_dir" in known[chapter] and not in_place:
-            own.setdefault("figures_dir", str(build / "figures"))
-        started, target = time.perf_counter(), build / chapter.name
-        try:
-            papermill.execute_notebook(str(chapter), str(target), parameters=own, kernel_name="python3",
-                                       cwd=str(ROOT / "notebooks"), progress_bar=False)
-            state = "done"
-        except papermill.PapermillExecutionError as error:
-            failed.append(chapter.stem)
-            state = f"FAILED in cell {error.exec_count}: {error.ename}: {error.evalue.splitlines()[0]}"
-        notebook = clean(nbformat.read(target, as_version=4))
-        nbformat.write(notebook, target)
-        (build / f"{chapter.stem}.html").write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
-        if in_place and state == "done":
-            shutil.copy(target, chapter)
+    clean_up(build)
+    parameters = dict(parameters)
+    if profile == "paper":
+        profile = parameters.pop("profile", profile)
+    if parameters.pop("profile", profile) != profile:
+        raise ValueError(f"--profile {profile} and -p profile differ; give one of them.")
+    checked("profile", profile)
+    chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir()) if CHAPTER.fullmatch(p.name)]
+    chosen = choose(chapters, only, profile, parameters)
+    if in_place and (parameters or profile != "paper") and not overwrite:
+        raise ValueError("--in-place with other settings would replace the committed report; if "
+                         "that is meant, add --overwrite-committed.")
+    ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
+    work = build.parent / f".{build.name}-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "notebooks").mkdir(parents=True)
+    try:
+        limit = prepare([c for c in chosen if c.notebook], ledger, train, within)
+        execute([c for c in chosen if c.notebook], work, limit)
+        if with_site:
+            pages = [page_of(c) for c in chapters]
+            print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
+            place = site.build(pages, ledger, work, build)
+        else:
+            place = without_site(chosen, work, build)
+        if in_place:
+            replace_committed([c for c in chosen if c.state == "done"], work)
             fill_readme()
-        line = f"{chapter.stem}: {state}, {time.perf_counter() - started:.0f} s. {provenance_line(notebook)}"
-        print(line, file=sys.stderr, flush=True)
-        summary.append(line)
-    print("\n".join(["", *summary, f"notebooks, HTML and figures: {build}"]))
-    return int(bool(failed))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
+             f"{provenance_line(c.notebook) if c.notebook else ''}" for c in chosen]
+    print("\n".join(["", *lines, f"read it: {place}"]))
+    return int(any(c.state != "done" for c in chosen))
+
+
+def clean_up(build: Path) -> None:
+    """Remove what killed reports have left."""
+    for folder in build.parent.glob(f".{build.name}-*"):
+        pid = folder.name.rpartition("-")[2]
+        if pid.isdigit() and not alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in (ROOT / "notebooks", ROOT / "figures"):
+        for file in folder.glob(".*.tmp"):
+            if not alive(int(file.name.split(".")[-2])):
+                file.unlink()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+# -- before anything runs
+
+
+def read(path: Path) -> Chapter:
+    """The chapter in ``path``, with the defaults of its parameters."""
+    chapter = Chapter(path)
+    try:
+        chapter.notebook = nbformat.read(path, as_version=4)
+        text = "\n".join(c.source for c in chapter.notebook.cells
+                         if "parameters" in c.metadata.get("tags", []))
+        for line in ast.parse(text).body:
+            if isinstance(line, ast.Assign):
+                chapter.defaults[line.targets[0].id] = ast.literal_eval(line.value)
+    except Exception as error:  # whatever is wrong with one notebook, the others are shown
+        chapter.notebook = None
+        chapter.state = f"FAILED: the notebook cannot be read ({type(error).__name__})"
+    return chapter
+
+
+def choose(chapters: list[Chapter], only: list[str], profile: str, parameters: dict) -> list[Chapter]:
+    """The chapters to execute, their ``values`` set. Raises ``ValueError``."""
+    labels = [c.label for c in chapters]
+    absent = [name for name in only if name not in labels]
+    if absent or not chapters:
+        raise ValueError(f"--only {' '.join(absent)}: no such chapter in notebooks/; there are "
+                         f"{', '.join(labels)}.")
+    chosen = [c for c in chapters if not only or c.label in only]
+    known = sorted(set().union(*(c.defaults for c in chosen)) - {"profile", *OWN})
+    for name in parameters:
+        if name not in {*known, *OWN}:
+            raise ValueError(f"-p {name}: no chapter has this parameter; choose among "
+                             f"{', '.join(known)}.")
+    asked = set(parameters) - set(FOLDERS)
+    if asked and not only:
+        chosen = [c for c in chosen if asked & set(c.defaults)]
+    for c in chosen:
+        c.values = {k: checked(k, from_here(k, v), c.defaults[k]) for k, v in parameters.items()
+                    if k in c.defaults}
+        if "profile" in c.defaults:
+            c.values["profile"] = profile
+    for name in set(parameters) & set(FOLDERS):
+        parameters[name] = from_here(name, parameters[name])
+    return chosen
+
+
+def from_here(name: str, value):
+    """A path given on the command line belongs to the folder of the call, not to ``notebooks/``."""
+    if name in FOLDERS and isinstance(value, str):
+        return str(Path(value).resolve())
+    if name == "dataset" and isinstance(value, str) and value not in DATASETS:
+        path = Path(value).expanduser().resolve()
+        if path.is_file():
+            return str(path)
+        if path.suffix or "/" in value:
+            raise ValueError(f"-p dataset {value}: no such file; give the path of a CSV file, or "
+                             f"one of {', '.join(DATASETS)}.")
+    return value
+
+
+def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float) -> float | None:
+    """Say what is missing and how long it takes, train it if it may be; returns the minutes that a
+    chapter may train by itself (None: no limit).
+
+    A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
+    imports what it uses and sets ``runs``, a list of ``Settings``.
+    """
+    for c in chapters:
+        c.todo = needed(c, ledger)
+    todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
+    for c in [c for c in chapters if c.todo]:
+        print(f"{c.path.stem}: {len(c.todo)} runs are not recorded; training them takes "
+              f"{in_words(minutes(c.todo, ledger))} on {cores()} cores.", file=sys.stderr)
+    if not todo:
+        return None if train else within
+    time_needed = minutes(todo, ledger)
+    small = math.isnan(time_needed) and all(s.profile == "smoke" for s in todo)
+    if not (train or small or time_needed <= within):
+        more = "" if math.isnan(time_needed) else f", or --within {math.ceil(time_needed)}"
+        print(f"Together {in_words(time_needed)}, and nobody said that it may take more than "
+              f"{within:g} min: the report shows what is recorded. To train, add --train{more}.",
+              file=sys.stderr, flush=True)
+        return 0
+    print(f"Training {len(todo)} runs: {in_words(time_needed)}.", file=sys.stderr, flush=True)
+    try:
+        sweep(todo, ledger=ledger)
+    except (DataError, OSError) as error:
+        print(f"Nothing can be trained: {error}\nThe report shows what is recorded.",
+              file=sys.stderr, flush=True)
+        return 0
+    return None if train else within
+
+
+def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
+    """Runs of the chapter that are not in the ledger. Raises ``ValueError`` for settings that
+    cannot be."""
+    tagged = [c for c in chapter.notebook.cells if "runs" in c.metadata.get("tags", [])]
+    if not tagged:
+        return None
+    names = chapter.defaults | chapter.values
+    try:
+        exec(compile("\n".join(c.source for c in tagged), str(chapter.path), "exec"), names)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{chapter.path.stem}: {error}") from error
+    except (DataError, OSError):
+        return None  # the chapter says in its place what it lacks
+    return missing(list(names["runs"]), ledger)
+
+
+# -- execution
+
+
+class Progress(logging.Handler):
+    """Passes on the last line of a chapter's bars: every 5 s in a terminal, else every minute."""
+
+    def __init__(self):
+        super().__init__()
+        self.every = 5 if sys.stderr.isatty() else 60
+        self.chapters: dict[int, str] = {}  # thread -> chapter
+        self.said: dict[int, float] = {}
+
+    def emit(self, record):
+        me, text = threading.get_ident(), record.getMessage()
+        now, lines = time.monotonic(), re.split(r"[\r\n]", text.strip())
+        if me in self.chapters and "|" in lines[-1] and now - self.said.get(me, now) >= self.every:
+            print(f"{self.chapters[me]}: {lines[-1].strip()}", file=sys.stderr, flush=True)
+            self.said[me] = now
+        self.said.setdefault(me, now)
+
+
+def execute(chapters: list[Chapter], work: Path, limit: float | None) -> None:
+    """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``."""
+    log, progress = logging.getLogger("papermill"), Progress()
+    before = log.level, log.propagate
+    log.addHandler(progress)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    done = 0
+
+    def one(chapter: Chapter) -> None:
+        nonlocal done
+        progress.chapters[threading.get_ident()] = chapter.path.stem
+        progress.said.pop(threading.get_ident(), None)
+        run(chapter, work, limit)
+        done += 1
+        print(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
+              f"{chapter.seconds:.0f} s", file=sys.stderr, flush=True)
+
+    try:
+        with ThreadPoolExecutor(max(1, min(cores(), len(chapters)))) as pool:
+            list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
+    finally:
+        log.removeHandler(progress)
+        log.level, log.propagate = before
+
+
+def run(chapter: Chapter, work: Path, limit: float | None) -> None:
+    target, started = work / "notebooks" / chapter.path.name, time.perf_counter()
+    own = dict(chapter.values)
+    if "train_minutes" in chapter.defaults:
+        own.setdefault("train_minutes", limit)
+    if "figures_dir" in chapter.defaults:
+        own.setdefault("figures_dir", str(work / "figures"))
+    try:
+        papermill.execute_notebook(str(chapter.path), str(target), parameters=own,
+                                   kernel_name="python3", cwd=str(ROOT / "notebooks"),
+                                   progress_bar=False, log_output=True,
+                                   extra_arguments=["--Application.log_level=40"])
+        chapter.state = "done"
+    except papermill.PapermillExecutionError as error:
+        message = (error.evalue or "").strip().splitlines()
+        chapter.state = f"FAILED in cell {error.exec_count}: {error.ename}" + \
+            (f": {message[0]}" if message else "")
+    except Exception as error:  # a killed kernel, say: whatever it is, the others go on
+        message = str(error).strip().splitlines()
+        chapter.state = f"FAILED: {message[0] if message else type(error).__name__}"
+    chapter.seconds = time.perf_counter() - started
+    try:
+        chapter.notebook = nbformat.read(target, as_version=4)
+    except (OSError, ValueError):
+        pass  # nothing was written: the page shows the committed notebook
+    clean(chapter.notebook)
 
 
 def clean(notebook):
-    """Without papermill's record of this machine, the injected copy of the parameters cell and progress bars.
+    """Without papermill's record of this machine, the injected copy of the parameters cell and
+    progress bars.
 
     The injected values stay visible: they replace those of the parameters cell.
     """
@@ -72,13 +319,18 @@ def clean(notebook):
     for cell in [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]:
         injected |= dict(re.findall(r"^(\w+) = (.*)$", cell.source, re.M))
         notebook.cells.remove(cell)
-    injected.pop("figures_dir", None)
+    # papermill's own cell that tells of an error
+    notebook.cells = [c for c in notebook.cells
+                      if not {"papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
+    for name in OWN:
+        injected.pop(name, None)
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source = re.sub(r"^(\w+)( *= *)([^#\n]*?)(\s*(?:#.*)?)$",
-                                 lambda m: m[1] + m[2] + injected.get(m[1], m[3]) + m[4], cell.source, flags=re.M)
+            cell.source = re.sub(
+                r"^(\w+)( *= *)([^#\n]*?)(\s*(?:#.*)?)$",
+                lambda m: m[1] + m[2] + injected.get(m[1], m[3]) + m[4], cell.source, flags=re.M)
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     return notebook
@@ -88,10 +340,68 @@ def provenance_line(notebook) -> str:
     """The chapter's own closing line: what was read from the ledger and what was trained."""
     for cell in reversed(notebook.cells):
         for output in cell.get("outputs", []):
-            text = json.dumps(output.get("text", "")) if not isinstance(output.get("text"), str) else output["text"]
+            text = output.get("text", "")
+            text = text if isinstance(text, str) else json.dumps(text)
             if text.startswith("Provenance: "):
                 return text.removeprefix("Provenance: ").splitlines()[0]
     return ""
+
+
+# -- what comes of it
+
+
+def page_of(chapter: Chapter) -> site.Page:
+    """The chapter's page, with what a reader must know about it first."""
+    page = site.Page(chapter.path.stem, chapter.notebook)
+    changed = ", ".join(f"{k} = {v!r}" for k, v in chapter.changed.items())
+    if chapter.state not in ("", "done"):
+        page.notices.append(site.notice("danger", "This chapter stopped", chapter.state))
+    if changed and chapter.state:
+        usual = ", ".join(f"{k} = {chapter.defaults[k]!r}" for k in chapter.changed)
+        page.notices.append(site.notice(
+            "warning", "Run with other settings",
+            f"This page was computed with {changed}. The report itself has {usual}."))
+        page.aside = site.harmless_markdown(
+            f"*The reading that stands here was written for `{usual}` and is set aside; "
+            "the tables and the verdict line speak for these settings.*")
+    if chapter.todo and chapter.state and left(chapter):
+        page.notices.append(site.notice(
+            "note", "Not everything has been run",
+            f"{len(chapter.todo)} of its runs are not recorded. To train them: "
+            f"python -m tsattn report --only {chapter.label} --train"))
+    return page
+
+
+def left(chapter: Chapter) -> list[Settings]:
+    results = chapter.values.get("results_dir")
+    return missing(chapter.todo, Ledger(results) if results else Ledger())
+
+
+def without_site(chapters: list[Chapter], work: Path, build: Path) -> Path:
+    """Leave the executed notebooks and their figures in ``build``."""
+    for c in [c for c in chapters if c.notebook]:
+        (build / "notebooks").mkdir(parents=True, exist_ok=True)
+        nbformat.write(site.without_reading(page_of(c)), build / "notebooks" / c.path.name)
+    if (work / "figures").is_dir():
+        shutil.copytree(work / "figures", build / "figures", dirs_exist_ok=True)
+    return build / "notebooks"
+
+
+def replace_committed(chapters: list[Chapter], work: Path) -> None:
+    """Put executed notebooks and their figures in the place of the committed ones: all are written
+    beside them first, so that a full disk or a kill leaves the old ones."""
+    ready = []
+    for c in chapters:
+        figures = sorted((work / "figures").glob(f"{c.label}_*"))
+        for source, goal in [*((f, ROOT / "figures" / f.name) for f in figures), (None, c.path)]:
+            beside = goal.with_name(f".{goal.name}.{os.getpid()}.tmp")
+            if source is None:
+                nbformat.write(c.notebook, beside)
+            else:
+                shutil.copy(source, beside)
+            ready.append((beside, goal))
+    for beside, goal in ready:
+        os.replace(beside, goal)
 
 
 MARKS = "<!-- results -->\n", "\n<!-- end of results -->"

@@ -88,7 +88,7 @@ CONFIG = {
         "html_show_search_summary": False,  # it is fetched, which a file on disk cannot be
         "html_use_index": False, "html_context": {"default_mode": "light"},
         "html_css_files": ["site.css"], "html_js_files": ["site.js"],
-        "html_math_renderer": "mathml", "nb_render_markdown_format": "gfm",
+        "html_math_renderer": "mathml", "nb_render_markdown_format": "myst",
         "nb_output_stderr": "remove", "nb_merge_streams": True, "numfig": False,
         "html_theme_options": {
             "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
@@ -300,10 +300,14 @@ def harmless_html(text: str) -> str:
 
 
 def harmless_markdown(text: str) -> str:
-    """Markdown in which HTML is text and nothing is loaded; links to chapters lead to pages."""
+    """Markdown in which HTML, images, directives and roles are text; so are links, but for those to
+    chapters and to the web."""
     text = re.sub(r"<(?!/?(?:br|sub|sup|b|i|em|strong|code)\s*/?>)(?=[a-zA-Z/!?])", "&lt;", text)
     text = text.replace("![", r"!\[")
-    return re.sub(r"\]\((?:\.\./)?(?:notebooks/)?(\w+)\.ipynb(#[^)\s]*)?\)", r"](\1.html\2)", text)
+    text = re.sub(r"([`~:]{3,}\s*)\{", r"\1\\{", text)
+    text = re.sub(r"\{(?=[\w:+.-]+\}`)", r"\\{", text)
+    text = re.sub(r"\]\((?:\.\./)?(?:notebooks/)?(\w+\.ipynb)", r"](\1", text)
+    return re.sub(r"\]\((?!https?://|\w+\.ipynb)", r"]\(", text)
 
 
 def harmless(output):

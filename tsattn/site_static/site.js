@@ -20,7 +20,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const make = (tag, text = "") => Object.assign(document.createElement(tag), { textContent: text });
     const texts = rows.map(r => r.join(" ").toLowerCase());
     const search = Object.assign(make("input"), { type: "search", placeholder: "Search these rows" });
-    const turn = make("div"), back = make("button", "Back"), on = make("button", "On"), where = make("span");
+    const turn = make("div"), back = make("button", "Previous"), on = make("button", "Next"), where = make("span");
     const scroll = make("div"), table = make("table"), head = make("tr"), body = make("tbody");
     search.setAttribute("aria-label", "Search these rows");
     turn.className = "turn";

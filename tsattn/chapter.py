@@ -1,0 +1,160 @@
+"""What every chapter begins with: one call that checks its parameters and opens the ledger.
+
+A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, seeds=seeds, ...)``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from IPython.display import Markdown, display
+
+from . import figures
+from .data import available
+from .ledger import RESULTS, ROOT, Ledger
+from .settings import ATTENTIONS, PROFILES, SEEDS, Settings
+from .sweep import missing, on_trained, seconds_expected, sweep
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def minutes(runs: list[Settings], ledger: Ledger) -> float:
+    """Time that training ``runs`` takes on this machine, side by side; NaN if nothing tells."""
+    return sum(seconds_expected(runs, ledger)) / 60 / max(1, min(cores(), len(runs)))
+
+
+def in_words(duration: float) -> str:
+    """A duration in minutes, as one would say it."""
+    if math.isnan(duration):
+        return "an unknown time"
+    return f"about {duration / 60:.1f} hours" if duration > 90 else f"about {math.ceil(duration)} min"
+
+
+def checked(name: str, value, default=None):
+    """``value`` as the parameter ``name`` of a chapter needs it, whose default is ``default``.
+
+    Raises ``ValueError`` with the right form. Text that YAML or a shell left of a number is one.
+    """
+    def wrong(form):
+        return ValueError(f"{name} = {value!r}: must be {form}.")
+
+    if name == "profile":
+        if value not in PROFILES:
+            raise wrong(f"one of {', '.join(PROFILES)}")
+        return value
+    if name == "seeds":
+        form = "a list of different whole numbers from 0 to 4294967295, e.g. [2021, 2022]"
+        if value is None and default is None:
+            return None
+        if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value) \
+                or any(type(v) is not int or not 0 <= v < 2**32 for v in value):
+            raise wrong(form)
+        return value
+    if name == "attentions":
+        if not isinstance(value, list) or not value or any(v not in ATTENTIONS for v in value) \
+                or len(set(value)) < len(value):
+            raise wrong(f'a list of some of {", ".join(ATTENTIONS)}, e.g. ["softmax", "zero"]')
+        return value
+    if value is None and default is None:
+        return None
+    if isinstance(default, list):
+        if not isinstance(value, list) or not value:
+            raise wrong(f"a list, e.g. {default!r}".replace("'", '"'))
+        mixed = next((v for v in default if isinstance(v, float)), default[0] if default else None)
+        return [checked(name, v, mixed) for v in value]
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise wrong("true or false")
+        return value
+    if isinstance(default, (int, float)):
+        whole = isinstance(default, int)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if isinstance(value, bool) or not math.isfinite(number) or (whole and number % 1):
+            raise wrong("a whole number" if whole else "a number") from None
+        return int(number) if whole else value if type(value) is int else number
+    if isinstance(default, str) and not isinstance(value, str):
+        raise wrong("text")
+    return value
+
+
+@dataclass
+class Chapter:
+    """What a chapter works with. ``words`` of caution belong beside every number and figure."""
+
+    profile: str
+    ledger: Ledger
+    figures_dir: Path
+    dataset: str
+    seeds: list[int]
+    words: str
+    train_minutes: float | None  # training that takes longer is left out; None: no limit
+    left_out: list[str] = field(default_factory=list)
+
+    def sweep(self, runs: list[Settings]) -> pd.DataFrame:
+        """``sweep.sweep``, but what would take longer than ``train_minutes`` is not trained: the
+        rows that are recorded come back, and the page says what is missing."""
+        return sweep(runs, ledger=self.ledger) if self._may_train(missing(runs, self.ledger)) \
+            else self.ledger.runs(runs)
+
+    def on_trained(self, table: str, runs: list[Settings], points: list[dict], measure):
+        """``sweep.on_trained`` for the runs whose weights are here or may be trained again."""
+        keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
+        lacking = {key["run_id"] for key in self.ledger.lacking(table, keys)}
+        lost = missing([s for s in runs if s.run_id in lacking], self.ledger, weights=True)
+        if not self._may_train(lost):
+            without = {s.run_id for s in lost}
+            runs = [s for s in runs if s.run_id not in without]
+        return on_trained(table, runs, points, measure, ledger=self.ledger) if runs else \
+            self.ledger.read(table).iloc[:0]
+
+    def _may_train(self, runs: list[Settings]) -> bool:
+        if not runs or self.train_minutes is None:
+            return True
+        time = minutes(runs, self.ledger)
+        if time <= self.train_minutes or (math.isnan(time) and self.train_minutes > 0):
+            return True
+        self.left_out += [s.run_id for s in runs]
+        display(Markdown(f"**Not run yet:** {len(runs)} models, which take {in_words(time)} on "
+                         f"{cores()} cores. `python -m tsattn report --train` trains them."))
+        return False
+
+    def show(self, fig, name: str, caption: str, alt: str) -> None:
+        """``figures.show`` with this chapter's folder and words of caution."""
+        figures.show(fig, name, self.figures_dir, caption, alt, self.words)
+
+    def end(self) -> None:
+        """The chapter's last line: what was read and what was made."""
+        print(self.ledger.summary())
+
+
+def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, results_dir="",
+          figures_dir="", train_minutes: float | None = 10, **others) -> Chapter:
+    """Check a chapter's parameters and open what it works with.
+
+    ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
+    only checked (``attentions``, ``pred_len``, ...). Folders left empty are those of the checkout,
+    wherever the notebook was called from. Raises ``ValueError`` with one sentence.
+    """
+    usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
+    checked("profile", profile, "")
+    seeds = checked("seeds", seeds)
+    for name, value in others.items():
+        checked(name, value, usual.get(name, value))
+    dataset = available(dataset) if dataset else ""
+    words = figures.caution(dataset, profile)
+    figures.style()
+    if words:
+        display(Markdown(f"**⚠ {words}**"))
+    return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
+                   Path(figures_dir) if figures_dir else ROOT / "figures", dataset,
+                   seeds or SEEDS[profile], words, train_minutes)
