@@ -102,7 +102,9 @@ def contents(pages: list[Page], tables: list[str], korean: bool) -> dict:
     appendices = [p.name for p in pages if not p.name[0].isdigit()]
     parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
              for caption, names in (("Chapters", numbered), ("Appendices", appendices)) if names]
-    ledger = {"file": "ledger", "sections": [{"file": f"tables/{t}"} for t in tables]}
+    ledger: dict = {"file": "ledger"}
+    if tables:
+        ledger["sections"] = [{"file": f"tables/{t}"} for t in tables]
     parts.append({"caption": "The record", "chapters": [ledger]})
     if korean:
         parts.insert(0, {"caption": "한국어", "chapters": [{"file": KOREAN}]})
@@ -223,9 +225,9 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
             return f"]({up}{special[inner]}{anchor})"
         if inner.startswith("results/") and inner.count("/") == 1 and inner.endswith(".csv"):
             return f"]({up}tables/{Path(inner).stem}.md)"
-        if re.fullmatch(r"notebooks/\w+\.ipynb", inner):
-            return match[0]
         file = ROOT / inner
+        if file.is_file() and file.suffix == ".ipynb":
+            return match[0]
         if file.is_file() and not inner.startswith(".."):
             if source is not None:
                 (source / inner).parent.mkdir(parents=True, exist_ok=True)
@@ -377,9 +379,13 @@ def mathml(latex: str, display: str) -> str:
     from latex2mathml.converter import convert
 
     try:
-        return convert(latex, display=display)
+        found = convert(latex, display=display)
     except Exception as error:  # the converter has no common type of error
         raise ValueError(f"equation {latex!r}: {type(error).__name__}: {error}") from error
+    unknown = re.search(r"\\[a-zA-Z]+", found)
+    if unknown:
+        raise ValueError(f"equation {latex!r}: {unknown[0]} is not known")
+    return found
 
 
 def setup(app) -> dict:
