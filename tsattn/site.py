@@ -88,7 +88,7 @@ CONFIG = {
         "html_show_search_summary": False,  # it is fetched, which a file on disk cannot be
         "html_use_index": False, "html_context": {"default_mode": "light"},
         "html_css_files": ["site.css"], "html_js_files": ["site.js"],
-        "html_math_renderer": "mathml", "nb_render_markdown_format": "myst",
+        "html_math_renderer": "mathml", "myst_dmath_double_inline": True, "nb_render_markdown_format": "myst",
         "nb_output_stderr": "remove", "nb_merge_streams": True, "numfig": False,
         "html_theme_options": {
             "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
@@ -131,12 +131,16 @@ def staged(page: Page) -> nbformat.NotebookNode:
     """A copy of the page's notebook as the site shows it: notices and parameters under the title,
     outputs harmless, links between pages, a figure's caption and alternative text in its place."""
     notebook = without_reading(page)
+    cells = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = relinked(cell.source, None, "../")
-        elif cell.cell_type == "code":
-            captioned(cell)
-            cell.outputs = [harmless(o) for o in cell.outputs]
+            cells.append(cell)
+        elif "parameters" not in cell.metadata.get("tags", []):  # they stand in their box
+            cells += figures_apart(cell)
+    for cell in cells:
+        cell.get("outputs", [])[:] = [harmless(o) for o in cell.get("outputs", [])]
+    notebook.cells = cells
     first = notebook.cells[0] if notebook.cells else None
     titled = first is not None and first.cell_type == "markdown"
     notes = [nbformat.v4.new_markdown_cell("\n\n".join(page.notices + [parameters_box(page)]))]
@@ -158,17 +162,17 @@ def without_reading(page: Page) -> nbformat.NotebookNode:
     return notebook
 
 
-def parameters(notebook) -> dict[str, str]:
-    """Name and value, as written, of every parameter of an executed chapter."""
-    for cell in notebook.cells:
-        if "parameters" in cell.metadata.get("tags", []):
-            return dict(re.findall(r"^(\w+) *= *(.*?)\s*(?:#.*)?$", cell.source, re.M))
-    return {}
+def parameters(notebook) -> list[tuple[str, str, str]]:
+    """Name, value as written, and comment of every parameter of an executed chapter."""
+    return [line for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
+            for line in re.findall(r"^(\w+) *= *([^#\n]*?) *(?:# *(.*))?$", cell.source, re.M)]
 
 
 def parameters_box(page: Page) -> str:
-    rows = "".join(f"<tr><th>{html.escape(k)}</th><td><code>{html.escape(v)}</code></td></tr>"
-                   for k, v in parameters(page.notebook).items() if not k.endswith("_dir"))
+    rows = "".join(f"<tr><th>{html.escape(name)}</th><td><code>{html.escape(value)}</code></td>"
+                   f"<td>{html.escape(comment)}</td></tr>"
+                   for name, value, comment in parameters(page.notebook)
+                   if not name.endswith("_dir"))
     link = f'<a href="{page.name}.ipynb" download>Download this chapter as a notebook</a>'
     shown = f"<table>{rows}</table>" if rows else ""
     return ('<details class="parameters"><summary>Parameters it was executed with, and the '
@@ -185,24 +189,34 @@ def notice(kind: str, title: str, text: str) -> str:
             f"<p>{html.escape(' '.join(text.split()))}</p></div>")
 
 
-def captioned(cell) -> None:
-    """Give a cell's image the caption and the alternative text that ``figures.show`` left.
+def figures_apart(cell) -> list:
+    """The code cell, and a cell of its own, without source, for each image of its outputs.
 
-    Without them, the name under which the cell saves its figure is the alternative text.
+    Such a cell has the alternative text and the caption that ``figures.show`` left. Without them,
+    the name under which the cell saves its figure is the alternative text.
     """
-    images = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-    captions = [o for o in cell.outputs if o.get("metadata", {}).get("text/markdown", {}).get("caption")]
-    if not images:
-        return
-    name = re.search(r"""figures\.(?:save|show)\([^"']*["'](\w+)["']""", cell.source)
-    alt = next((o.metadata["image/png"]["alt"] for o in images
-                if "alt" in o.get("metadata", {}).get("image/png", {})), None)
-    alt = alt or "Figure " + (name[1] if name else "of this section").replace("_", " ")
-    shown = {"image": {"alt": " ".join(alt.split())}}
-    if captions:
-        shown["figure"] = {"caption": harmless_markdown("".join(captions[0].data["text/markdown"]))}
-        cell.outputs = [o for o in cell.outputs if o not in captions]
-    cell.metadata["mystnb"] = shown
+    if not any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+        return [cell]
+    name = re.search(r"""\.(?:save|show)\(\w+, *["'](\w+)["']""", cell.source)
+    usual = "Figure " + (name[1] if name else "of this section").replace("_", " ")
+    outputs, cell.outputs, cells = cell.outputs, [], [cell]
+    for output in outputs:
+        metadata = output.get("metadata", {})
+        if "image/png" in output.get("data", {}):
+            alt = metadata.get("image/png", {}).get("alt") or usual
+            cells += [source_less(output, {"image": {"alt": " ".join(alt.split())}}), source_less()]
+        elif metadata.get("text/markdown", {}).get("caption") and len(cells) > 2:
+            caption = harmless_markdown("".join(output.data["text/markdown"]))
+            cells[-2].metadata.mystnb["figure"] = {"caption": caption}
+        else:
+            cells[-1].outputs.append(output)
+    return [c for c in cells if c is cell or c.outputs]
+
+
+def source_less(output=None, mystnb: dict | None = None):
+    metadata = {"tags": ["remove-input"]} | ({"mystnb": mystnb} if mystnb else {})
+    return nbformat.v4.new_code_cell("# not shown; a cell without any source is left out",
+                                     metadata=metadata, outputs=[output] if output else [])
 
 
 # -- links
@@ -243,7 +257,7 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
 
 ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
            "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
-ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope"}
+ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope", "type"}
 REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
 
 
@@ -397,7 +411,7 @@ def setup(app) -> dict:
         raise nodes.SkipNode
 
     def block(writer, node):
-        writer.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
+        writer.body.append(f'<div class="equation">{mathml(node.astext(), "block")}</div>')
         raise nodes.SkipNode
 
     def adapt(app, pagename, templatename, context, doctree):
