@@ -257,7 +257,7 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
 
 ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
            "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
-ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope", "type"}
+ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope", "type", "scoped"}
 REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
 
 
