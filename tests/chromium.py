@@ -10,9 +10,19 @@ from pathlib import Path
 
 from websocket import create_connection
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+    "about:blank",
+]
 
 
 def program() -> str | None:
@@ -26,10 +36,15 @@ class Chromium:
         self.profile = profile
 
     def __enter__(self):
-        self.process = subprocess.Popen([program(), f"--user-data-dir={self.profile}", *FLAGS],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [program(), f"--user-data-dir={self.profile}", *FLAGS],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         port_file, deadline = self.profile / "DevToolsActivePort", time.time() + 60
-        while not (port_file.is_file() and port_file.read_text().strip()) and time.time() < deadline:
+        while (
+            not (port_file.is_file() and port_file.read_text().strip()) and time.time() < deadline
+        ):
             time.sleep(0.1)
         port = port_file.read_text().splitlines()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
@@ -57,14 +72,20 @@ class Chromium:
             self.events.append(message)
 
     def evaluate(self, script: str):
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True,
-                          awaitPromise=True)
+        found = self.send(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         return found["result"].get("value")
 
     def open(self, page: Path, width: int = 1400, height: int = 900) -> list[str]:
         """Load ``page`` and return what was wrong: failed or outside requests, console errors."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
         self.events.clear()
         self.send("Page.navigate", url=page.resolve().as_uri())
         deadline = time.time() + 60

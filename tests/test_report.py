@@ -16,14 +16,18 @@ from tsattn.ledger import Ledger
 from tsattn.report import report
 from tsattn.settings import make
 
-RUNS = ('from tsattn.settings import make\n'
-        'runs = [make(profile, dataset="state-machine", pred_len=pred_len, seed=s) for s in seeds]')
+RUNS = (
+    "from tsattn.settings import make\n"
+    'runs = [make(profile, dataset="state-machine", pred_len=pred_len, seed=s) for s in seeds]'
+)
 
 
-def notebook(path, *code, parameters="pred_len = 96  # steps\nseeds = [1]\nprofile = \"paper\""):
+def notebook(path, *code, parameters='pred_len = 96  # steps\nseeds = [1]\nprofile = "paper"'):
     """A chapter: a title, its parameters, and cells ``code``; a pair is (tag, source)."""
-    cells = [nbformat.v4.new_markdown_cell(f"# {path.stem}"),
-             nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# {path.stem}"),
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+    ]
     for part in code:
         tag, source = part if isinstance(part, tuple) else ("", part)
         new = nbformat.v4.new_markdown_cell if tag == "reading" else nbformat.v4.new_code_cell
@@ -51,34 +55,47 @@ def executed(checkout, name):
 
 def call(checkout, only=(), profile="paper", parameters=None, in_place=False, **options):
     options = {"with_site": False} | options
-    return report(list(only), profile, parameters or {}, in_place, build=checkout / "build", **options)
+    return report(
+        list(only), profile, parameters or {}, in_place, build=checkout / "build", **options
+    )
 
 
-@pytest.mark.parametrize("name, value, default, form", [
-    ("seeds", 2021, None, "seeds = 2021: must be a list of different whole numbers"),
-    ("seeds", [], None, "seeds = []: must be a list"),
-    ("seeds", [1, 1], None, "seeds = [1, 1]: must be a list of different"),
-    ("seeds", [10**20], None, "whole numbers from 0 to 4294967295"),
-    ("attentions", "softmax", ["softmax"], "attentions = 'softmax': must be a list of some of"),
-    ("attentions", ["linear"], ["softmax"], "softmax, identity, zero, mean, fixed"),
-    ("learning_rate", "fast", 1e-3, "learning_rate = 'fast': must be a number"),
-    ("learning_rate", float("nan"), 1e-3, "must be a number"),
-    ("pred_len", 96.5, 96, "pred_len = 96.5: must be a whole number"),
-    ("pred_len", True, 96, "must be a whole number"),
-    ("patch_lens", 16, [4, 8], "patch_lens = 16: must be a list, e.g. [4, 8]"),
-    ("patch_lens", ["a"], [4, 8], "patch_lens = 'a': must be a whole number"),
-    ("dataset", 7, "ETTh1", "dataset = 7: must be text"),
-    ("profile", "tiny", "paper", "profile = 'tiny': must be one of paper, quick, smoke")])
+@pytest.mark.parametrize(
+    "name, value, default, form",
+    [
+        ("seeds", 2021, None, "seeds = 2021: must be a list of different whole numbers"),
+        ("seeds", [], None, "seeds = []: must be a list"),
+        ("seeds", [1, 1], None, "seeds = [1, 1]: must be a list of different"),
+        ("seeds", [10**20], None, "whole numbers from 0 to 4294967295"),
+        ("attentions", "softmax", ["softmax"], "attentions = 'softmax': must be a list of some of"),
+        ("attentions", ["linear"], ["softmax"], "softmax, identity, zero, mean, fixed"),
+        ("learning_rate", "fast", 1e-3, "learning_rate = 'fast': must be a number"),
+        ("learning_rate", float("nan"), 1e-3, "must be a number"),
+        ("pred_len", 96.5, 96, "pred_len = 96.5: must be a whole number"),
+        ("pred_len", True, 96, "must be a whole number"),
+        ("patch_lens", 16, [4, 8], "patch_lens = 16: must be a list, e.g. [4, 8]"),
+        ("patch_lens", ["a"], [4, 8], "patch_lens = 'a': must be a whole number"),
+        ("dataset", 7, "ETTh1", "dataset = 7: must be text"),
+        ("profile", "tiny", "paper", "profile = 'tiny': must be one of paper, quick, smoke"),
+    ],
+)
 def test_a_wrong_parameter_gets_the_right_form(name, value, default, form):
     with pytest.raises(ValueError) as error:
         checked(name, value, default)
     assert form in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name, value, default, right", [
-    ("learning_rate", "1e-3", 1e-4, 0.001), ("pred_len", "192", 96, 192), ("pred_len", 192.0, 96, 192),
-    ("seeds", [3, 1], None, [3, 1]), ("seeds", None, None, None),
-    ("shares", [0, "0.5"], [0, 0.05, 1], [0, 0.5])])
+@pytest.mark.parametrize(
+    "name, value, default, right",
+    [
+        ("learning_rate", "1e-3", 1e-4, 0.001),
+        ("pred_len", "192", 96, 192),
+        ("pred_len", 192.0, 96, 192),
+        ("seeds", [3, 1], None, [3, 1]),
+        ("seeds", None, None, None),
+        ("shares", [0, "0.5"], [0, 0.05, 1], [0, 0.5]),
+    ],
+)
 def test_text_of_a_number_is_a_number(name, value, default, right):
     found = checked(name, value, default)
     assert found == right and type(found) is type(right)
@@ -88,12 +105,16 @@ def test_parameters_are_checked_before_anything_runs(checkout, capsys):
     mark = checkout / "ran"
     notebook(checkout / "notebooks" / "01_one.ipynb", f"open({str(mark)!r}, 'w')")
     notebook(checkout / "notebooks" / "02_two.ipynb", ("runs", RUNS), f"open({str(mark)!r}, 'w')")
-    for parameters, words in [({"seeds": 3}, "seeds = 3: must be a list"),
-                              ({"colour": 1}, "-p colour: no chapter has this parameter"),
-                              ({"pred_len": -1}, "02_two: pred_len=-1")]:
+    for parameters, words in [
+        ({"seeds": 3}, "seeds = 3: must be a list"),
+        ({"colour": 1}, "-p colour: no chapter has this parameter"),
+        ({"pred_len": -1}, "02_two: pred_len=-1"),
+    ]:
         with pytest.raises(ValueError, match=words):
             call(checkout, parameters=parameters)
-    with pytest.raises(ValueError, match="--only 09: no such chapter in notebooks/; there are 01, 02"):
+    with pytest.raises(
+        ValueError, match="--only 09: no such chapter in notebooks/; there are 01, 02"
+    ):
         call(checkout, only=["09"])
     assert not mark.exists() and not list(checkout.glob(".build*"))
 
@@ -107,7 +128,9 @@ def test_the_profile_may_be_given_as_a_parameter(checkout):
 
 
 def test_a_data_file_belongs_to_the_folder_of_the_call(checkout, tmp_path, monkeypatch):
-    notebook(checkout / "notebooks" / "01_one.ipynb", "print(dataset)", parameters='dataset = "ETTh1"')
+    notebook(
+        checkout / "notebooks" / "01_one.ipynb", "print(dataset)", parameters='dataset = "ETTh1"'
+    )
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "robot.csv").write_text("date,a\n")
     monkeypatch.chdir(tmp_path / "mine")
@@ -124,7 +147,9 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
     (checkout / "notebooks" / "03_broken.ipynb").write_text("{")
     notebook(checkout / "notebooks" / "A_fine.ipynb", "print('well')")
     assert call(checkout) == 1
-    lines = {line.split(":")[0]: line for line in capsys.readouterr().out.splitlines() if ":" in line}
+    lines = {
+        line.split(":")[0]: line for line in capsys.readouterr().out.splitlines() if ":" in line
+    }
     assert re.search(r"FAILED in cell \d: ValueError, ", lines["01_empty"])
     assert "FAILED: Kernel died" in lines["02_killed"]
     assert "FAILED: the notebook cannot be read" in lines["03_broken"]
@@ -135,10 +160,12 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
 def test_chapters_run_side_by_side(checkout):
     if report_module.cores() < 2:
         pytest.skip("one core")
-    wait = ("import time, pathlib\npathlib.Path('{me}').write_text('')\n"
-            "end = time.time() + 60\n"
-            "while not pathlib.Path('{other}').exists() and time.time() < end: time.sleep(.1)\n"
-            "assert pathlib.Path('{other}').exists()")
+    wait = (
+        "import time, pathlib\npathlib.Path('{me}').write_text('')\n"
+        "end = time.time() + 60\n"
+        "while not pathlib.Path('{other}').exists() and time.time() < end: time.sleep(.1)\n"
+        "assert pathlib.Path('{other}').exists()"
+    )
     a, b = checkout / "a", checkout / "b"
     notebook(checkout / "notebooks" / "01_a.ipynb", wait.format(me=a, other=b))
     notebook(checkout / "notebooks" / "02_b.ipynb", wait.format(me=b, other=a))
@@ -149,17 +176,24 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     trained = []
     monkeypatch.setattr(report_module, "sweep", lambda runs, ledger: trained.append(len(runs)))
     monkeypatch.setattr(report_module, "minutes", lambda runs, ledger: 30.0 * len(runs))
-    parameters = "pred_len = 96\nseeds = [1, 2]\nprofile = \"paper\"\ntrain_minutes = 10"
+    parameters = 'pred_len = 96\nseeds = [1, 2]\nprofile = "paper"\ntrain_minutes = 10'
     for name in ("01_one", "02_two"):  # both need the same two runs
-        notebook(checkout / "notebooks" / f"{name}.ipynb", ("runs", RUNS), "print(train_minutes)",
-                 parameters=parameters)
+        notebook(
+            checkout / "notebooks" / f"{name}.ipynb",
+            ("runs", RUNS),
+            "print(train_minutes)",
+            parameters=parameters,
+        )
     assert call(checkout) == 0 and trained == []
     said = capsys.readouterr().err
     assert "01_one: 2 runs are not recorded; training them takes about 60 min" in said
     assert "Together about 60 min" in said and "add --train, or --within 60" in said
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
-    box = report_module.page_of(report_module.Chapter(
-        checkout / "notebooks" / "01_one.ipynb", state="done", todo=[make("paper", seed=1)]))
+    box = report_module.page_of(
+        report_module.Chapter(
+            checkout / "notebooks" / "01_one.ipynb", state="done", todo=[make("paper", seed=1)]
+        )
+    )
     assert "python -m tsattn report --only 01 --train" in box.notices[0]
     assert call(checkout, only=["01"], within=60) == 0 and trained == [2]
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "60\n"
@@ -172,8 +206,12 @@ def test_without_data_the_report_shows_what_is_recorded(checkout, capsys, monkey
         raise OSError("no network")
 
     monkeypatch.setattr(report_module, "sweep", no_network)
-    notebook(checkout / "notebooks" / "01_one.ipynb", ("runs", RUNS), "print(train_minutes)",
-             parameters="pred_len = 96\nseeds = [1]\nprofile = \"paper\"\ntrain_minutes = 10")
+    notebook(
+        checkout / "notebooks" / "01_one.ipynb",
+        ("runs", RUNS),
+        "print(train_minutes)",
+        parameters='pred_len = 96\nseeds = [1]\nprofile = "paper"\ntrain_minutes = 10',
+    )
     assert call(checkout, train=True) == 0
     assert "Nothing can be trained: no network" in capsys.readouterr().err
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
@@ -190,14 +228,21 @@ def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout)
     assert executed(checkout, "01_one").cells[2].source == "Softmax wins."
 
 
-SAVE = "import pathlib; p = pathlib.Path(figures_dir); p.mkdir(exist_ok=True); " \
-       "(p / '01_a.png').write_text('new')"
+SAVE = (
+    "import pathlib; p = pathlib.Path(figures_dir); p.mkdir(exist_ok=True); "
+    "(p / '01_a.png').write_text('new')"
+)
 
 
 def test_in_place_replaces_notebook_and_figures_together(checkout, monkeypatch):
     path = checkout / "notebooks" / "01_one.ipynb"
-    notebook(path, ("reading", "Written."), SAVE, "print(pred_len)",
-             parameters="pred_len = 96\nfigures_dir = \"../figures\"\nprofile = \"paper\"")
+    notebook(
+        path,
+        ("reading", "Written."),
+        SAVE,
+        "print(pred_len)",
+        parameters='pred_len = 96\nfigures_dir = "../figures"\nprofile = "paper"',
+    )
     (checkout / "figures" / "01_a.png").write_text("old")
     before = path.read_bytes()
     with pytest.raises(ValueError, match="add --overwrite-committed"):
@@ -215,8 +260,13 @@ def test_in_place_replaces_notebook_and_figures_together(checkout, monkeypatch):
 
 def test_in_place_keeps_what_was_written(checkout):
     path = checkout / "notebooks" / "01_one.ipynb"
-    notebook(path, ("reading", "Written."), SAVE, "print(pred_len)",
-             parameters="pred_len = 96\nfigures_dir = \"../figures\"\nprofile = \"paper\"")
+    notebook(
+        path,
+        ("reading", "Written."),
+        SAVE,
+        "print(pred_len)",
+        parameters='pred_len = 96\nfigures_dir = "../figures"\nprofile = "paper"',
+    )
     assert call(checkout, profile="smoke", in_place=True, overwrite=True) == 0
     new = nbformat.read(path, as_version=4)
     assert new.cells[2].source == "Written." and new.cells[-1].outputs[0].text == "96\n"
@@ -237,7 +287,10 @@ def test_what_killed_reports_left_is_removed(checkout):
     gone.wait()
     notebook(checkout / "notebooks" / "01_one.ipynb", "1")
     stale = [checkout / f".build-{gone.pid}", checkout / "figures" / f".01_a.png.{gone.pid}.tmp"]
-    alive = [checkout / f".build-{os.getppid()}", checkout / "figures" / f".b.png.{os.getppid()}.tmp"]
+    alive = [
+        checkout / f".build-{os.getppid()}",
+        checkout / "figures" / f".b.png.{os.getppid()}.tmp",
+    ]
     for path in (*stale, *alive):
         path.mkdir() if path.name.startswith(".build") else path.write_text("")
     assert call(checkout) == 0
@@ -248,6 +301,56 @@ def test_the_commands_options_reach_the_report(checkout, capsys):
     assert main(["report", "--profile", "smoke", "--in-place", "--only", "77"]) == 2
     assert "--only 77: no such chapter" in capsys.readouterr().err
     notebook(checkout / "notebooks" / "01_one.ipynb", "print(seeds)")
-    assert main(["report", "-p", "seeds", "[4, 5]", "--notebooks-only", "--output",
-                 str(checkout / "build")]) == 0
+    assert (
+        main(
+            [
+                "report",
+                "-p",
+                "seeds",
+                "[4, 5]",
+                "--notebooks-only",
+                "--output",
+                str(checkout / "build"),
+            ]
+        )
+        == 0
+    )
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "[4, 5]\n"
+
+
+def test_a_chapter_begins_with_one_call(checkout, tmp_path):
+    start = (
+        "import matplotlib.pyplot as plt\nfrom tsattn import chapter\nfrom tsattn.settings import make\n"
+        "c = chapter.start(profile, dataset='state-machine', seeds=seeds, results_dir=results_dir,\n"
+        "                  figures_dir=figures_dir, train_minutes=train_minutes, pred_len=pred_len)\n"
+        "table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s) for s in c.seeds])"
+    )
+    draw = "fig, ax = plt.subplots()\nc.show(fig, '01_bars', 'What *it* means.', 'Two bars, equally high.')"
+    notebook(
+        checkout / "notebooks" / "01_one.ipynb",
+        start,
+        draw,
+        "c.end()",
+        parameters='pred_len = 96\nseeds = None\nprofile = "paper"\nresults_dir = ""\n'
+        'figures_dir = ""\ntrain_minutes = 10',
+    )
+    results = {"results_dir": str(tmp_path / "empty"), "train_minutes": 0}
+    assert call(checkout, profile="smoke", parameters=results) == 0
+    begun, drawn, end = executed(checkout, "01_one").cells[-3:]
+    said = [o.data["text/markdown"] for o in begun.outputs]
+    assert "SMOKE PROFILE" in said[0] and said[1].startswith(
+        "**Not run yet:** 2 models, which take"
+    )
+    image, caption = drawn.outputs
+    assert image.metadata["image/png"]["alt"] == "Two bars, equally high."
+    assert (
+        caption.data["text/markdown"] == "What *it* means."
+        and caption.metadata["text/markdown"]["caption"]
+    )
+    assert end.outputs[0].text.startswith("Provenance: nothing trained")
+    assert (checkout / "build" / "figures" / "01_bars.png").is_file()
+    shown = site.figures_apart(drawn)
+    assert [c.metadata.get("mystnb") for c in shown] == [
+        None,
+        {"image": {"alt": "Two bars, equally high."}, "figure": {"caption": "What *it* means."}},
+    ]

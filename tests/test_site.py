@@ -6,10 +6,10 @@ import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlparse
 
+import chromium
 import nbformat
 import pytest
 
-import chromium
 from tsattn import site
 from tsattn.ledger import ROOT, Ledger
 from tsattn.site import Page, build, harmless_html, harmless_markdown, mathml, notice, staged
@@ -20,38 +20,59 @@ LINKS = "[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd
 
 def strange_chapter():
     """A chapter whose outputs hold what a file of data may be called."""
-    cells = [nbformat.v4.new_markdown_cell(
-        "# 99. A strange chapter\nIts equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ and "
-        "[the next](01_attention.ipynb) does not exist.")]
+    cells = [
+        nbformat.v4.new_markdown_cell(
+            "# 99. A strange chapter\nIts equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ and "
+            "[the next](01_attention.ipynb) does not exist."
+        )
+    ]
     table = f"<style>#T td {{ color: red }}</style><table><tr><td id='T'>{EVIL}</td></tr></table>"
-    outputs = [({"text/html": table + "<script>alert(1)</script><iframe src='http://127.0.0.1:9'>"},
-                {}),
-               ({"text/markdown": f"{EVIL} {LINKS}\n\n```{{include}} /etc/passwd\n```\n\n"
-                                  "The rows of $W_{pos}$ and {download}`/etc/passwd`"}, {}),
-               ({"text/plain": EVIL}, {}),
-               ({"application/javascript": "alert(1)"}, {}),
-               ({"image/png": PIXEL}, {"image/png": {"alt": f"Bars of {EVIL}"}}),
-               ({"text/markdown": f"What **it** means, $x^2$, {EVIL}"},
-                {"text/markdown": {"caption": True}})]
+    outputs = [
+        ({"text/html": table + "<script>alert(1)</script><iframe src='http://127.0.0.1:9'>"}, {}),
+        (
+            {
+                "text/markdown": f"{EVIL} {LINKS}\n\n```{{include}} /etc/passwd\n```\n\n"
+                "The rows of $W_{pos}$ and {download}`/etc/passwd`"
+            },
+            {},
+        ),
+        ({"text/plain": EVIL}, {}),
+        ({"application/javascript": "alert(1)"}, {}),
+        ({"image/png": PIXEL}, {"image/png": {"alt": f"Bars of {EVIL}"}}),
+        (
+            {"text/markdown": f"What **it** means, $x^2$, {EVIL}"},
+            {"text/markdown": {"caption": True}},
+        ),
+    ]
     cell = nbformat.v4.new_code_cell(
-        "print(1)", metadata={"tags": ["hide-input"]},
-        outputs=[nbformat.v4.new_output("display_data", data=d, metadata=m) for d, m in outputs])
-    parameters = nbformat.v4.new_code_cell("pred_len = 96  # steps", metadata={"tags": ["parameters"]})
+        "print(1)",
+        metadata={"tags": ["hide-input"]},
+        outputs=[nbformat.v4.new_output("display_data", data=d, metadata=m) for d, m in outputs],
+    )
+    parameters = nbformat.v4.new_code_cell(
+        "pred_len = 96  # steps", metadata={"tags": ["parameters"]}
+    )
     return nbformat.v4.new_notebook(cells=[*cells, parameters, cell])
 
 
-PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
-         "RU5ErkJggg==")
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
+    "RU5ErkJggg=="
+)
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The site of the committed chapters, with a strange one beside them."""
     work = tmp_path_factory.mktemp("site")
-    chapters = [Page(p.stem, nbformat.read(p, as_version=4))
-                for p in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    chapters += [Page("99_strange", strange_chapter(), [notice("warning", "Run", f"dataset {EVIL}")]),
-                 Page("A_unreadable", None, [notice("danger", "Stopped", EVIL)])]
+    chapters = [
+        Page(p.stem, nbformat.read(p, as_version=4))
+        for p in sorted((ROOT / "notebooks").glob("*.ipynb"))
+    ]
+    chapters += [
+        Page("99_strange", strange_chapter(), [notice("warning", "Run", f"dataset {EVIL}")]),
+        Page("A_unreadable", None, [notice("danger", "Stopped", EVIL)]),
+    ]
     index = build(chapters, Ledger(), work, work / "report")
     assert index == work / "report" / "index.html"
     return work / "report"
@@ -60,7 +81,9 @@ def pages(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     if chromium.program() is None:
-        pytest.skip("Chromium is not installed (Debian package chromium): the site was not looked at")
+        pytest.skip(
+            "Chromium is not installed (Debian package chromium): the site was not looked at"
+        )
     with chromium.Chromium(tmp_path_factory.mktemp("chromium")) as opened:
         yield opened
 
@@ -116,7 +139,9 @@ def test_equations_are_mathml(pages):
 
 
 def test_a_bad_equation_is_named():
-    assert mathml(r"\frac{a}{b}", "block").startswith("<math") and "mfrac" in mathml(r"\frac{a}{b}", "inline")
+    assert mathml(r"\frac{a}{b}", "block").startswith("<math") and "mfrac" in mathml(
+        r"\frac{a}{b}", "inline"
+    )
     with pytest.raises(ValueError, match="equation 'a_': MissingSuperScript"):
         mathml("a_", "block")
     with pytest.raises(ValueError, match=r"equation .*: \\foo is not known"):
@@ -133,30 +158,48 @@ def test_names_from_files_are_text(pages):
         assert "<iframe" not in text and "<script>alert" not in text and "root:" not in text
     figure = (pages / "notebooks" / "99_strange.html").read_text(encoding="utf-8")
     assert figure.count("<figcaption>") == 1 and 'alt="Bars of &lt;img' in figure
-    assert re.search(r"<figure.*<figcaption>.*What <strong>it</strong> means.*</figcaption>", figure, re.S)
+    assert re.search(
+        r"<figure.*<figcaption>.*What <strong>it</strong> means.*</figcaption>", figure, re.S
+    )
     assert not list(pages.rglob("*passwd*"))
 
 
-@pytest.mark.parametrize("text, right", [
-    ("<table><tr><td>1 &lt; 2</td></tr></table>", "<table><tr><td>1 &lt; 2</td></tr></table>"),
-    (EVIL, "&lt;img src=x onerror=alert(1)&gt;"),
-    ("<td onclick='f()'>a</td>", "&lt;td onclick=&#x27;f()&#x27;&gt;a</td>"),
-    ("<div style='background:url(http://a)'>a</div>",
-     "&lt;div style=&#x27;background:url(http://a)&#x27;&gt;a</div>"),
-    ('<style type="text/css">td { color: red }</style>',
-     '<style type="text/css">td { color: red }</style>'),
-    ("<style>@import 'http://a'</style>", "<style></style>"),
-    ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
-    ("<!-- a --><svg/onload=f()>", "&lt;!-- a --&gt;&lt;svg/onload=f()&gt;")])
+@pytest.mark.parametrize(
+    "text, right",
+    [
+        ("<table><tr><td>1 &lt; 2</td></tr></table>", "<table><tr><td>1 &lt; 2</td></tr></table>"),
+        (EVIL, "&lt;img src=x onerror=alert(1)&gt;"),
+        ("<td onclick='f()'>a</td>", "&lt;td onclick=&#x27;f()&#x27;&gt;a</td>"),
+        (
+            "<div style='background:url(http://a)'>a</div>",
+            "&lt;div style=&#x27;background:url(http://a)&#x27;&gt;a</div>",
+        ),
+        (
+            '<style type="text/css">td { color: red }</style>',
+            '<style type="text/css">td { color: red }</style>',
+        ),
+        ("<style>@import 'http://a'</style>", "<style></style>"),
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("<!-- a --><svg/onload=f()>", "&lt;!-- a --&gt;&lt;svg/onload=f()&gt;"),
+    ],
+)
 def test_harmless_html(text, right):
     assert harmless_html(text) == right
 
 
-@pytest.mark.parametrize("text, right", [
-    ("a < b and <br>", "a < b and <br>"), (EVIL, "&lt;img src=x onerror=alert(1)>"),
-    ("[1](notebooks/01_a.ipynb#b)", "[1](01_a.ipynb#b)"), ("[p](https://a.b)", "[p](https://a.b)"),
-    ("[x](javascript:f)", r"[x]\(javascript:f)"), ("```{include} /a", r"```\{include} /a"),
-    ("{download}`/a`", r"\{download}`/a`"), ("$W_{pos}$", "$W_{pos}$")])
+@pytest.mark.parametrize(
+    "text, right",
+    [
+        ("a < b and <br>", "a < b and <br>"),
+        (EVIL, "&lt;img src=x onerror=alert(1)>"),
+        ("[1](notebooks/01_a.ipynb#b)", "[1](01_a.ipynb#b)"),
+        ("[p](https://a.b)", "[p](https://a.b)"),
+        ("[x](javascript:f)", r"[x]\(javascript:f)"),
+        ("```{include} /a", r"```\{include} /a"),
+        ("{download}`/a`", r"\{download}`/a`"),
+        ("$W_{pos}$", "$W_{pos}$"),
+    ],
+)
 def test_harmless_markdown(text, right):
     assert harmless_markdown(text) == right
 
@@ -180,12 +223,18 @@ def test_staging_leaves_the_notebook_as_it_is():
 
 def test_a_link_that_leads_nowhere_is_text(tmp_path):
     chapter = next((ROOT / "notebooks").glob("*.ipynb")).name
-    text = (f"[a](tsattn/) [b](notebooks/{chapter}) [n](notebooks/77_none.ipynb) [c](results/) "
-            "[d](results/runs.csv) [e](../../etc/passwd)")
-    assert site.relinked(text, tmp_path) == \
-        f"a [b](notebooks/{chapter}) n [c](ledger.md) [d](tables/runs.md) e"
-    assert site.relinked("[r](../README.md#x) [l](../LICENSE)", None, "../") == \
-        "[r](../index.md#x) [l](../LICENSE)"
+    text = (
+        f"[a](tsattn/) [b](notebooks/{chapter}) [n](notebooks/77_none.ipynb) [c](results/) "
+        "[d](results/runs.csv) [e](../../etc/passwd)"
+    )
+    assert (
+        site.relinked(text, tmp_path)
+        == f"a [b](notebooks/{chapter}) n [c](ledger.md) [d](tables/runs.md) e"
+    )
+    assert (
+        site.relinked("[r](../README.md#x) [l](../LICENSE)", None, "../")
+        == "[r](../index.md#x) [l](../LICENSE)"
+    )
 
 
 def test_the_ledgers_pages_hold_its_rows(pages):
@@ -207,7 +256,9 @@ def test_every_page_loads_in_a_browser_without_a_network(pages, browser):
             found.append("raw $$")
         if "<style" in browser.evaluate("document.body.innerText"):
             found.append("a table's style shown as text")
-        heading = browser.evaluate("document.querySelector('.bd-article h1')?.childNodes[0].textContent")
+        heading = browser.evaluate(
+            "document.querySelector('.bd-article h1')?.childNodes[0].textContent"
+        )
         title = browser.evaluate("document.title")
         if page.name != "search.html" and title != heading:
             found.append(f"title {title!r}, heading {heading!r}")
@@ -232,8 +283,10 @@ def test_a_table_is_searched_and_turned(pages, browser):
     assert browser.evaluate(where) == f"{len(runs)} rows, page 1 of {-(-len(runs) // 50)}"
     browser.evaluate("document.querySelectorAll('.turn button')[1].click()")
     assert ", page 2 of " in browser.evaluate(where)
-    browser.evaluate("(i => { i.value = '%s'; i.dispatchEvent(new Event('input')); })"
-                     "(document.querySelector('.ledger-table input'))" % runs.run_id[0])
+    browser.evaluate(
+        "(i => { i.value = '%s'; i.dispatchEvent(new Event('input')); })"
+        "(document.querySelector('.ledger-table input'))" % runs.run_id[0]
+    )
     assert browser.evaluate(where) == "1 rows, page 1 of 1"
 
 
@@ -245,18 +298,32 @@ def test_a_word_is_found(pages, browser):
 
 
 def test_the_korean_start_page_stands_beside_the_english_one(tmp_path, monkeypatch):
-    (tmp_path / "README.md").write_text("# Question\n\n![bars](figures/a.png) [01](notebooks/01_a.ipynb)\n")
-    (tmp_path / "README.ko.md").write_text("# 질문\n\n[원문](README.md) 답합니다.\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        "# Question\n\n![bars](figures/a.png) [01](notebooks/01_a.ipynb)\n"
+    )
+    (tmp_path / "README.ko.md").write_text(
+        "# 질문\n\n[원문](README.md) 답합니다.\n", encoding="utf-8"
+    )
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "a.png").write_bytes(base64.b64decode(PIXEL))
     (tmp_path / "notebooks").mkdir()
     nbformat.write(strange_chapter(), tmp_path / "notebooks" / "01_a.ipynb")
     monkeypatch.setattr(site, "ROOT", tmp_path)
-    index = build([Page("01_a", strange_chapter())], Ledger(tmp_path / "results"), tmp_path / "work",
-                  tmp_path / "build")
+    index = build(
+        [Page("01_a", strange_chapter())],
+        Ledger(tmp_path / "results"),
+        tmp_path / "work",
+        tmp_path / "build",
+    )
     english = index.read_text(encoding="utf-8")
     korean = (tmp_path / "build" / "ko.html").read_text(encoding="utf-8")
     assert '<html lang="en"' in english and '<html lang="ko"' in korean
-    assert 'href="ko.html"' in english and 'href="index.html"' in korean and "<title>질문</title>" in korean
+    assert (
+        'href="ko.html"' in english
+        and 'href="index.html"' in korean
+        and "<title>질문</title>" in korean
+    )
     assert 'alt="bars"' in english and 'href="notebooks/01_a.html"' in english
-    assert "Nothing is recorded yet" in (tmp_path / "build" / "ledger.html").read_text(encoding="utf-8")
+    assert "Nothing is recorded yet" in (tmp_path / "build" / "ledger.html").read_text(
+        encoding="utf-8"
+    )

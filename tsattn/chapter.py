@@ -34,7 +34,9 @@ def in_words(duration: float) -> str:
     """A duration in minutes, as one would say it."""
     if math.isnan(duration):
         return "an unknown time"
-    return f"about {duration / 60:.1f} hours" if duration > 90 else f"about {math.ceil(duration)} min"
+    if duration > 90:
+        return f"about {duration / 60:.1f} hours"
+    return f"about {math.ceil(duration)} min"
 
 
 def checked(name: str, value, default=None):

@@ -37,11 +37,11 @@ class Page:
     name: str
     notebook: nbformat.NotebookNode | None  # None: it could not be read
     notices: list[str] = field(default_factory=list)
-    aside: str = ""  # instead of cells tagged ``reading``, where they were written for other settings
+    aside: str = ""  # instead of cells tagged ``reading``, if written for other settings
 
 
 def build(pages: list[Page], ledger: Ledger, work: Path, target: Path) -> Path:
-    """Write the site of ``pages`` to ``target`` (replaced as a whole) and return its ``index.html``.
+    """Write the site of ``pages`` to ``target``, replaced as a whole; returns its ``index.html``.
 
     ``work`` is a folder for what lies in between; ``work/figures`` is taken over, if it is there.
     Raises ``RuntimeError`` with the messages of Sphinx if the site cannot be built.
@@ -88,7 +88,8 @@ CONFIG = {
         "html_show_search_summary": False,  # it is fetched, which a file on disk cannot be
         "html_use_index": False, "html_context": {"default_mode": "light"},
         "html_css_files": ["site.css"], "html_js_files": ["site.js"],
-        "html_math_renderer": "mathml", "myst_dmath_double_inline": True, "nb_render_markdown_format": "myst",
+        "html_math_renderer": "mathml", "myst_dmath_double_inline": True,
+        "nb_render_markdown_format": "myst",
         "nb_output_stderr": "remove", "nb_merge_streams": True, "numfig": False,
         "html_theme_options": {
             "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
@@ -255,8 +256,8 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
 
 # -- what outputs may contain
 
-ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
-           "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
+ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p",
+           "br", "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
 ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "border", "scope", "type", "scoped"}
 REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
 
@@ -360,8 +361,8 @@ def write_tables(ledger: Ledger, source: Path) -> list[str]:
         rows.append(f"| [{name}](tables/{name}.md) | {len(table):,} | {len(table.columns)} | "
                     f'<a href="results/{name}.csv" download>CSV</a> |')
         (source / "tables" / f"{name}.md").write_text(table_page(name, table), encoding="utf-8")
-    text = ("# The ledger\n\nEvery number of the report is computed from these tables. Each row says"
-            " how it was made: versions, sources, time.\n\n")
+    text = ("# The ledger\n\nEvery number of the report is computed from these tables. Each row "
+            "says how it was made: versions, sources, time.\n\n")
     head = "| table | rows | columns | file |\n|---|---:|---:|---|\n"
     body = head + "\n".join(rows) if rows else "Nothing is recorded yet."
     (source / "ledger.md").write_text(text + body + "\n", encoding="utf-8")
