@@ -320,12 +320,18 @@ def test_the_commands_options_reach_the_report(checkout, capsys):
 
 def test_a_chapter_begins_with_one_call(checkout, tmp_path):
     start = (
-        "import matplotlib.pyplot as plt\nfrom tsattn import chapter\nfrom tsattn.settings import make\n"
-        "c = chapter.start(profile, dataset='state-machine', seeds=seeds, results_dir=results_dir,\n"
-        "                  figures_dir=figures_dir, train_minutes=train_minutes, pred_len=pred_len)\n"
-        "table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s) for s in c.seeds])"
+        "import matplotlib.pyplot as plt\nfrom tsattn import chapter\n"
+        "from tsattn.settings import make\n"
+        "c = chapter.start(profile, dataset='state-machine', seeds=seeds,\n"
+        "                  results_dir=results_dir, figures_dir=figures_dir,\n"
+        "                  train_minutes=train_minutes, pred_len=pred_len)\n"
+        "table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s)\n"
+        "                 for s in c.seeds])"
     )
-    draw = "fig, ax = plt.subplots()\nc.show(fig, '01_bars', 'What *it* means.', 'Two bars, equally high.')"
+    draw = (
+        "fig, ax = plt.subplots()\n"
+        "c.show(fig, '01_bars', 'What *it* means.', 'Two bars, equally high.')"
+    )
     notebook(
         checkout / "notebooks" / "01_one.ipynb",
         start,

@@ -22,8 +22,8 @@ def strange_chapter():
     """A chapter whose outputs hold what a file of data may be called."""
     cells = [
         nbformat.v4.new_markdown_cell(
-            "# 99. A strange chapter\nIts equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ and "
-            "[the next](01_attention.ipynb) does not exist."
+            "# 99. A strange chapter\nIts equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ "
+            "and [the next](01_attention.ipynb) does not exist."
         )
     ]
     table = f"<style>#T td {{ color: red }}</style><table><tr><td id='T'>{EVIL}</td></tr></table>"
@@ -284,8 +284,8 @@ def test_a_table_is_searched_and_turned(pages, browser):
     browser.evaluate("document.querySelectorAll('.turn button')[1].click()")
     assert ", page 2 of " in browser.evaluate(where)
     browser.evaluate(
-        "(i => { i.value = '%s'; i.dispatchEvent(new Event('input')); })"
-        "(document.querySelector('.ledger-table input'))" % runs.run_id[0]
+        f"(i => {{ i.value = '{runs.run_id[0]}'; i.dispatchEvent(new Event('input')); }})"
+        "(document.querySelector('.ledger-table input'))"
     )
     assert browser.evaluate(where) == "1 rows, page 1 of 1"
 
