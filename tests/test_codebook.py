@@ -112,9 +112,8 @@ def test_codes_loss_and_perplexity_of_four_codes_by_hand():
     x = torch.tensor([[1.5, 1], [1, 0.5], [0.5, -1], [-1, 1], [-1, 1], [-1, 1], [-1, 1], [-1, 1]])
     assert book(x).squeeze(-1).tolist() == [0, 0, 1, 2, 2, 2, 2, 2]
     found = tokenizers.quality(book, x)
-    # 0.75 is lost of 9.0 + 2.9375... that the patches vary: both by hand below
-    varied = ((np.array(x) - np.array(x).mean(0)) ** 2).sum()
-    assert found["codebook_loss"] == pytest.approx(0.75 / varied)
+    # 0.25 is lost three times; around their means the samples vary by 8.5 - 2**2 / 8 and by 7.25 - 5.5**2 / 8
+    assert found["codebook_loss"] == pytest.approx(0.75 / (8 + 7.25 - 5.5**2 / 8))
     assert found["codes_used"] == 3 and found["codebook"] == "sound"
     entropy = -(2 / 8 * math.log(2 / 8) + 1 / 8 * math.log(1 / 8) + 5 / 8 * math.log(5 / 8))
     assert found["code_perplexity"] == pytest.approx(math.exp(entropy), rel=1e-6)
@@ -253,15 +252,17 @@ def test_only_embeddings_of_codes_are_named_by_their_codebook():
 
 
 def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
+    from sklearn.metrics import log_loss
     from sklearn.neural_network import MLPClassifier
 
     r = toy.recall(3000, seed=5, **toy.RECALL["recall-4-nonlinear"])
     x = r.x[:, :336].reshape(-1, 16)[r.key.ravel() >= 0].astype(np.float64)
     key = r.key.ravel()[r.key.ravel() >= 0]
     half = len(x) // 2
-    linear = LogisticRegression().fit(x[:half], key[:half]).score(x[half:], key[half:])
-    hidden = MLPClassifier((64,), max_iter=60, random_state=0).fit(x[:half], key[:half]).score(x[half:], key[half:])
-    assert abs(linear - 1 / 8) < 0.03 and hidden > 0.95
+    linear = LogisticRegression().fit(x[:half], key[:half])
+    hidden = MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0).fit(x[:half], key[:half]).score(x[half:], key[half:])
+    assert linear.score(x[half:], key[half:]) < 0.2 and hidden > 0.95  # chance is 0.125
+    assert log_loss(key[half:], linear.predict_proba(x[half:])) == pytest.approx(math.log(8), rel=0.005)
     y = r.x[:, 336:]
     left = ((toy.look_up(r.x[:, :336], **toy.RECALL["recall-4-nonlinear"]) - y) ** 2).mean() / (y**2).mean()
     assert left < 0.01
@@ -299,15 +300,12 @@ def table(**errors):
                          for a, values in by.items() for seed, v in enumerate(values)])
 
 
-NOISE = np.array([0.0, 0.001, -0.001, 0.002, -0.002])
-
-
 def cells(**changes):
-    base = {e: dict(softmax=1 + NOISE, zero=1.25 + NOISE[::-1], fixed=1.2 + NOISE) for e in ("linear", "decoded", "mlp", "random")}
-    base["code"] = dict(softmax=0.9 + NOISE, zero=1.5 + NOISE[::-1], fixed=1.1 + NOISE)
-    for name, value in changes.items():
-        base["code"][name] = value + NOISE
-    return base
+    """Errors of five seeds that scatter by 0.002 around cells in which the codebook has woken attention."""
+    rng = np.random.default_rng(0)
+    means = {e: dict(softmax=1, zero=1.25, fixed=1.2) for e in ("linear", "decoded", "mlp", "random")}
+    means["code"] = dict(softmax=0.9, zero=1.5, fixed=1.1) | changes
+    return {e: {a: mean + 0.002 * rng.standard_normal(5) for a, mean in by.items()} for e, by in means.items()}
 
 
 def test_gaps_by_hand():

@@ -20,7 +20,7 @@ from .settings import Settings
 
 PATCHES_PER_CODE = 256  # to fit on; more hardly move the vectors (faiss draws as many)
 COLLAPSED = 0.1  # a level whose perplexity is below this share of its codes
-VQ_VAE = dict(steps=2000, batch=2048, learning_rate=1e-3, decay=0.95, commitment=0.25, dead=2)
+VQ_VAE = dict(steps=2000, batch=1024, learning_rate=1e-3, decay=0.95, commitment=0.25, dead=2)
 
 
 def patches(s: Settings, windows: data.Windows, n: int) -> torch.Tensor:
@@ -42,15 +42,14 @@ def fit(s: Settings, windows: data.Windows) -> Codebook:
     are fewer different patches than codes, or the ``codebook`` extra is not installed for vq-vae.
     """
     x = patches(s, windows, PATCHES_PER_CODE * s.codes).cpu()
-    different = len(x[:4 * s.codes].unique(dim=0)) if len(x) >= 4 * s.codes else len(x.unique(dim=0))
-    if different < s.codes and len(x.unique(dim=0)) < s.codes:
+    if len(x.unique(dim=0)) < s.codes:
         raise ValueError(f"codes={s.codes}: more than there are different training patches; set codes to fewer.")
-    book = Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae")
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
         with torch.random.fork_rng(devices=[]), threadpool_limits(1):
             torch.manual_seed(s.seed)
+            book = Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae")
             {"k-means": _k_means, "vq-vae": _vq_vae, "random": _random}[s.tokenizer](book, s, x)
     finally:
         torch.set_num_threads(threads)
