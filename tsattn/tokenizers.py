@@ -2,7 +2,7 @@
 
 k-means   scikit-learn; with several levels residual k-means: each level clusters what is left
 vq-vae    vector-quantize-pytorch: encoder, codebook by moving averages, decoder; with several levels an RQ-VAE
-random    Gaussian vectors with the mean and the spread of the patches: the placebo
+random    Gaussian vectors with the mean and the covariance of the patches, not fitted further: the placebo
 """
 
 from __future__ import annotations
@@ -71,8 +71,10 @@ def _k_means(book, s, x):
 
 def _random(book, s, x):
     for level in range(s.code_levels):
-        book.vectors[level] = x.mean(0) + x.std(0) * torch.randn(s.codes, s.patch_len)
-        x = x - book.vectors[level, book.energy(x, book.vectors[level]).argmin(-1)]
+        small = 1e-6 * x.var(0).mean() * torch.eye(s.patch_len)  # where patches lie in a plane
+        root = torch.linalg.cholesky(torch.cov(x.T) + small)
+        book.vectors[level] = x.mean(0) + torch.randn(s.codes, s.patch_len) @ root.T
+        x = x - book.vectors[level, torch.cdist(x, book.vectors[level]).argmin(-1)]
 
 
 def _vq_vae(book, s, x):

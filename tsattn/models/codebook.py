@@ -1,8 +1,5 @@
-"""A discrete codebook: patches [..., P] -> codes [..., L] -> tokens [..., D], each patch by itself.
-
-What the paper proposes for the latent space. A codebook is fitted before training (``tsattn.tokenizers``)
-and then frozen; L levels of K codes, each level names what the levels before it have left.
-"""
+"""A discrete codebook, which the paper proposes: patches [..., P] -> codes [..., L] -> tokens [..., D],
+each patch by itself. It is fitted before training (``tsattn.tokenizers``) and then frozen."""
 
 from __future__ import annotations
 
@@ -14,11 +11,11 @@ HIDDEN = 64  # units of the hidden layer of a VQ-VAE's encoder, and of its decod
 
 
 class Codebook(nn.Module):
-    """Residual quantiser of patches (VQ-VAE, van den Oord et al., 2017; RQ-VAE, Lee et al., 2022).
+    """Residual quantiser: each of L levels names, by one of K codes, what the levels before it have left.
 
     ``vectors`` [L, K, P] are the code vectors, ``counts`` [L, K] says how many training patches got each,
-    and ``error`` [L] is the mean squared distance to the nearest vector, summed over P. With ``network``
-    encoder and decoder are the networks of a VQ-VAE; without, the patch itself is coded.
+    ``error`` [L] is their mean squared distance to it, summed over P. With ``network``, encoder and decoder
+    are those of a VQ-VAE (van den Oord et al., 2017) or RQ-VAE (Lee et al., 2022); without, there are none.
     """
 
     def __init__(self, patch_len: int, codes: int, levels: int, network: bool = False):
@@ -32,31 +29,17 @@ class Codebook(nn.Module):
         self.register_buffer("error", torch.ones(levels))
         self.requires_grad_(False)
 
-    @staticmethod
-    def energy(z, vectors):
-        """Squared distance of z [..., P] to vectors [K, P], less what does not depend on them: [..., K]."""
-        return vectors.square().sum(-1) - 2 * z @ vectors.T
-
     @torch.no_grad()
-    def forward(self, x):
-        """Patches [..., P] -> codes [..., L]."""
-        left, codes = self.encoder(x), []
-        for vectors in self.vectors:
-            codes.append(self.energy(left, vectors).argmin(-1))
-            left = left - vectors[codes[-1]]
-        return torch.stack(codes, -1)
-
-    @torch.no_grad()
-    def soft(self, x):
-        """Patches [..., P] -> weights [..., L, K] of the codes.
-
-        The posterior of a mixture of Gaussians around the code vectors, with variance error / P per sample.
-        """
-        left, weights = self.encoder(x), []
+    def forward(self, x, soft: bool = False):
+        """Patches [..., P] -> codes [..., L] of the nearest vectors; with ``soft`` their weights [..., L, K]:
+        the posterior of a mixture of Gaussians around the vectors, of variance error / P per sample."""
+        left, found = self.encoder(x), []
         for vectors, error in zip(self.vectors, self.error):
-            weights.append((-self.energy(left, vectors) * len(vectors[0]) / (2 * error)).softmax(-1))
-            left = left - weights[-1] @ vectors
-        return torch.stack(weights, -2)
+            # squared distance less |left|^2, which is the same for every vector: [..., K]
+            distance = vectors.square().sum(-1) - 2 * left @ vectors.T
+            found.append((-distance * x.shape[-1] / (2 * error)).softmax(-1) if soft else distance.argmin(-1))
+            left = left - (found[-1] @ vectors if soft else vectors[found[-1]])
+        return torch.stack(found, -2 if soft else -1)
 
     @torch.no_grad()
     def decode(self, codes):
@@ -64,38 +47,31 @@ class Codebook(nn.Module):
         return self.decoder(sum(v[codes[..., level]] for level, v in enumerate(self.vectors)))
 
 
-class DecodedEmbedding(nn.Module):
-    """The linear embedding of the quantised patch."""
-
-    def __init__(self, s, codebook: Codebook):
-        super().__init__()
-        self.linear, self.codebook = nn.Linear(s.patch_len, s.d_model), codebook
-
-    def forward(self, x):
-        return self.linear(self.codebook.decode(self.codebook(x)))
-
-
 class CodeEmbedding(nn.Module):
-    """A free table [L, K, D]: a token is the sum over levels of the vector of its code.
-
-    ``code-init`` starts at the linear embedding of the code vectors, ``code`` and ``code-soft`` at random,
-    at the scale at which those tokens spread. Everything else of the model starts as with a linear embedding.
-    """
+    """``decoded``: the linear embedding of the decoded patch. Otherwise a token is the sum over levels of its
+    codes' rows of a free table [L, K, D], which starts at the linear embedding of the code vectors
+    (``code-init``) or at random, at the scale at which those tokens spread (``code``, ``code-soft``)."""
 
     def __init__(self, s, codebook: Codebook):
         super().__init__()
-        self.codebook, self.soft, linear = codebook, s.embedding == "code-soft", nn.Linear(s.patch_len, s.d_model)
-        start = codebook.vectors @ linear.weight.detach().T  # [L, K, D]
-        if s.embedding == "code-init":
+        self.codebook, self.how = codebook, s.embedding
+        linear = nn.Linear(s.patch_len, s.d_model)  # drawn in any case, so that the rest starts as with it
+        start = codebook.vectors @ linear.weight.detach().T
+        if self.how == "decoded":
+            self.linear = linear
+        elif self.how == "code-init":
             start[0] += linear.bias.detach()
         else:
             share = (codebook.counts / codebook.counts.sum(1, keepdim=True)).unsqueeze(-1)  # [L, K, 1]
             variance = (share * (start - (share * start).sum(1, keepdim=True)).square()).sum() / s.d_model
-            draw = torch.randn(start.shape, generator=torch.Generator().manual_seed(s.seed))
-            start = draw * (variance / s.code_levels).sqrt()  # so that the sum over levels has it
-        self.table = nn.Parameter(start)
+            start = torch.randn(start.shape, generator=torch.Generator().manual_seed(s.seed))
+            start *= (variance / s.code_levels).sqrt()  # so that the sum over levels has it
+        self.table = nn.Parameter(start) if self.how != "decoded" else None
 
     def forward(self, x):
-        if self.soft:
-            return torch.einsum("...lk,lkd->...d", self.codebook.soft(x), self.table)
-        return sum(F.embedding(c, t) for c, t in zip(self.codebook(x).unbind(-1), self.table))
+        codes = self.codebook(x, soft=self.how == "code-soft")
+        if self.how == "decoded":
+            return self.linear(self.codebook.decode(codes))
+        if self.how == "code-soft":
+            return torch.einsum("...lk,lkd->...d", codes, self.table)
+        return sum(F.embedding(c, t) for c, t in zip(codes.unbind(-1), self.table))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from .codebook import CodeEmbedding, Codebook, DecodedEmbedding
+from .codebook import Codebook, CodeEmbedding
 
 
 class ConvEmbedding(nn.Module):
@@ -38,8 +38,7 @@ def mlp(patch_len: int, d_hidden: int, d_model: int):
 def make_embedding(s, codebook: Codebook | None = None) -> nn.Module:
     """The embedding that ``s.embedding`` names; without a fitted codebook an empty one, to be loaded."""
     if s.coded:
-        codebook = codebook or Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae")
-        return (DecodedEmbedding if s.embedding == "decoded" else CodeEmbedding)(s, codebook)
+        return CodeEmbedding(s, codebook or Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae"))
     return {"linear": lambda: nn.Linear(s.patch_len, s.d_model), "mlp": lambda: mlp(s.patch_len, s.d_ff, s.d_model),
             "conv": lambda: ConvEmbedding(s.patch_len, s.d_model),
             "residual": lambda: ResidualEmbedding(s.patch_len, s.d_ff, s.d_model)}[s.embedding]()
