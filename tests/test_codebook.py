@@ -1,4 +1,4 @@
-"""Codebooks: what they are fitted on, what they leave alone, what they report, and the rule set for them."""
+"""Codebooks: what they are fitted on, leave alone and report, and the rule set for them."""
 
 import math
 import random
@@ -52,12 +52,29 @@ def four_codes():
 def test_a_seed_gives_one_codebook_and_random_states_stay_as_they_are(tokenizer, splits, short):
     s = smoke(tokenizer=tokenizer)
     np.random.seed(3), torch.manual_seed(4), random.seed(5)
-    before = np.random.get_state()[1].copy(), torch.random.get_rng_state(), random.getstate(), torch.get_num_threads()
+    before = (
+        np.random.get_state()[1].copy(),
+        torch.random.get_rng_state(),
+        random.getstate(),
+        torch.get_num_threads(),
+    )
     a = tokenizers.fit(s, splits.train)
-    after = np.random.get_state()[1], torch.random.get_rng_state(), random.getstate(), torch.get_num_threads()
-    assert np.array_equal(before[0], after[0]) and torch.equal(before[1], after[1]) and before[2:] == after[2:]
+    after = (
+        np.random.get_state()[1],
+        torch.random.get_rng_state(),
+        random.getstate(),
+        torch.get_num_threads(),
+    )
+    assert (
+        np.array_equal(before[0], after[0])
+        and torch.equal(before[1], after[1])
+        and before[2:] == after[2:]
+    )
     torch.manual_seed(9)
-    b, c = (tokenizers.fit(t, splits.train).state_dict() for t in (s.but(attention="zero", embedding="decoded"), s.but(seed=7)))
+    b, c = (
+        tokenizers.fit(t, splits.train).state_dict()
+        for t in (s.but(attention="zero", embedding="decoded"), s.but(seed=7))
+    )
     assert all(torch.equal(v, b[k]) for k, v in a.state_dict().items())
     assert not torch.equal(a.vectors, c["vectors"])
     assert a.counts.sum(1).tolist() == [len(tokenizers.patches(s, splits.train, 256 * s.codes))] * 2
@@ -70,7 +87,9 @@ def test_nothing_outside_the_training_rows_enters_the_codebook(splits):
     changed = replace(splits.train, series=series)
     assert torch.equal(tokenizers.fit(s, splits.train).vectors, tokenizers.fit(s, changed).vectors)
     series[:, :end] += torch.randn(end, generator=torch.Generator().manual_seed(0))
-    assert not torch.equal(tokenizers.fit(s, splits.train).vectors, tokenizers.fit(s, changed).vectors)
+    assert not torch.equal(
+        tokenizers.fit(s, splits.train).vectors, tokenizers.fit(s, changed).vectors
+    )
 
 
 @pytest.mark.parametrize("revin", [True, False])
@@ -86,7 +105,9 @@ def test_a_codebook_is_fitted_on_the_very_patches_that_the_model_embeds(revin, s
 
 def test_more_codes_than_patches_are_refused(splits):
     flat = replace(splits.train, series=torch.zeros_like(splits.train.series))
-    with pytest.raises(ValueError, match="codes=16: more than there are different training patches"):
+    with pytest.raises(
+        ValueError, match="codes=16: more than there are different training patches"
+    ):
         tokenizers.fit(smoke(), flat)
 
 
@@ -113,7 +134,7 @@ def test_codes_loss_and_perplexity_of_four_codes_by_hand():
     x = torch.tensor([[1.5, 1], [1, 0.5], [0.5, -1], [-1, 1], [-1, 1], [-1, 1], [-1, 1], [-1, 1]])
     assert book(x).squeeze(-1).tolist() == [0, 0, 1, 2, 2, 2, 2, 2]
     found = tokenizers.quality(book, x)
-    # 0.25 is lost three times; around their means the samples vary by 8.5 - 2**2 / 8 and by 7.25 - 5.5**2 / 8
+    # 0.25 is lost three times; the samples vary by 8.5 - 2**2 / 8 and by 7.25 - 5.5**2 / 8
     assert found["codebook_loss"] == pytest.approx(0.75 / (8 + 7.25 - 5.5**2 / 8))
     assert found["codes_used"] == 3 and found["codebook"] == "sound"
     entropy = -(2 / 8 * math.log(2 / 8) + 1 / 8 * math.log(1 / 8) + 5 / 8 * math.log(5 / 8))
@@ -137,27 +158,36 @@ def test_a_second_level_codes_what_the_first_has_left():
 
 
 def test_the_floor_of_a_four_code_recall_by_hand():
-    """Two keys and two heights: each code is one of the four patches, so that the look-up finds the height of its code."""
+    """Two keys and two heights, a code for each of the four: the look-up finds that of the code."""
     half, b = 8, toy.bump(8)
     keys = toy.key_shapes(8, half)[:2, 0]
     book = Codebook(16, 4, 1)
-    book.vectors[0] = torch.tensor(np.array([np.r_[k, v * b] for k in keys for v in (1.0, -1.0)]), dtype=torch.float32)
+    book.vectors[0] = torch.tensor(
+        np.array([np.r_[k, v * b] for k in keys for v in (1.0, -1.0)]), dtype=torch.float32
+    )
     s = make(dataset="recall-2", embedding="code", codes=4, code_levels=1, revin=False)
-    window = np.concatenate([np.r_[keys[0], 1.4 * b], np.r_[keys[1], -0.7 * b], np.r_[keys[1], 0 * b]])
+    window = np.concatenate(
+        [np.r_[keys[0], 1.4 * b], np.r_[keys[1], -0.7 * b], np.r_[keys[1], 0 * b]]
+    )
     x = torch.tensor(window, dtype=torch.float32).view(1, 1, -1)
     s = s.but(seq_len=48)
     seen = decoded(s, book, x)
     part = load("recall-2", 336, 96).test
     forecast, matters = _best("recall-2", part, seen[:, 0].numpy(), 0.0)
     np.testing.assert_allclose(forecast[0], -toy.bump(96), atol=1e-6)  # where raw says -0.7
-    assert matters.all() and _best("recall-2", part, x[:, 0].numpy(), 0.0)[0][0].min() == pytest.approx(-0.7, abs=1e-3)
+    assert matters.all() and _best("recall-2", part, x[:, 0].numpy(), 0.0)[0][
+        0
+    ].min() == pytest.approx(-0.7, abs=1e-3)
 
 
 @pytest.mark.parametrize("dataset", ["recall-4", "state-machine"])
 def test_codes_leave_more_than_raw_windows_and_more_codes_less(dataset):
     few, many = (floors(dataset, codes=k, max_windows=300) for k in (8, 64))
     assert [r["source"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
-    assert few[0]["error"] < many[1]["error"] < few[1]["error"] and 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
+    assert (
+        few[0]["error"] < many[1]["error"] < few[1]["error"]
+        and 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
+    )
 
 
 def test_a_collapsed_codebook_is_reported_by_its_level():
@@ -166,7 +196,10 @@ def test_a_collapsed_codebook_is_reported_by_its_level():
     book.vectors[1, 1:] = 1e6
     x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(1))
     found = tokenizers.quality(book, x)
-    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes" and found["codes_used"] == 1
+    assert (
+        found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
+        and found["codes_used"] == 1
+    )
 
 
 # -- in a model
@@ -195,7 +228,9 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
     tokens = {e: m.W_P(x).detach() for e, m in models.items()}
     torch.testing.assert_close(tokens["code-init"], tokens["decoded"])
     scale = {e: (t - t.mean(0)).square().mean().sqrt().item() for e, t in tokens.items()}
-    assert abs(scale["code"] / scale["decoded"] - 1) < 0.15 and scale["decoded"] < 0.7  # N(0, 1) would be 1
+    assert (
+        abs(scale["code"] / scale["decoded"] - 1) < 0.15 and scale["decoded"] < 0.7
+    )  # N(0, 1) would be 1
     assert not torch.allclose(tokens["code"], tokens["code-init"], atol=0.1)
     linear = build(s.but(embedding="linear"), 1)
     assert all(torch.equal(m.head.weight, linear.head.weight) for m in models.values())
@@ -204,15 +239,25 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
 
 @pytest.mark.parametrize("embedding", CODED)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_codebook_is_trained_with_stays_frozen_and_travels_with_the_weights(embedding, tokenizer, splits, short, tmp_path):
+def test_a_codebook_is_trained_with_stays_frozen_and_travels_with_the_weights(
+    embedding, tokenizer, splits, short, tmp_path
+):
     s = smoke(embedding=embedding, tokenizer=tokenizer)
     result = train(s, checkpoints=tmp_path, **QUIET)
     model, book = load_trained(s, 1, tmp_path), tokenizers.fit(s, splits.train)
-    assert all(torch.equal(v, model.W_P.codebook.state_dict()[k]) for k, v in book.state_dict().items())
+    assert all(
+        torch.equal(v, model.W_P.codebook.state_dict()[k]) for k, v in book.state_dict().items()
+    )
     start = build(s, 1, book)
     learned = "linear.weight" if embedding == "decoded" else "table"
     assert not torch.equal(model.W_P.state_dict()[learned], start.W_P.state_dict()[learned])
-    assert {"codebook_loss", "codes_used", "code_perplexity", "codebook", "codebook_seconds"} <= set(result.how)
+    assert {
+        "codebook_loss",
+        "codes_used",
+        "code_perplexity",
+        "codebook",
+        "codebook_seconds",
+    } <= set(result.how)
     assert result.how["parameters_used"] == count_parameters(s)[1] > 0
 
 
@@ -221,6 +266,7 @@ def test_resume_with_a_codebook_is_bit_equal(tokenizer, short, tmp_path, monkeyp
     s = smoke(tokenizer=tokenizer, epochs=4)
     whole = train(s, checkpoints=tmp_path / "whole", **QUIET)
     from tsattn.training import _Run
+
     epoch = _Run.epoch
 
     def killed(run, bar):
@@ -261,14 +307,24 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
     key = r.key.ravel()[r.key.ravel() >= 0]
     half = len(x) // 2
     linear = LogisticRegression().fit(x[:half], key[:half])
-    hidden = MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0).fit(x[:half], key[:half]).score(x[half:], key[half:])
+    hidden = (
+        MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0)
+        .fit(x[:half], key[:half])
+        .score(x[half:], key[half:])
+    )
     assert linear.score(x[half:], key[half:]) < 0.2 and hidden > 0.95  # chance is 0.125
-    assert log_loss(key[half:], linear.predict_proba(x[half:])) == pytest.approx(math.log(8), rel=0.005)
+    assert log_loss(key[half:], linear.predict_proba(x[half:])) == pytest.approx(
+        math.log(8), rel=0.005
+    )
     y = r.x[:, 336:]
-    left = ((toy.look_up(r.x[:, :336], **toy.RECALL["recall-4-nonlinear"]) - y) ** 2).mean() / (y**2).mean()
+    left = ((toy.look_up(r.x[:, :336], **toy.RECALL["recall-4-nonlinear"]) - y) ** 2).mean() / (
+        y**2
+    ).mean()
     assert left < 0.01
     shapes = toy.key_shapes(8, 8, parity=True)
-    assert len(np.unique(shapes.reshape(-1, 8).round(6), axis=0)) == 64 and np.allclose(shapes.sum(1), 0)
+    assert len(np.unique(shapes.reshape(-1, 8).round(6), axis=0)) == 64 and np.allclose(
+        shapes.sum(1), 0
+    )
     assert np.allclose((shapes**2).mean(-1), 1)
     with pytest.raises(ValueError, match="exactly 8 keys"):
         toy.key_shapes(16, 8, parity=True)
@@ -285,40 +341,74 @@ def test_recall_with_one_waveform_per_key_is_what_it_was():
 def test_the_plan_holds_every_embedding_attention_and_seed():
     plan = runs.codebook("smoke")
     every = {s.run_id for part in plan.values() for s in part}
-    for dataset, seeds in (("state-machine", 5), ("recall-4", 3), ("recall-4-nonlinear", 3), ("ETTh1", 3)):
+    for dataset, seeds in (
+        ("state-machine", 5),
+        ("recall-4", 3),
+        ("recall-4-nonlinear", 3),
+        ("ETTh1", 3),
+    ):
         for name, change in (runs.CODEBOOKS | runs.MORE_CODEBOOKS).items():
             if name in runs.MORE_CODEBOOKS and dataset == "ETTh1":
                 continue
-            for attention in ("softmax", "zero", "fixed", *(["mean"] if name in runs.CODEBOOKS else [])):
+            for attention in (
+                "softmax",
+                "zero",
+                "fixed",
+                *(["mean"] if name in runs.CODEBOOKS else []),
+            ):
                 for seed in runs.MORE_SEEDS[:seeds]:
-                    s = runs.codebook_run(dataset, "smoke", attention=attention, seed=seed, **change)
+                    s = runs.codebook_run(
+                        dataset, "smoke", attention=attention, seed=seed, **change
+                    )
                     assert s.run_id in every, s
-    assert all(s.learning_rate == 1e-4 for part in plan.values() for s in part if s.dataset == "ETTh1")
+    assert all(
+        s.learning_rate == 1e-4 for part in plan.values() for s in part if s.dataset == "ETTh1"
+    )
     assert list(plan)[0].startswith("state-machine")
 
 
 def table(**errors):
     """Errors [attention -> values by seed] of each embedding."""
-    return pd.DataFrame([dict(embedding=e, attention=a, seed=seed, error=v) for e, by in errors.items()
-                         for a, values in by.items() for seed, v in enumerate(values)])
+    return pd.DataFrame(
+        [
+            dict(embedding=e, attention=a, seed=seed, error=v)
+            for e, by in errors.items()
+            for a, values in by.items()
+            for seed, v in enumerate(values)
+        ]
+    )
 
 
 def cells(**changes):
-    """Errors of five seeds that scatter by 0.002 around cells in which the codebook has woken attention."""
+    """Errors of five seeds, 0.002 around cells in which the codebook has woken attention."""
     rng = np.random.default_rng(0)
-    means = {e: dict(softmax=1, zero=1.25, fixed=1.2) for e in ("linear", "decoded", "mlp", "random")}
+    means = {
+        e: dict(softmax=1, zero=1.25, fixed=1.2) for e in ("linear", "decoded", "mlp", "random")
+    }
     means["code"] = dict(softmax=0.9, zero=1.5, fixed=1.1) | changes
-    return {e: {a: mean + 0.002 * rng.standard_normal(5) for a, mean in by.items()} for e, by in means.items()}
+    return {
+        e: {a: mean + 0.002 * rng.standard_normal(5) for a, mean in by.items()}
+        for e, by in means.items()
+    }
 
 
 def test_gaps_by_hand():
     found = gaps(table(linear=dict(softmax=[0.8], zero=[1.0]), code=dict(softmax=[0.5])))
-    assert found.index.tolist() == [("linear", 0)] and found.iloc[0].tolist() == pytest.approx([0.2, 0.2])
+    assert found.index.tolist() == [("linear", 0)] and found.iloc[0].tolist() == pytest.approx(
+        [0.2, 0.2]
+    )
 
 
-@pytest.mark.parametrize("changes, answer", [
-    ({}, "woken"), (dict(softmax=1.02, zero=2.0), "wider because zero got worse"), (dict(zero=1.1), "not woken"),
-    (dict(fixed=0.9), "not woken"), (dict(softmax=0.999, zero=2), "not woken")])
+@pytest.mark.parametrize(
+    "changes, answer",
+    [
+        ({}, "woken"),
+        (dict(softmax=1.02, zero=2.0), "wider because zero got worse"),
+        (dict(zero=1.1), "not woken"),
+        (dict(fixed=0.9), "not woken"),
+        (dict(softmax=0.999, zero=2), "not woken"),
+    ],
+)
 def test_woken_needs_all_four_conditions(changes, answer):
     base = cells(**changes)
     if changes.get("softmax") == 0.999:
@@ -330,7 +420,14 @@ def test_woken_needs_all_four_conditions(changes, answer):
 
 def test_one_seed_or_an_absent_cell_cannot_tell():
     base = cells()
-    assert woken(table(**{e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}), "code", "random")["answer"] == "cannot tell"
+    assert (
+        woken(
+            table(**{e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}),
+            "code",
+            "random",
+        )["answer"]
+        == "cannot tell"
+    )
     del base["mlp"]
     found = woken(table(**base), "code", "random")
     assert found["answer"] == "cannot tell" and found["conditions"].holds.sum() == 4

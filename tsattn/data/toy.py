@@ -314,8 +314,7 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, pa
     waves = rng.standard_normal((n, patches, half), dtype=np.float32)
     is_key = key >= 0
     shapes = key_shapes(n_keys, half, parity)
-    variant = rng.integers(shapes.shape[1], size=is_key.sum()) if parity else 0
-    waves[is_key] = shapes[key[is_key], variant]
+    waves[is_key] = shapes[key[is_key], rng.integers(shapes.shape[1], size=is_key.sum()) if parity else 0]
     cut[:, :, 0] += waves
     cut[:, :, 1] += (value[..., None] * bump(half)).astype(np.float32)
     x[:, :seq_len] = cut.reshape(n, seq_len)
