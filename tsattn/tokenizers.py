@@ -12,8 +12,6 @@ from __future__ import annotations
 import time
 
 import torch
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 
 from . import data, models
 from .models import revin
@@ -55,7 +53,7 @@ def fit(s: Settings, windows: data.Windows) -> Codebook:
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        with torch.random.fork_rng(devices=[]), threadpool_limits(1):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(s.seed)
             book = Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae")
             {"k-means": _k_means, "vq-vae": _vq_vae, "random": _random}[s.tokenizer](book, s, x)
@@ -71,8 +69,13 @@ def fit(s: Settings, windows: data.Windows) -> Codebook:
 
 
 def _k_means(book, s, x):
+    from sklearn.cluster import KMeans  # here: a run without a codebook does not need it
+    from threadpoolctl import threadpool_limits
+
     for level in range(s.code_levels):
-        found = KMeans(s.codes, n_init=1, max_iter=50, random_state=s.seed + level).fit(x.numpy())
+        with threadpool_limits(1):
+            found = KMeans(s.codes, n_init=1, max_iter=50, random_state=s.seed + level)
+            found.fit(x.numpy())
         book.vectors[level] = torch.from_numpy(found.cluster_centers_)
         x = x - book.vectors[level, found.labels_]
 
