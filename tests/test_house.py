@@ -20,7 +20,8 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
          "training", "interventions", "attention_maps", "latent_space", "measures",
          "ledger_files", "ledger", "sweep", "statistics", "codebook_rule", "preregistered",
-         "analysis", "claims", "text", "anchors", "figures", "chapter", "slides", "site", "report", "bench", "__main__"]
+         "analysis", "claims", "text", "anchors", "figures", "chapter",
+         "slides", "site", "report", "bench", "__main__"]
 
 # From before these rules. Each list is to become empty; put nothing in.
 OLD_ROOMS = {"summary": "analysis"}  # stands in the place of
