@@ -20,8 +20,7 @@ __all__ = ["MODELS", "build", "count_multiply_adds", "count_parameters", "match"
 
 
 def build(settings, n_channels: int, *codebook) -> torch.nn.Module:
-    """The model of ``settings``, initialised from its seed and from a fitted ``codebook`` where it sees codes (weights
-    that are loaded later bring their own); PyTorch's global random state is left untouched."""
+    """The model of ``settings``, from its seed and any fitted ``codebook``; the global random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return MODELS[settings.model](settings, n_channels, *codebook)

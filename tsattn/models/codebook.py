@@ -11,9 +11,8 @@ HIDDEN = 64  # units of the hidden layer of a VQ-VAE's encoder, and of its decod
 class Codebook(nn.Module):
     """Each of L levels names, by one of K codes, what the levels before it have left.
 
-    ``vectors`` [L, K, P]; ``counts`` [L, K]: training patches of each; ``error`` [L]: their mean
-    squared distance to it, summed over P. ``network``: encoder and decoder are those of a VQ-VAE
-    (van den Oord et al., 2017; Lee et al., 2022, for several levels)."""
+    ``vectors`` [L, K, P]; ``counts`` [L, K] of training patches; ``error`` [L]: their mean squared
+    distance, summed over P. ``network``: as in a VQ-VAE (van den Oord, 2017; RQ: Lee, 2022)."""
 
     def __init__(self, patch_len: int, codes: int, levels: int, network: bool = False):
         super().__init__()
@@ -31,10 +30,8 @@ class Codebook(nn.Module):
         """Patches [..., P] -> codes [..., L] of the nearest vectors; ``soft``: weights [..., L, K],
         the posterior of a mixture of Gaussians around them, of variance error / P per sample."""
         left, found = self.encoder(x), []
-        for vectors, error in zip(self.vectors, self.error, strict=True):
-            # squared distance less |left|^2, which is the same for every vector: [..., K]
-            distance = vectors.square().sum(-1) - 2 * left @ vectors.T
-            sharp = x.shape[-1] / (2 * error)
+        for vectors, sharp in zip(self.vectors, x.shape[-1] / (2 * self.error), strict=True):
+            distance = vectors.square().sum(-1) - 2 * left @ vectors.T  # squared, less |left|^2
             found.append((-sharp * distance).softmax(-1) if soft else distance.argmin(-1))
             left = left - (found[-1] @ vectors if soft else vectors[found[-1]])
         return torch.stack(found, -2 if soft else -1)
@@ -62,15 +59,15 @@ class CodeEmbedding(nn.Module):
         else:
             share = (codebook.counts / codebook.counts.sum(1, keepdim=True)).unsqueeze(-1)
             spread = start - (share * start).sum(1, keepdim=True)  # [L, K, D], share [L, K, 1]
-            variance = (share * spread.square()).sum() / s.d_model
-            start = torch.randn(start.shape, generator=torch.Generator().manual_seed(s.seed))
-            start *= (variance / s.code_levels).sqrt()  # so that the sum over levels has it
+            variance = (share * spread.square()).sum() / s.d_model / s.code_levels  # of one level
+            draw = torch.Generator().manual_seed(s.seed)
+            start = torch.randn(start.shape, generator=draw) * variance.sqrt()
         self.table = nn.Parameter(start) if self.how != "decoded" else None
 
     def forward(self, x):
-        codes = self.codebook(x, soft=self.how == "code-soft")
+        if self.how == "code-soft":
+            return torch.einsum("...lk,lkd->...d", self.codebook(x, soft=True), self.table)
+        codes = self.codebook(x)
         if self.how == "decoded":
             return self.linear(self.codebook.decode(codes))
-        if self.how == "code-soft":
-            return torch.einsum("...lk,lkd->...d", codes, self.table)
         return sum(F.embedding(c, t) for c, t in zip(codes.unbind(-1), self.table, strict=True))
