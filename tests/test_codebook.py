@@ -11,13 +11,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tsattn import runs, tokenizers
+from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import gaps, woken
 from tsattn.data import load, toy
 from tsattn.floors import _best, decoded, floors
 from tsattn.models import build, count_parameters
 from tsattn.models.codebook import Codebook
 from tsattn.settings import CODED, Settings, make
-from tsattn.training import load_tensors, load_trained, train
+from tsattn.training import train
 
 TOKENIZERS = ("k-means", "vq-vae", "random")
 QUIET = dict(progress=False, n_threads=1)
