@@ -17,10 +17,11 @@ PACKAGE = ROOT / "tsattn"
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # An import points back along this line. A new room is put where all that it imports stands before.
-ORDER = ["settings", "data", "models", "runs", "tokenizers", "progress", "checkpoints", "training",
-         "interventions", "attention_maps", "latent_space", "measures", "ledger_files", "ledger",
-         "sweep", "statistics", "preregistered", "analysis", "claims", "text", "anchors", "figures",
-         "chapter", "slides", "site", "report", "bench", "__main__"]
+ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
+         "training", "interventions", "attention_maps", "latent_space", "measures",
+         "ledger_files", "ledger", "sweep", "statistics", "codebook_rule", "preregistered",
+         "analysis", "claims", "text", "anchors", "figures", "chapter",
+         "slides", "site", "report", "bench", "__main__"]
 
 # From before these rules. Each list is to become empty; put nothing in.
 OLD_ROOMS = {"summary": "analysis"}  # stands in the place of

@@ -7,7 +7,7 @@ from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
 OTHER = {"dataset": "ETTh2", "split": "tail", "missing": "-9999", "gaps": "split", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
          "residual_attention": False, "positional_encoding": "none", "head": "mean", "embedding": "mlp", "revin": False,
-         "dropout": 0.1, "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "n_heads": 8, "d_model": 64, "feed_forward": False}
+         "dropout": 0.1, "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "tokenizer": "random", "n_heads": 8, "d_model": 64, "feed_forward": False}
 
 
 def test_defaults_are_the_lab_talks_table():
@@ -20,7 +20,8 @@ def test_defaults_are_the_lab_talks_table():
                                   ("model", "calendar", "season", "profile", "device", "cuda_graph")])
 def test_run_id_changes_with_every_setting_that_changes_the_result(name):
     value = OTHER[name] if name in OTHER else getattr(Settings(), name) + 1
-    assert Settings().but(**{name: value}).run_id != Settings().run_id
+    s = Settings(embedding="code" if name in ("tokenizer", "codes", "code_levels") else "linear")
+    assert s.but(**{name: value}).run_id != s.run_id
 
 
 def test_every_recorded_run_id_is_what_its_settings_give():

@@ -7,6 +7,7 @@ data            find, verify, split and window a series; the synthetic series
 models          PatchTST, iTransformer, baselines, the attentions, the embeddings
 runs            which runs the report rests on
 tokenizers      codebooks of patches, fitted on training patches alone
+floors          what could be forecast at best from the codes of a codebook
 progress        bars
 checkpoints     weights and resume files on disk
 training        the loop
@@ -18,6 +19,7 @@ ledger_files    tables on disk: append only, a checksum per row
 ledger          the record, ``results/``: one row per run, and how it was made
 sweep           many runs, here or on Dask
 statistics      intervals and tests: numbers in, numbers out
+codebook_rule   whether a codebook has woken attention, by the rule set before its runs
 preregistered   the analysis of the months nobody had looked at, fixed before their first run
 analysis        ledger -> tables of comparisons
 claims          each claim of the report, decided once

@@ -154,4 +154,53 @@ def first_questions(profile: str = "paper") -> dict[str, list[Settings]]:
     return plan
 
 
-PLANS = {"evidence": evidence}
+# Embeddings of chapter 8, one change at a time; two levels of 256 codes unless said otherwise. The random codebook is the placebo.
+CODEBOOKS = {
+    "linear": {},
+    "mlp": dict(embedding="mlp"),
+    "decoded": dict(embedding="decoded"),
+    "code-init": dict(embedding="code-init"),
+    "code": dict(embedding="code"),
+    "RQ-VAE": dict(embedding="code", tokenizer="vq-vae"),
+    "random": dict(embedding="code", tokenizer="random"),
+}
+MORE_CODEBOOKS = {
+    "RQ-VAE, code-init": dict(embedding="code-init", tokenizer="vq-vae"),
+    "random, code-init": dict(embedding="code-init", tokenizer="random"),
+    "code-soft": dict(embedding="code-soft"),
+    "code-init, 1024": dict(embedding="code-init", codes=1024, code_levels=1),
+    "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
+    "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
+}
+# Data sets of chapter 8 with their seeds. The state machine comes first: on it there is room for a gap to widen.
+CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": SEEDS, "recall-4-nonlinear": SEEDS, "ETTh1": SEEDS}
+
+
+def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
+    """A run of chapter 8: a synthetic series as in chapters 5 and 6, or ETT at the lower rate."""
+    if dataset in CODEBOOK_SEEDS and dataset != "ETTh1":
+        return toy(dataset, profile, **changes)
+    return make(profile, dataset=dataset, **dict(learning_rate=LOW_RATE) | changes)
+
+
+def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
+    """Named lists of runs of chapter 8, most important first.
+
+    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``code`` on recall with four times the steps, in case
+    a table that starts at random is only slow; ``MORE_CODEBOOKS`` on the synthetic series, where runs are short; last,
+    mean attention with ``CODEBOOKS``.
+    """
+    def cells(codebooks, datasets, attentions, suffix=""):
+        return {f"{dataset}: {name}{suffix}": [codebook_run(dataset, profile, attention=a, seed=seed, **change)
+                                               for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
+                for dataset in datasets for name, change in codebooks.items()}
+
+    slow = codebook_run("recall-4", profile, embedding="code")
+    longer = [slow.but(attention=a, max_steps=4 * slow.max_steps) for a in ("softmax", "zero")]
+    three = ("softmax", "zero", "fixed")
+    synthetic = [d for d in CODEBOOK_SEEDS if d != "ETTh1"]
+    return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three), "recall-4: code, four times the steps": longer,
+            **cells(MORE_CODEBOOKS, synthetic, three), **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
+
+
+PLANS = {"evidence": evidence, "codebook": codebook}

@@ -17,11 +17,13 @@ from pathlib import Path
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
 SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP", "vic")  # published
 DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16", "dial-0",
-            "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1")
+            "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1", "recall-4-nonlinear")
 SPLITS = ("standard", "tail", *(f"fold-{k}" for k in range(1, 6)))
 PROFILES = ("paper", "quick", "smoke")
 
 MODELS = ("PatchTST", "iTransformer", "MLP", "linear", "DLinear", "last-value", "seasonal-naive")
+
+CODED = ("decoded", "code-init", "code", "code-soft")  # embeddings of the codes of a patch
 
 _CHOICES = {
     "model": MODELS,
@@ -30,7 +32,8 @@ _CHOICES = {
     "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
     "head": ("flatten", "mean"),
-    "embedding": ("linear", "mlp", "conv", "residual"),
+    "embedding": ("linear", "mlp", "conv", "residual", *CODED),
+    "tokenizer": ("k-means", "vq-vae", "random"),
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
     "split": SPLITS,
@@ -42,7 +45,8 @@ _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this default, so that
 # adding one leaves every earlier run_id as it is.
 _LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear",
-                "split": "standard", "missing": "", "gaps": "refuse", "season": 0}
+                "split": "standard", "missing": "", "gaps": "refuse", "season": 0,
+                "tokenizer": "k-means", "codes": 256, "code_levels": 2}
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
 _DATA = {"dataset", "split", "missing", "gaps", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
 _TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
@@ -102,7 +106,10 @@ class Settings:
     residual_attention: bool = True  # pre-softmax scores are added from layer to layer
     positional_encoding: str = "learned"
     head: str = "flatten"
-    embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear
+    embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear, those of CODED see its codes
+    tokenizer: str = "k-means"  # gives the codes (tsattn.tokenizers); with several levels residual k-means or RQ-VAE
+    codes: int = 256  # of each level
+    code_levels: int = 2
     revin: bool = True
     feed_forward: bool = True  # False: encoder layers of attention alone
     season: int = 0  # steps that seasonal-naive repeats; 0: a day, or what the data's step makes a season
@@ -135,7 +142,7 @@ class Settings:
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
         for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads", "n_layers",
-                     "epochs", "patience", "batch_size", "lr_hold"):
+                     "epochs", "patience", "batch_size", "lr_hold", "codes", "code_levels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
         if self.seed >= 2**32:
@@ -193,6 +200,11 @@ class Settings:
         return self.dataset in SERIES or self.dataset not in DATASETS
 
     @property
+    def coded(self) -> bool:
+        """Whether the model sees the codes of a codebook instead of the patches."""
+        return self.model == "PatchTST" and self.embedding in CODED
+
+    @property
     def seeded(self) -> bool:
         """Whether the seed can change the result."""
         return "seed" in _DEPENDS.get(self.model, _TRAINING)
@@ -214,6 +226,7 @@ class Settings:
         idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
         idle |= {"season"} if self.model != "seasonal-naive" else set()
         idle |= {"d_ff"} if not self.feed_forward else set()
+        idle |= {"tokenizer", "codes", "code_levels"} if not self.coded else set()
         for name in idle & set(content):
             del content[name]
         if self.dataset not in DATASETS:
@@ -254,7 +267,7 @@ _MODEL_CHANGES = {
 _PROFILE_CHANGES = {
     "paper": {},
     "quick": dict(epochs=2, max_windows=1024),
-    "smoke": dict(epochs=2, max_steps=3, max_windows=64, batch_size=16, d_model=16, d_ff=32, n_heads=4, n_layers=2),
+    "smoke": dict(epochs=2, max_steps=3, max_windows=64, batch_size=16, d_model=16, d_ff=32, n_heads=4, n_layers=2, codes=16),
 }
 SEEDS = {"paper": (2021, 2022, 2023), "quick": (2021,), "smoke": (2021, 2022)}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import data, models
+from . import data, models, tokenizers
 from .checkpoints import CHECKPOINTS, clear_leftovers, label, load_for, save_tensors
 from .progress import bar as progress_bar
 from .settings import Settings
@@ -36,7 +36,7 @@ class Result:
     seconds: float = 0.0
     curves: list[dict] = field(default_factory=list)  # one row per epoch
     test_errors: np.ndarray | None = None  # [windows, channels] float32, MSE at the best epoch
-    how: dict = field(default_factory=dict)  # device, threads, parameters
+    how: dict = field(default_factory=dict)  # device, threads, parameters, codebook
 
     @property
     def run_id(self) -> str:
@@ -181,7 +181,7 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
         run = _Run(s, splits, device, Path(checkpoints) / run_id)
         result = run.result
         result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16],
+                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **run.codebook,
                           **dict(zip(("parameters", "parameters_used"),
                                      models.count_parameters(s, len(splits.channels)))))
         epochs = s.epochs if run.optimiser else 1
@@ -266,8 +266,10 @@ class _Run:
                                  f"set batch_size to at most that.")
         self.steps = min(self.steps, s.max_steps or self.steps)
         self.bound = DIVERGED * splits.train.series[:, slice(*splits.rows[0])].square().mean().item()
+        # A codebook comes before resume: it is fitted again, then the file's own takes its place.
+        *codebook, self.codebook = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
         season = s.season or splits.findings.season
-        self.model = models.build(s.but(season=season), len(splits.channels)).to(device)
+        self.model = models.build(s.but(season=season), len(splits.channels), *codebook).to(device)
         parameters, graph = list(self.model.parameters()), s.cuda_graph and device.type == "cuda"
         rate = torch.tensor(s.learning_rate, device=device) if graph else s.learning_rate
         self.optimiser = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=graph) if parameters else None

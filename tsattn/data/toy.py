@@ -7,6 +7,7 @@ dial            recall in which a given share of the target's variance needs the
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,13 +247,25 @@ def count_keys(pairs: int) -> int:
     return 8 if pairs <= 8 else 16
 
 
-def key_shapes(n_keys: int, length: int) -> np.ndarray:
-    """``n_keys`` waveforms [n_keys, length] of root mean square 1: cosines at right angles, then their negatives."""
-    if n_keys > 2 * length:
-        raise ValueError(f"n_keys={n_keys}: at most {2 * length} waveforms of length {length} can be told apart well.")
+def key_shapes(n_keys: int, length: int, parity: bool = False) -> np.ndarray:
+    """The waveforms of each key, [n_keys, variants, length], of root mean square 1.
+
+    One each: cosines at right angles, then their negatives. With ``parity`` there are 8 keys of three bits and 8
+    waveforms of each: six cosines are added, each with a sign, and a bit is the product of the signs of two of them.
+    Every single sign is then as often + as - under every key, so that the waveforms of a key add up to zero: no linear
+    projection says anything about the key on average, least squares and logistic regression stay at chance, while
+    the signs themselves, and so the key, can be read without error.
+    """
+    if n_keys > 2 * length or (parity and (n_keys, length >= 6) != (8, True)):
+        raise ValueError(f"n_keys={n_keys}: at most {2 * length} waveforms of length {length} can be told apart well"
+                         + ("; with parity exactly 8 keys of length 6 or more." if parity else "."))
     waves = np.cos(np.pi * np.arange(length)[:, None] * (np.arange(length) + 0.5) / length)
     waves /= np.sqrt((waves**2).mean(1, keepdims=True))
-    return np.concatenate([waves, -waves])[:n_keys]
+    if not parity:
+        return np.concatenate([waves, -waves])[:n_keys, None]
+    signs = np.array(list(itertools.product((1, -1), repeat=6)))  # [64, 6]
+    key = (signs[:, ::2] * signs[:, 1::2] < 0) @ [4, 2, 1]
+    return (signs @ waves[:6] / np.sqrt(6))[np.argsort(key, kind="stable")].reshape(8, 8, length)
 
 
 def bump(length: int) -> np.ndarray:
@@ -260,8 +273,8 @@ def bump(length: int) -> np.ndarray:
     return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
 
 
-def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, seq_len: int = 336, pred_len: int = 96,
-           patch_len: int = 16, noise: float = 0.025) -> Recall:
+def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, parity: bool = False,
+           seq_len: int = 336, pred_len: int = 96, patch_len: int = 16, noise: float = 0.025) -> Recall:
     """``n`` windows of associative recall.
 
     A window is cut into patches, whose first half has room for a waveform and whose second half for a bump. ``pairs``
@@ -272,7 +285,8 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, se
 
     With ``lookup``, a share of the target's variance, the target is sqrt(lookup) * value + sqrt(1 - lookup) * u, where u
     is shown plainly as a bump in the last patch, and the values of a window sum to zero, so that no sum over patches
-    says anything about the one asked for: without a look-up exactly that share is left. Raises ``ValueError`` if the
+    says anything about the one asked for: without a look-up exactly that share is left. With ``parity`` a key shows one
+    of its 8 waveforms at random (``key_shapes``), in a cue and in the last patch alike. Raises ``ValueError`` if the
     pairs do not fit into the window.
     """
     patches, half, n_keys = seq_len // patch_len, patch_len // 2, count_keys(pairs)
@@ -299,7 +313,8 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, se
     cut = x[:, :seq_len].reshape(n, patches, 2, half)  # a copy, put back below
     waves = rng.standard_normal((n, patches, half), dtype=np.float32)
     is_key = key >= 0
-    waves[is_key] = key_shapes(n_keys, half)[key[is_key]]
+    shapes = key_shapes(n_keys, half, parity)
+    waves[is_key] = shapes[key[is_key], rng.integers(shapes.shape[1], size=is_key.sum()) if parity else 0]
     cut[:, :, 0] += waves
     cut[:, :, 1] += (value[..., None] * bump(half)).astype(np.float32)
     x[:, :seq_len] = cut.reshape(n, seq_len)
@@ -307,16 +322,18 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, se
     return Recall(x, key, value, place[:, 0], target, seq_len)
 
 
-def look_up(x, pairs: int, lookup: float | None = None, *, pred_len: int = 96, patch_len: int = 16) -> np.ndarray:
+def look_up(x, pairs: int, lookup: float | None = None, *, parity: bool = False, pred_len: int = 96,
+            patch_len: int = 16) -> np.ndarray:
     """Forecasts [n, pred_len] by the look-up written out, from recall windows ``x`` [n, seq_len]: what can be reached.
 
-    The key of the last patch is the waveform nearest to it; the patch nearest to this waveform is the one asked for; the
+    The key of the last patch is that of the waveform nearest to it; the patch nearest to a waveform of this key is the
+    one asked for; the
     value is the least-squares height of its bump. What is left is the noise, and the value's own error from it.
     """
     half = patch_len // 2
     cut = x.reshape(len(x), -1, 2, half)
-    shapes, b = key_shapes(count_keys(pairs), half), bump(half)
-    distance = ((cut[:, :, 0, None] - shapes) ** 2).sum(-1)  # [n, patches, keys]
+    shapes, b = key_shapes(count_keys(pairs), half, parity), bump(half)
+    distance = np.stack([((cut[:, :, 0, None] - of_key) ** 2).sum(-1).min(-1) for of_key in shapes], -1)  # [n, patches, keys]
     asked = distance[:, -1].argmin(1)
     slot = distance[np.arange(len(x)), :-1, asked].argmin(1)
     value = cut[:, :, 1] @ b / (b @ b)  # [n, patches]
@@ -329,4 +346,5 @@ def look_up(x, pairs: int, lookup: float | None = None, *, pred_len: int = 96, p
 # Windows of recall and dial for training, validation and test.
 RECALL_WINDOWS = (48_000, 2_000, 4_000)
 RECALL = {f"recall-{n}": dict(pairs=n) for n in (1, 2, 4, 8, 16)} | \
-    {f"dial-{w:g}": dict(pairs=4, lookup=w) for w in (0, 0.05, 0.1, 0.25, 0.5, 1)}
+    {f"dial-{w:g}": dict(pairs=4, lookup=w) for w in (0, 0.05, 0.1, 0.25, 0.5, 1)} | \
+    {"recall-4-nonlinear": dict(pairs=4, parity=True)}

@@ -19,11 +19,11 @@ MODELS = {"PatchTST": PatchTST, "iTransformer": ITransformer, "MLP": baselines.M
 __all__ = ["MODELS", "build", "count_multiply_adds", "count_parameters", "match"]
 
 
-def build(settings, n_channels: int) -> torch.nn.Module:
-    """The model of ``settings``, initialised from its seed; PyTorch's global random state is left untouched."""
+def build(settings, n_channels: int, *codebook) -> torch.nn.Module:
+    """The model of ``settings``, from its seed and any fitted ``codebook``; the global random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        return MODELS[settings.model](settings, n_channels)
+        return MODELS[settings.model](settings, n_channels, *codebook)
 
 
 def _with_input(settings, n_channels: int):

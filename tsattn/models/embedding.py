@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from .codebook import Codebook, CodeEmbedding
+
 
 class ConvEmbedding(nn.Module):
     """Two convolutions over the samples of a patch, then a linear map of all their features."""
@@ -33,8 +35,10 @@ def mlp(patch_len: int, d_hidden: int, d_model: int):
     return nn.Sequential(nn.Linear(patch_len, d_hidden), nn.GELU(), nn.Linear(d_hidden, d_model))
 
 
-def make_embedding(s) -> nn.Module:
-    """The embedding that ``s.embedding`` names."""
+def make_embedding(s, codebook: Codebook | None = None) -> nn.Module:
+    """The embedding that ``s.embedding`` names; without a fitted codebook an empty one, to be loaded."""
+    if s.coded:
+        return CodeEmbedding(s, codebook or Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae"))
     return {"linear": lambda: nn.Linear(s.patch_len, s.d_model), "mlp": lambda: mlp(s.patch_len, s.d_ff, s.d_model),
             "conv": lambda: ConvEmbedding(s.patch_len, s.d_model),
             "residual": lambda: ResidualEmbedding(s.patch_len, s.d_ff, s.d_model)}[s.embedding]()

@@ -78,11 +78,11 @@ class PatchTST(nn.Module):
     Points: ``tokens`` [N, T, D], ``position`` [T, D] and those of the layers.
     """
 
-    def __init__(self, s, n_channels: int):  # channels are independent: their number changes nothing
+    def __init__(self, s, n_channels: int, codebook=None):  # the channels are independent: any number will do
         super().__init__()
         self.s, T = s, s.n_tokens
         self.masks = MaskSource()
-        self.W_P = make_embedding(s)
+        self.W_P = make_embedding(s, codebook)
         if s.positional_encoding == "learned":
             self.W_pos = nn.Parameter(torch.empty(T, s.d_model).uniform_(-0.02, 0.02))
         self.dropout = Dropout(s.dropout, self.masks)
