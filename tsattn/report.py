@@ -12,8 +12,7 @@ import nbformat
 import papermill
 from nbconvert import HTMLExporter
 
-from . import summary
-from .ledger import ROOT, Ledger
+from .ledger import ROOT
 
 
 def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> int:
@@ -34,7 +33,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> i
                              f"{', '.join(sorted(set().union(*known.values())))}.")
     build = ROOT / "build" / "report"
     build.mkdir(parents=True, exist_ok=True)
-    failed, summary = [], []
+    failed, said = [], []
     for number, chapter in enumerate(chapters, 1):
         print(f"[{number}/{len(chapters)}] {chapter.stem} ...", file=sys.stderr, flush=True)
         own = {k: v for k, v in parameters.items() if k in known[chapter]} | {"profile": profile}
@@ -53,11 +52,10 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool) -> i
         (build / f"{chapter.stem}.html").write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
         if in_place and state == "done":
             shutil.copy(target, chapter)
-            fill_readme()
         line = f"{chapter.stem}: {state}, {time.perf_counter() - started:.0f} s. {provenance_line(notebook)}"
         print(line, file=sys.stderr, flush=True)
-        summary.append(line)
-    print("\n".join(["", *summary, f"notebooks, HTML and figures: {build}"]))
+        said.append(line)
+    print("\n".join(["", *said, f"notebooks, HTML and figures: {build}"]))
     return int(bool(failed))
 
 
@@ -92,28 +90,3 @@ def provenance_line(notebook) -> str:
             if text.startswith("Provenance: "):
                 return text.removeprefix("Provenance: ").splitlines()[0]
     return ""
-
-
-MARKS = "<!-- results -->\n", "\n<!-- end of results -->"
-
-
-def readme_results(ledger: Ledger) -> str:
-    """What the README must show between its marks: ``summary.readme``, with the rows of the executed chapters.
-
-    A chapter's row is the last line of its cell tagged ``readme``.
-    """
-    rows: dict = {}
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            if "readme" in cell.metadata.get("tags", []):
-                shown = [o.data["text/markdown"] for o in cell.outputs if "data" in o]
-                rows |= {path.stem: [text.splitlines()[-1] for text in shown]} if shown else {}
-    return summary.readme(ledger, rows)
-
-
-def fill_readme() -> None:
-    """Bring the README's results up to date with the ledger and the executed chapters."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    readme.write_text(before + MARKS[0] + readme_results(Ledger()) + MARKS[1] + after, encoding="utf-8")
