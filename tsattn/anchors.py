@@ -1,8 +1,10 @@
-"""Numbers in written text that are checked: invisible marks name what a number is, and one function recomputes all.
+"""Numbers in written text that are checked: invisible marks name what a number is, and one
+function recomputes all.
 
-``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.facts``; ``NAME:abs0`` shows it without a sign and
-without decimals, ``NAME:2`` with two. ``<!-- holds:NAME -->words<!-- / -->`` is a statement: its words stay, but the
-ledger must agree. ``<!-- block:NAME -->`` to ``<!-- /block -->`` is written whole.
+``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.facts``; ``NAME:abs0``
+shows it without a sign and without decimals, ``NAME:2`` with two. ``<!-- holds:NAME -->words<!--
+/ -->`` is a statement: its words stay, but the ledger must agree. ``<!-- block:NAME -->`` to
+``<!-- /block -->`` is written whole.
 """
 
 from __future__ import annotations
@@ -23,11 +25,27 @@ NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re
 HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
 BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n)(.*?)(<!-- /block -->)", re.S)
 # Settings and names, not results: learning rates, margins, levels.
-SETTINGS = ("1e-3", "1e-4", "1e-5", "±1 %", "1 %", "2 %", "95 %", "0.5", "80 %", "100 %", "70/10/20 %", "3.11", "BY-ND 4.0")
+SETTINGS = (
+    "1e-3",
+    "1e-4",
+    "1e-5",
+    "±1 %",
+    "1 %",
+    "2 %",
+    "95 %",
+    "0.5",
+    "80 %",
+    "100 %",
+    "70/10/20 %",
+    "3.11",
+    "BY-ND 4.0",
+)
 
 
 def _scorecard(lang: str, folder: str) -> Callable[[Facts], str]:
-    return lambda facts: text.scorecard([o for o in facts.outcomes.values() if o.claim.scorecard], lang, folder)
+    return lambda facts: text.scorecard(
+        [o for o in facts.outcomes.values() if o.claim.scorecard], lang, folder
+    )
 
 
 BLOCKS: dict[str, Callable[[Facts], str]] = {
@@ -41,8 +59,9 @@ BLOCKS: dict[str, Callable[[Facts], str]] = {
 
 
 def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
-    """``written`` with every number and block as the ledger has it, and what no refresh can mend, one line each:
-    unknown names, and statements that do not hold."""
+    """``written`` with every number and block as the ledger has it, and what no refresh can
+    mend, one line each: unknown names, and statements that do not hold.
+    """
     problems = []
 
     def shown(match) -> str:
@@ -52,8 +71,10 @@ def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
         except UnknownName as error:
             problems.append(str(error.args[0]))
             return match[0]
-        number = text.figure(abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned)
-        return match[0][:match.start(4) - match.start()] + number + "<!-- / -->"
+        number = text.figure(
+            abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned
+        )
+        return match[0][: match.start(4) - match.start()] + number + "<!-- / -->"
 
     def block(match) -> str:
         if match[2] not in BLOCKS:
@@ -64,25 +85,37 @@ def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
     for match in HOLDS.finditer(written):
         try:
             if not facts.holds(match[1]):
-                problems.append(f"{match[1]}: the ledger says otherwise; reword {' '.join(match[2].split())!r}")
+                problems.append(
+                    f"{match[1]}: the ledger says otherwise; reword {' '.join(match[2].split())!r}"
+                )
         except UnknownName as error:
             problems.append(str(error.args[0]))
     return NUMBER.sub(shown, BLOCK.sub(block, written)), problems
 
 
 def unanchored(written: str) -> list[str]:
-    """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code, links and blocks
-    are left out."""
+    """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code,
+    links and blocks are left out.
+    """
     bare = HOLDS.sub(r"\2", NUMBER.sub(" ", BLOCK.sub(" ", written)))
-    bare = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\d+\.\d+\.\d+", " ", bare, flags=re.S)
+    bare = re.sub(
+        r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\d+\.\d+\.\d+",
+        " ",
+        bare,
+        flags=re.S,
+    )
     for setting in SETTINGS:
         bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
     return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)
 
 
 def texts(root: Path = ROOT) -> dict[tuple[Path, int | None], str]:
-    """Every text that may hold anchors: the READMEs whole, and each Markdown cell of the notebooks by its number."""
-    found: dict = {(p, None): p.read_text(encoding="utf-8") for p in sorted(root.glob("README*.md"))}
+    """Every text that may hold anchors: the READMEs whole, and each Markdown cell of the
+    notebooks by its number.
+    """
+    found: dict = {
+        (p, None): p.read_text(encoding="utf-8") for p in sorted(root.glob("README*.md"))
+    }
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         for i, cell in enumerate(nbformat.read(path, as_version=4).cells):
             if cell.cell_type == "markdown":
@@ -91,7 +124,9 @@ def texts(root: Path = ROOT) -> dict[tuple[Path, int | None], str]:
 
 
 def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str], list[str]]:
-    """Bring every anchored number under ``root`` up to date; returns the files that changed, and the problems."""
+    """Bring every anchored number under ``root`` up to date; returns the files that changed, and
+    the problems.
+    """
     facts, changed, problems = Facts(ledger or Ledger()), {}, []
     for (path, cell), written in texts(root).items():
         new, wrong = refresh_text(written, facts)

@@ -10,7 +10,9 @@ from scipy import optimize, stats
 
 
 def interval(values, level: float = 0.95) -> tuple[float, float, float]:
-    """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer than two."""
+    """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
+    than two.
+    """
     values = np.asarray(values, dtype=float)
     mean = values.mean()
     if len(values) < 2:
@@ -25,7 +27,8 @@ def paired(a, b, level: float = 0.95) -> tuple[float, float, float]:
 
 
 def equivalence(a, b, margin: float) -> float:
-    """p-value of the two one-sided t tests (TOST) that the mean paired difference lies within +-``margin``.
+    """p-value of the two one-sided t tests (TOST) that the mean paired difference lies within
+    +-``margin``.
 
     Small values speak for equivalence (Schuirmann 1987). NaN for fewer than two pairs.
     """
@@ -37,7 +40,8 @@ def equivalence(a, b, margin: float) -> float:
 
 
 def not_worse(change, margin: float) -> float:
-    """p-value of the one-sided t test that the mean of ``change``, one per seed, is ``margin`` or more.
+    """p-value of the one-sided t test that the mean of ``change``, one per seed, is ``margin``
+    or more.
 
     Small values show non-inferiority. NaN for fewer than two.
     """
@@ -48,21 +52,23 @@ def not_worse(change, margin: float) -> float:
 
 
 def block_length(seq_len: int, pred_len: int, n_windows: int) -> int:
-    """Length of a block of test windows, in windows: seq_len + pred_len, but at most half of the windows.
+    """Length of a block of test windows, in windows: seq_len + pred_len, but at most half of the
+    windows.
 
-    Two windows share a time step as long as they start less than seq_len + pred_len apart, so pieces of this length are
-    the shortest that are dependent at their edges alone.
+    Two windows share a time step as long as they start less than seq_len + pred_len apart, so
+    pieces of this length are the shortest that are dependent at their edges alone.
     """
     return min(seq_len + pred_len, n_windows // 2)
 
 
 def block_error(values, block: int) -> float:
-    """Standard error of the mean of a dependent series [W], by the moving-block bootstrap (Kuensch 1989).
+    """Standard error of the mean of a dependent series [W], by the moving-block bootstrap
+    (Kuensch 1989).
 
-    Drawing W / block of the overlapping blocks gives a mean whose variance is known without drawing: that of the block
-    means, divided by W / block. It is too small when there are few blocks, because they overlap and spread about their
-    own mean; it is therefore divided by its expectation for independent values. Raises ``ValueError`` unless
-    1 <= block < W.
+    Drawing W / block of the overlapping blocks gives a mean whose variance is known without
+    drawing: that of the block means, divided by W / block. It is too small when there are few
+    blocks, because they overlap and spread about their own mean; it is therefore divided by its
+    expectation for independent values. Raises ``ValueError`` unless 1 <= block < W.
     """
     values = np.asarray(values, dtype=float)
     if not 1 <= block < len(values):
@@ -76,11 +82,13 @@ def block_error(values, block: int) -> float:
 
 
 def diebold_mariano(a, b, lags: int) -> tuple[float, float]:
-    """Statistic and two-sided p-value for equal mean errors a, b [W] of two forecasts (Diebold and Mariano 1995).
+    """Statistic and two-sided p-value for equal mean errors a, b [W] of two forecasts (Diebold
+    and Mariano 1995).
 
-    The long-run variance is Newey and West's, with Bartlett weights up to ``lags``. With so many lags for so few windows
-    a normal reference rejects too often; Student's t with W / lags degrees of freedom reproduces the critical values of
-    Kiefer and Vogelsang (2005). NaN where the two differ by nothing, or by the same in every window.
+    The long-run variance is Newey and West's, with Bartlett weights up to ``lags``. With so many
+    lags for so few windows a normal reference rejects too often; Student's t with W / lags
+    degrees of freedom reproduces the critical values of Kiefer and Vogelsang (2005). NaN where
+    the two differ by nothing, or by the same in every window.
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     W, e = len(d), d - d.mean()
@@ -93,10 +101,11 @@ def diebold_mariano(a, b, lags: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two models' errors, with the uncertainty from the seeds and from the weeks tested.
+    """Mean difference of two models' errors, with the uncertainty from the seeds and from the
+    weeks tested.
 
-    ``seeds`` and ``windows`` are the two standard errors, ``error`` is both together, ``df`` its degrees of
-    freedom and ``df_seeds`` those of the seeds' part.
+    ``seeds`` and ``windows`` are the two standard errors, ``error`` is both together, ``df`` its
+    degrees of freedom and ``df_seeds`` those of the seeds' part.
     """
 
     mean: float
@@ -124,11 +133,15 @@ class Difference:
         return 2 * stats.t.sf(abs(self.mean) / self.error, self.df)
 
     def p_equivalent(self, margin: float) -> float:
-        """p-value of the two one-sided tests (Schuirmann 1987) of a difference of ``margin`` or more, either way."""
+        """p-value of the two one-sided tests (Schuirmann 1987) of a difference of ``margin`` or
+        more, either way.
+        """
         return stats.t.sf((margin - abs(self.mean)) / self.error, self.df)
 
     def p_not_worse(self, margin: float) -> float:
-        """One-sided p-value of a difference of ``margin`` or more: small values show non-inferiority."""
+        """One-sided p-value of a difference of ``margin`` or more: small values show
+        non-inferiority.
+        """
         return stats.t.sf((margin - self.mean) / self.error, self.df)
 
     def detectable(self, power: float = 0.8, level: float = 0.05) -> float:
@@ -136,20 +149,24 @@ class Difference:
         return (stats.t.ppf(1 - level / 2, self.df) + stats.t.ppf(power, self.df)) * self.error
 
     def provable(self, level: float = 0.05) -> float:
-        """The smallest margin for which these data show non-inferiority: the upper one-sided bound."""
+        """The smallest margin for which these data show non-inferiority: the upper one-sided
+        bound.
+        """
         return self.mean + stats.t.ppf(1 - level, self.df) * self.error
 
 
 def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> Difference:
     """Difference a - b of errors [seeds, windows], paired by seed and window.
 
-    The error of the mean has two parts, as two things were drawn: the seeds, whose part is s / sqrt(S) over the means of
-    the S seeds, and the weeks of the test split, which are the same for all seeds and whose part is ``block_error`` of
-    the windows' means over the seeds. Their squares add up. The degrees of freedom S - 1 and W / block (as many as there
-    are separate blocks) are combined by Welch and Satterthwaite's formula: resampling 3 to 5 seeds, or 6 blocks, and
-    reading off percentiles would give intervals that are far too short. What varies with seed and week together is
-    counted in both parts, so that intervals are too long rather than too short. NaN for a single seed, unless ``pooled``
-    gives the seeds' standard error of a difference and its degrees of freedom (``pooled_seeds``).
+    The error of the mean has two parts, as two things were drawn: the seeds, whose part is s /
+    sqrt(S) over the means of the S seeds, and the weeks of the test split, which are the same
+    for all seeds and whose part is ``block_error`` of the windows' means over the seeds. Their
+    squares add up. The degrees of freedom S - 1 and W / block (as many as there are separate
+    blocks) are combined by Welch and Satterthwaite's formula: resampling 3 to 5 seeds, or 6
+    blocks, and reading off percentiles would give intervals that are far too short. What varies
+    with seed and week together is counted in both parts, so that intervals are too long rather
+    than too short. NaN for a single seed, unless ``pooled`` gives the seeds' standard error of a
+    difference and its degrees of freedom (``pooled_seeds``).
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     S, W = d.shape
@@ -160,11 +177,13 @@ def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> D
 
 
 def pooled_seeds(means) -> tuple[float, float]:
-    """Standard error of the difference of two variants' means over seeds, and its degrees of freedom.
+    """Standard error of the difference of two variants' means over seeds, and its degrees of
+    freedom.
 
-    ``means`` [V, S] holds the error of V variants under the same S seeds. The variance is that of the
-    residuals of seed plus variant, with (V - 1)(S - 1) degrees of freedom: where all variants scatter
-    alike, 8 for five variants and three seeds instead of 2. Raises ``ValueError`` below two of either.
+    ``means`` [V, S] holds the error of V variants under the same S seeds. The variance is that
+    of the residuals of seed plus variant, with (V - 1)(S - 1) degrees of freedom: where all
+    variants scatter alike, 8 for five variants and three seeds instead of 2. Raises
+    ``ValueError`` below two of either.
     """
     x = np.asarray(means, dtype=float)
     V, S = x.shape
@@ -176,7 +195,9 @@ def pooled_seeds(means) -> tuple[float, float]:
 
 
 def over_blocks(a, b, blocks) -> pd.DataFrame:
-    """How a comparison of errors [seeds, windows] moves with the length of a block: one row per length."""
+    """How a comparison of errors [seeds, windows] moves with the length of a block: one row per
+    length.
+    """
     found = {block: difference(a, b, block) for block in blocks}
     return pd.DataFrame([dict(block=k, error=d.error, p_different=d.p_different())
                          for k, d in found.items()])
@@ -190,10 +211,11 @@ FEW_BLOCKS = 5  # separate blocks; with two, as at 720 hours, 95 % intervals cov
 
 @dataclass(frozen=True)
 class RandomEffects:
-    """Mean of effects that differ between series, its interval, and where the next series' effect may lie.
+    """Mean of effects that differ between series, its interval, and where the next series'
+    effect may lie.
 
-    ``tau`` is the standard deviation between series beyond sampling, ``share`` (I squared) its share
-    of all variance, ``p_same`` the p-value of no heterogeneity (Cochran's Q).
+    ``tau`` is the standard deviation between series beyond sampling, ``share`` (I squared) its
+    share of all variance, ``p_same`` the p-value of no heterogeneity (Cochran's Q).
     """
 
     mean: float
@@ -207,12 +229,13 @@ class RandomEffects:
 
 
 def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
-    """Summary of ``effects`` of K series with standard ``errors``, between which they truly differ.
+    """Summary of ``effects`` of K series with standard ``errors``, between which they truly
+    differ.
 
-    Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp (2001),
-    prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the latter falls short
-    where series differ by less than their errors, as the spread is then often estimated as 0. Raises
-    ``ValueError`` below three series.
+    Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp
+    (2001), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
+    latter falls short where series differ by less than their errors, as the spread is then often
+    estimated as 0. Raises ``ValueError`` below three series.
     """
     y, v = np.asarray(effects, dtype=float), np.asarray(errors, dtype=float) ** 2
     K = len(y)
@@ -245,7 +268,8 @@ def next_value(values, level: float = 0.95) -> tuple[float, float]:
 
 
 def holm(p) -> np.ndarray:
-    """p-values adjusted for their number, so that the chance of any false claim among them stays at the level (Holm 1979).
+    """p-values adjusted for their number, so that the chance of any false claim among them stays
+    at the level (Holm 1979).
 
     NaN stays NaN and does not count.
     """
@@ -263,9 +287,11 @@ TOO_FEW = "too few seeds"
 
 
 def verdict(mean: float, p_different: float, p_equivalent: float, level: float = 0.05) -> str:
-    """``equivalent`` where a difference beyond the margin is excluded, else ``better``, ``worse`` or ``undecided``.
+    """``equivalent`` where a difference beyond the margin is excluded, else ``better``,
+    ``worse`` or ``undecided``.
 
-    A difference that is certain but within the margin is equivalent: the margin says what is too small to matter.
+    A difference that is certain but within the margin is equivalent: the margin says what is too
+    small to matter.
     """
     if p_equivalent < level:
         return "equivalent"
@@ -275,7 +301,9 @@ def verdict(mean: float, p_different: float, p_equivalent: float, level: float =
 
 
 def verdicts(changes: dict) -> dict[str, str]:
-    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests against 0, as one family."""
+    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests
+    against 0, as one family.
+    """
     different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
     equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
     return {name: verdict(change.mean(), *p) if len(change) >= MIN_SEEDS else TOO_FEW
@@ -283,14 +311,16 @@ def verdicts(changes: dict) -> dict[str, str]:
 
 
 def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
-    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of tests, one row per model.
+    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
+    tests, one row per model.
 
-    Models are paired over the seeds that both have; a model that no seed can change has the single seed None and is
-    paired with all. ``pooled``: the spread between seeds is taken over all models together, where all have the same
-    three seeds or more (``pooled_seeds``). ``low`` and ``high`` are for other months, ``split_low`` and ``split_high``
-    for this test split (seeds alone). ``detectable`` and ``provable`` are in units of the MSE. p-values are adjusted by
-    Holm, each kind in its own family. The Diebold-Mariano test is on the windows' means over the seeds and knows
-    nothing of the spread between seeds.
+    Models are paired over the seeds that both have; a model that no seed can change has the
+    single seed None and is paired with all. ``pooled``: the spread between seeds is taken over
+    all models together, where all have the same three seeds or more (``pooled_seeds``). ``low``
+    and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
+    (seeds alone). ``detectable`` and ``provable`` are in units of the MSE. p-values are adjusted
+    by Holm, each kind in its own family. The Diebold-Mariano test is on the windows' means over
+    the seeds and knows nothing of the spread between seeds.
     """
     rows, shared = [], None
     if pooled and len(errors) > 2 and len(errors[base]) >= MIN_SEEDS and all(set(e) == set(errors[base])
@@ -318,7 +348,9 @@ JUDGED = ["p_different", f"p_within_{MARGIN:.1%}", *(f"p_not_worse_{m:.1%}" for 
 
 
 def as_family(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``compare`` with their p-values corrected for one another (Holm), and the verdicts that follow."""
+    """Rows of ``compare`` with their p-values corrected for one another (Holm), and the verdicts
+    that follow.
+    """
     table = table.assign(**{p: holm(table[p]) for p in JUDGED})
     return table.assign(verdict=[
         verdict(*v) if seeds >= MIN_SEEDS else TOO_FEW

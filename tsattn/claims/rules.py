@@ -16,7 +16,14 @@ from scipy import stats
 from ..ledger import Ledger
 from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, equivalence, holm, interval
 
-YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = "yes", "mostly", "partly", "no", "cannot tell", "not run yet"
+YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
+    "yes",
+    "mostly",
+    "partly",
+    "no",
+    "cannot tell",
+    "not run yet",
+)
 LEVEL = 0.05
 OTHER_MONTHS, THIS_SPLIT = "other months", "this test split"
 
@@ -36,7 +43,9 @@ class Number:
 
 @dataclass(frozen=True)
 class Found:
-    """What the ledger says of a claim. ``detectable`` is relative: the largest over its comparisons."""
+    """What the ledger says of a claim. ``detectable`` is relative: the largest over its
+    comparisons.
+    """
 
     verdict: str
     number: Number | None = None
@@ -51,8 +60,8 @@ class Found:
 class Claim:
     """A statement in English and Korean; ``shown`` says what its number measures.
 
-    ``rule`` is in words what ``judge`` computes; ``target`` is what the verdict speaks of; ``where`` names
-    data, horizon and learning rate.
+    ``rule`` is in words what ``judge`` computes; ``target`` is what the verdict speaks of;
+    ``where`` names data, horizon and learning rate.
     """
 
     id: str
@@ -87,7 +96,9 @@ class Outcome:
 
 
 def combine(words: list[str]) -> str:
-    """One verdict from those of several comparisons: all, more than half, some, or none of them hold."""
+    """One verdict from those of several comparisons: all, more than half, some, or none of them
+    hold.
+    """
     n, held = len(words), words.count(YES)
     if not n:
         return NOT_RUN
@@ -108,46 +119,79 @@ def not_worse(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     Yes where a loss of the margin or more is excluded; no where a loss is shown.
     """
     loss = table.difference > 0
-    return (_by(table, table[f"p_not_worse_{MARGIN:.1%}"] < LEVEL, (table.p_different < LEVEL) & loss),
-            _by(table, table.p_split_not_worse < LEVEL, (table.p_split < LEVEL) & loss))
+    return (
+        _by(table, table[f"p_not_worse_{MARGIN:.1%}"] < LEVEL, (table.p_different < LEVEL) & loss),
+        _by(table, table.p_split_not_worse < LEVEL, (table.p_split < LEVEL) & loss),
+    )
 
 
 def better(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or equality in the margin."""
+    """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or equality
+    in the margin.
+    """
     gain, equal = table.difference < 0, table[f"p_within_{MARGIN:.1%}"] < LEVEL
-    return (_by(table, (table.p_different < LEVEL) & gain, ((table.p_different < LEVEL) & ~gain) | equal),
-            _by(table, (table.p_split < LEVEL) & gain, (table.p_split < LEVEL) & ~gain))
+    return (
+        _by(
+            table, (table.p_different < LEVEL) & gain, ((table.p_different < LEVEL) & ~gain) | equal
+        ),
+        _by(table, (table.p_split < LEVEL) & gain, (table.p_split < LEVEL) & ~gain),
+    )
 
 
 def number_of(row) -> Number:
     return Number(row.difference / row.reference, row.low / row.reference, row.high / row.reference)
 
 
-def compared(table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None) -> Found | None:
-    """The verdict of ``rule`` over the rows of ``compare`` (those of the models ``judged``); the number of ``shown``."""
+def compared(
+    table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None
+) -> Found | None:
+    """The verdict of ``rule`` over the rows of ``compare`` (those of the models ``judged``); the
+    number of ``shown``.
+    """
     if table.empty or shown not in set(table.model):
         return None
     rows = table[table.model.isin(judged)] if judged else table
     months, split = rule(rows)
-    return Found(combine(months), number_of(table[table.model == shown].iloc[0]), int(rows.seeds.max()),
-                 (rows.detectable / rows.reference).max(), combine(split), bool((rows.blocks < FEW_BLOCKS).any()), table)
+    return Found(
+        combine(months),
+        number_of(table[table.model == shown].iloc[0]),
+        int(rows.seeds.max()),
+        (rows.detectable / rows.reference).max(),
+        combine(split),
+        bool((rows.blocks < FEW_BLOCKS).any()),
+        table,
+    )
 
 
 def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
-    """A verdict on relative changes by run (name -> values), as one family of t tests over the seeds.
+    """A verdict on relative changes by run (name -> values), as one family of t tests over the
+    seeds.
 
     ``words(p_different, p_equivalent, mean) -> word`` judges ``shown``.
     """
     if any(len(v) < 2 for v in named.values()):
         return None
-    table = pd.DataFrame([dict(model=name, seeds=len(v), **dict(zip(("difference", "low", "high"), interval(v))),
-                               reference=1.0, p_different=stats.ttest_1samp(v, 0).pvalue,
-                               p_equivalent=equivalence(v, 0 * v, MARGIN),
-                               detectable=(stats.t.ppf([0.975, 0.8], len(v) - 1).sum() * stats.sem(v)))
-                          for name, v in named.items()])
+    table = pd.DataFrame(
+        [
+            dict(
+                model=name,
+                seeds=len(v),
+                **dict(zip(("difference", "low", "high"), interval(v), strict=True)),
+                reference=1.0,
+                p_different=stats.ttest_1samp(v, 0).pvalue,
+                p_equivalent=equivalence(v, 0 * v, MARGIN),
+                detectable=(stats.t.ppf([0.975, 0.8], len(v) - 1).sum() * stats.sem(v)),
+            )
+            for name, v in named.items()
+        ]
+    )
     table = table.assign(p_different=holm(table.p_different), p_equivalent=holm(table.p_equivalent))
     row = table[table.model == shown].iloc[0]
-    verdict = words(row.p_different, row.p_equivalent, row.difference) if row.seeds >= MIN_SEEDS else CANNOT_TELL
+    verdict = (
+        words(row.p_different, row.p_equivalent, row.difference)
+        if row.seeds >= MIN_SEEDS
+        else CANNOT_TELL
+    )
     return Found(verdict, number_of(row), int(row.seeds), row.detectable, comparisons=table)
 
 
