@@ -124,7 +124,7 @@ def test_numbers_in_words(value, form, digits, sign, shown):
 def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
     claim = claims.CLAIMS["patchtst-without"]
     open_, clear = (
-        Outcome(claim, Found(v, Number(0.0091, -0.0012, 0.0195), 5, 0.0144, split))
+        Outcome(claim, Found(v, Number(0.0091, -0.0012, 0.0195), 5, 0.0144, split_verdict=split))
         for v, split in ((CANNOT_TELL, NO), (NO, NO))
     )
     assert text.sentence(open_) == (

@@ -67,6 +67,7 @@ def test_as_good_is_non_inferiority(tmp_path, error, verdict):
         record(ledger, s, 0.371 if s.attention == "softmax" else error)
     outcome = found(ledger, "patchtst-without")
     assert outcome.verdict == verdict and outcome.seeds == 3
+    assert (outcome.provable < 0.01) == (verdict == YES), "the loss that is excluded"
     assert outcome.number.value == pytest.approx(error / 0.371 - 1, abs=2e-3)
 
 

@@ -97,9 +97,9 @@ def caveat(outcome: Outcome, lang: str = "en") -> str:
     if not outcome.found.few_blocks:
         return ""
     return (
-        "few separate weeks at the long horizons: intervals are too short there"
+        "few separate weeks at the long horizons"
         if lang == "en"
-        else "긴 horizon에서는 독립적인 기간이 적어 구간이 실제보다 좁습니다"
+        else "긴 horizon은 독립적인 기간이 적음"
     )
 
 
@@ -150,7 +150,8 @@ def scorecard(outcomes: list[Outcome], lang: str = "en", folder: str = "notebook
         shown = (
             "–" if o.number is None else f"{with_interval(o.number)}: {o.claim.shown[lang == 'ko']}"
         )
-        said = f"**{verdict(o, lang)}**" + (f"; {targets(o, lang)}" if targets(o, lang) else "")
+        beside = [words for words in (targets(o, lang), caveat(o, lang)) if words]
+        said = "; ".join([f"**{verdict(o, lang)}**", *beside])
         lines.append(
             f"| {o.claim.en if lang == 'en' else o.claim.ko} | {said} | {shown} "
             f"| {chapter(o, folder)} |"

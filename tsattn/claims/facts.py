@@ -1,8 +1,8 @@
 """Numbers and statements that the prose uses, by name, computed from the ledger when asked for.
 
-``<claim>`` is a claim's number; ``<claim>.low``, ``.high``, ``.detectable`` and ``.seeds`` are
-beside it. What no claim shows is in ``NUMBERS``; a statement without a number is in
-``STATEMENTS``.
+``<claim>`` is a claim's number; ``<claim>.low``, ``.high``, ``.detectable``, ``.provable`` and
+``.seeds`` are beside it. What no claim shows is in ``NUMBERS``; a statement without a number is
+in ``STATEMENTS``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from . import Outcome, judge
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 LOW = dict(learning_rate=runs.LOW_RATE)
+PARTS = ("", "low", "high", "detectable", "provable", "seeds")
 
 
 class UnknownName(KeyError):
@@ -44,13 +45,13 @@ class Facts:
             except (KeyError, IndexError, ValueError, AttributeError) as error:
                 raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
         claim, _, part = name.partition(".")
-        if claim not in self.outcomes or part not in ("", "low", "high", "detectable", "seeds"):
+        if claim not in self.outcomes or part not in PARTS:
             raise UnknownName(f"{name}: no claim and no number of facts.py has this name")
         found = self.outcomes[claim].found
         if found.number is None:
             raise UnknownName(f"{name}: not run yet")
-        if part in ("detectable", "seeds"):
-            return getattr(found, part), "share" if part == "detectable" else "count"
+        if part in ("detectable", "provable", "seeds"):
+            return getattr(found, part), "count" if part == "seeds" else "share"
         return getattr(found.number, part or "value"), found.number.form
 
     def holds(self, name: str) -> bool:

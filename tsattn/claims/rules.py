@@ -43,14 +43,18 @@ class Number:
 
 @dataclass(frozen=True)
 class Found:
-    """What the ledger says of a claim. ``detectable`` is relative: the largest over its
-    comparisons.
+    """What the ledger says of a claim.
+
+    ``detectable`` and ``provable`` are relative, and the largest over its comparisons: the
+    difference that is found in 80 % of cases, and the loss that is excluded (one-sided, each
+    comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
     """
 
     verdict: str
     number: Number | None = None
     seeds: int = 0
     detectable: float = np.nan
+    provable: float = np.nan
     split_verdict: str = ""
     few_blocks: bool = False
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -156,10 +160,11 @@ def compared(
         combine(months),
         number_of(table[table.model == shown].iloc[0]),
         int(rows.seeds.max()),
-        (rows.detectable / rows.reference).max(),
-        combine(split),
-        bool((rows.blocks < FEW_BLOCKS).any()),
-        table,
+        detectable=(rows.detectable / rows.reference).max(),
+        provable=(rows.provable / rows.reference).max(),
+        split_verdict=combine(split),
+        few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
+        comparisons=table,
     )
 
 
@@ -180,7 +185,8 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
                 reference=1.0,
                 p_different=stats.ttest_1samp(v, 0).pvalue,
                 p_equivalent=equivalence(v, 0 * v, MARGIN),
-                detectable=(stats.t.ppf([0.975, 0.8], len(v) - 1).sum() * stats.sem(v)),
+                detectable=stats.t.ppf([0.975, 0.8], len(v) - 1).sum() * stats.sem(v),
+                provable=np.mean(v) + stats.t.ppf(0.95, len(v) - 1) * stats.sem(v),
             )
             for name, v in named.items()
         ]
@@ -192,7 +198,9 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
         if row.seeds >= MIN_SEEDS
         else CANNOT_TELL
     )
-    return Found(verdict, number_of(row), int(row.seeds), row.detectable, comparisons=table)
+    return Found(
+        verdict, number_of(row), int(row.seeds), row.detectable, row.provable, comparisons=table
+    )
 
 
 def no_effect(p_different, p_equivalent, mean) -> str:
