@@ -181,7 +181,7 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
 def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
     shown = text(executed(tmp_path, "00"))
     assert "not run yet" in shown and "SMOKE PROFILE" in shown and "nothing trained or measured here" in shown
-    assert (tmp_path / "figures" / "00_summary.png").is_file() and not (tmp_path / "results" / "runs.csv").exists()
+    assert (tmp_path / "figures" / "00_hero.png").is_file() and not (tmp_path / "results" / "runs.csv").exists()
 
 
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):

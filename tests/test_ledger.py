@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from tsattn.ledger import ROOT, Ledger, LedgerError
-from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.progress import bar, duration
+from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.sweep import estimate, missing, outlook, seconds_here, sweep, verify
 from tsattn.training import Result
 

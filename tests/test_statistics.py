@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tsattn.statistics import (MARGIN, MIN_SEEDS, TOO_FEW, block_error, block_length, compare, diebold_mariano, difference, equivalence, holm,
-                               interval, paired, spread, verdict, verdicts)
+from tsattn.statistics import (FEW_BLOCKS, MARGIN, MIN_SEEDS, TOO_FEW, block_error, block_length, compare,
+                               diebold_mariano, difference, equivalence, holm, interval, next_value, not_worse,
+                               over_blocks, paired, pooled_seeds, random_effects, verdict, verdicts)
 
 W, HORIZON, BLOCK = 2785, 96, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
 SD = np.sqrt(HORIZON / W)  # of the mean of ``moving(W)``
@@ -27,11 +28,10 @@ def simulated(seeds, mean=0.0, n=700, between=1.0, common=1.0, own=0.3):
         yield difference(d, np.zeros((seeds, W)), BLOCK)
 
 
-def test_interval_and_spread_are_students():
+def test_interval_is_students():
     values = [0.3, 0.5, 0.4]
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert interval(values) == pytest.approx((0.4, low, high))
-    assert spread(values) == f"0.400 [{low:.3f}, {high:.3f}]" and spread([0.4]) == "0.400 (one seed)"
     assert np.isnan(interval([1.0])[1:]).all()
 
 
@@ -151,3 +151,137 @@ def test_comparison_pairs_seeds_and_corrects_within_the_family():
     alone = compare({k: errors[k] for k in ("softmax", "worse")}, "softmax", 20)
     assert table.p_different["worse"] > alone.p_different[0] and MARGIN == 0.01
     assert isinstance(compare({"softmax": base}, "softmax", 20), pd.DataFrame)
+
+
+# -- non-inferiority, power, pooled seeds
+
+
+def test_not_worse_over_seeds_is_a_one_sided_t_test_that_errs_at_its_level():
+    change = np.array([0.001, 0.004, -0.002])
+    assert not_worse(change, 0.01) == pytest.approx(stats.t.cdf((change.mean() - 0.01) / stats.sem(change), 2))
+    assert np.isnan(not_worse([0.1], 0.01))
+    drawn = 0.01 + 0.005 * np.random.default_rng(0).standard_normal((4000, 4))
+    assert np.mean([not_worse(x, 0.01) < 0.05 for x in drawn]) == pytest.approx(0.05, abs=0.01)
+
+
+def test_non_inferiority_errs_at_its_level_at_the_margin_and_finds_what_is_better():
+    margin = 4 * SD
+    at_margin = np.mean([d.p_not_worse(margin) < 0.05 for d in simulated(3, mean=margin)])
+    assert 0.02 <= at_margin <= 0.075
+    assert np.mean([d.p_not_worse(margin) < 0.05 for d in simulated(3, mean=-4 * SD, n=300)]) > 0.85
+    d = next(simulated(3))
+    assert d.p_not_worse(d.provable()) == pytest.approx(0.05), "the smallest margin that these data prove"
+
+
+def test_a_detectable_difference_is_found_in_about_80_percent():
+    """Its size is taken from many estimates, as one alone scatters."""
+    size = np.mean([d.detectable() for d in simulated(3, n=300)])
+    assert np.mean([d.p_different() < 0.05 for d in simulated(3, mean=size)]) == pytest.approx(0.8, abs=0.06)
+
+
+def test_seeds_alone_leave_out_the_weeks():
+    d = next(simulated(3))
+    alone = d.seeds_alone
+    assert alone.error == d.seeds and alone.df == 2 and alone.error < d.error
+    half = stats.t.ppf(0.975, 2) * d.seeds
+    assert alone.interval() == pytest.approx((d.mean - half, d.mean + half))
+
+
+def test_pooled_seeds_are_the_residuals_of_seed_plus_variant():
+    x = np.array([[1.0, 2.0, 4.0], [2.0, 3.0, 5.0], [0.0, 2.0, 3.0]])  # the third row is off by (-1/3, 2/3, -1/3) beside the others
+    fitted = x.mean(0) + x.mean(1, keepdims=True) - x.mean()
+    error, df = pooled_seeds(x)
+    assert df == 4 and error == pytest.approx(np.sqrt(2 / 3 * ((x - fitted) ** 2).sum() / 4))
+    assert pooled_seeds(x + np.array([[5.0], [7.0], [-3.0]]))[0] == pytest.approx(error), "means do not count"
+    with pytest.raises(ValueError, match="1 variants and 3 seeds: pooling needs at least two"):
+        pooled_seeds(x[:1])
+
+
+def test_pooled_seeds_estimate_the_spread_and_keep_the_coverage():
+    rng, covered, found = np.random.default_rng(0), [], []
+    for _ in range(3000):
+        x = rng.standard_normal((1, 3)) + 0.7 * rng.standard_normal((5, 3))
+        error, df = pooled_seeds(x)
+        found.append(error**2)
+        covered.append(abs((x[1] - x[0]).mean()) < stats.t.ppf(0.975, df) * error)
+    assert np.mean(found) == pytest.approx(2 / 3 * 0.7**2, rel=0.03) and np.mean(covered) == pytest.approx(0.95, abs=0.015)
+
+
+def test_a_family_pools_only_where_all_have_the_same_seeds():
+    rng = np.random.default_rng(0)
+    errors = {name: {seed: 1 + 0.01 * rng.random() + 0.1 * rng.random(400) for seed in (1, 2, 3)} for name in "abc"}
+    own, pooled = (compare(errors, "a", 20, pool) for pool in (False, True))
+    assert pooled.se_seeds.nunique() == 1 and own.se_seeds.nunique() == 2 and list(own.difference) == list(pooled.difference)
+    errors["b"].pop(3)
+    assert compare(errors, "a", 20, True).se_seeds.equals(compare(errors, "a", 20).se_seeds)
+
+
+# -- how many separate blocks
+
+
+def coverage(horizon, n_windows, n=1200):
+    """Share of 95 % intervals over the weeks alone that hold the true mean, errors of overlapping windows being
+    moving sums over the horizon."""
+    rng, block = np.random.default_rng(horizon), block_length(336, horizon, n_windows)
+    held = []
+    for _ in range(n):
+        steps = np.concatenate([[0], rng.standard_normal(n_windows + horizon).cumsum()])
+        x = steps[horizon:-1] - steps[:-horizon - 1]
+        half = stats.t.ppf(0.975, n_windows / block) * block_error(x, block)
+        held.append(abs(x.mean()) < half)
+    return np.mean(held)
+
+
+def test_two_separate_blocks_are_too_few_and_six_are_enough():
+    """At 720 hours the test split holds two blocks, and intervals fall short; at 96 hours they are sound."""
+    windows = {horizon: 2880 - horizon + 1 for horizon in (96, 720)}
+    blocks = {horizon: n / block_length(336, horizon, n) for horizon, n in windows.items()}
+    assert blocks[720] < FEW_BLOCKS < blocks[96]
+    assert 0.84 <= coverage(720, windows[720]) <= 0.92
+    assert 0.93 <= coverage(96, windows[96]) <= 0.97
+
+
+def test_p_values_over_block_lengths_are_those_of_the_difference():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((3, 500)) + 0.02, rng.random((3, 500))
+    table = over_blocks(a, b, [10, 50]).set_index("block")
+    assert table.p_different[50] == difference(a, b, 50).p_different() != table.p_different[10]
+
+
+# -- several series
+
+
+def test_a_prediction_interval_holds_the_next_value():
+    rng = np.random.default_rng(0)
+    held = [low <= x[-1] <= high for x in rng.standard_normal((3000, 6)) for low, high in [next_value(x[:-1])]]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.012)
+
+
+def test_random_effects_of_equal_series_are_their_weighted_mean():
+    found = random_effects([0.1, 0.1, 0.1], [0.05, 0.02, 0.1])
+    assert found.mean == pytest.approx(0.1) and found.tau == 0 and found.p_same == pytest.approx(1)
+    with pytest.raises(ValueError, match="2 series: a spread between them needs at least three"):
+        random_effects([0.1, 0.2], [0.1, 0.1])
+
+
+@pytest.mark.parametrize("tau, least", [(0.5, 0.83), (2.0, 0.92)])  # where series differ little, a new one is missed more often
+def test_random_effects_find_spread_and_cover_the_mean_and_a_new_series(tau, least):
+    rng, found, held, new = np.random.default_rng(1), [], [], []
+    for _ in range(1500):
+        errors = rng.uniform(0.5, 1.5, 8)
+        effects = 1 + tau * rng.standard_normal(8) + errors * rng.standard_normal(8)
+        summary = random_effects(effects, errors)
+        found.append(summary.tau**2)
+        held.append(summary.low <= 1 <= summary.high)
+        new.append(summary.new_low <= 1 + tau * rng.standard_normal() <= summary.new_high)
+    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+    assert least <= np.mean(new) <= 0.98
+    if tau == 2.0:
+        assert np.mean(found) == pytest.approx(tau**2, rel=0.1)
+
+
+def test_heterogeneity_is_seen_where_it_is_and_seldom_where_it_is_not():
+    rng = np.random.default_rng(2)
+    same, far = ([random_effects(tau * rng.standard_normal(8) + rng.standard_normal(8), np.ones(8)).p_same < 0.05
+                  for _ in range(600)] for tau in (0.0, 3.0))
+    assert np.mean(same) == pytest.approx(0.05, abs=0.025) and np.mean(far) > 0.95

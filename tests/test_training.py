@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tsattn import training
+from tsattn.checkpoints import load_tensors, load_trained, resume_file, save_tensors
 from tsattn.data import SYNTHETIC, load
 from tsattn.models import build
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.checkpoints import load_tensors, load_trained, resume_file, save_tensors
 from tsattn.training import evaluate, train
 
 QUIET = dict(progress=False, n_threads=1)

@@ -15,8 +15,11 @@ interventions   changes to a trained model inside a ``with`` block
 attention_maps  what is read off a matrix A
 latent_space    what is read off embedded patches
 measures        every measurement on a trained model, as rows
+provenance      versions, sources and time of a number
 ledger_files    tables on disk: append only, a checksum per row
 ledger          the record, ``results/``: one row per run, and how it was made
+ledger_repair   what is damaged in a ledger, and making it whole
+workers         processes that train one run at a time
 sweep           many runs, here or on Dask
 statistics      intervals and tests: numbers in, numbers out
 codebook_rule   whether a codebook has woken attention, by the rule set before its runs

@@ -199,7 +199,11 @@ def measure(args) -> int:
 
 
 def refresh(args) -> int:
-    return _room("text").refresh() or 0
+    changed, problems = _room("anchors").refresh(ledger=Ledger(record=True))
+    print(f"brought up to date: {', '.join(changed) or 'nothing had changed'}")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
 
 
 def slides(args) -> int:

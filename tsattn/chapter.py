@@ -6,23 +6,18 @@ A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, se
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from IPython.display import Markdown, display
 
-from . import figures
+from . import figures, measures
 from .data import available
 from .ledger import RESULTS, ROOT, Ledger
 from .settings import ATTENTIONS, PROFILES, SEEDS, Settings
 from .sweep import missing, on_trained, seconds_expected, sweep
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from .workers import cores
 
 
 def minutes(runs: list[Settings], ledger: Ledger) -> float:
@@ -103,32 +98,26 @@ class Chapter:
     left_out: list[str] = field(default_factory=list)
 
     def sweep(self, runs: list[Settings]) -> pd.DataFrame:
-        """``sweep.sweep``, but what would take longer than ``train_minutes`` is not trained: the
-        rows that are recorded come back, and the page says what is missing."""
-        return sweep(runs, ledger=self.ledger) if self._may_train(missing(runs, self.ledger)) \
-            else self.ledger.runs(runs)
+        """Complete rows of ``runs``, after training what is missing, if that takes no longer than
+        ``train_minutes``; the page says what is left out."""
+        table = sweep(runs, ledger=self.ledger, within=self.train_minutes)
+        self._say_missing(len(missing(runs, self.ledger)), "models")
+        return table[table.status == "complete"] if len(table) else table
 
-    def on_trained(self, table: str, runs: list[Settings], points: list[dict], measure):
-        """``sweep.on_trained`` for the runs whose weights are here or may be trained again."""
+    def on_trained(self, table: str, runs: list[Settings], points: list[dict], measure=None):
+        """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by
+        (``measures.MEASURES``), unless one is given."""
+        rows = on_trained(table, runs, points, measure or measures.MEASURES[table],
+                          ledger=self.ledger, digest=measures.digest(), within=self.train_minutes)
         keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
-        lacking = {key["run_id"] for key in self.ledger.lacking(table, keys)}
-        lost = missing([s for s in runs if s.run_id in lacking], self.ledger, weights=True)
-        if not self._may_train(lost):
-            without = {s.run_id for s in lost}
-            runs = [s for s in runs if s.run_id not in without]
-        return on_trained(table, runs, points, measure, ledger=self.ledger) if runs else \
-            self.ledger.read(table).iloc[:0]
+        self._say_missing(len(self.ledger.lacking(table, keys)), f"measurements of {table}")
+        return rows
 
-    def _may_train(self, runs: list[Settings]) -> bool:
-        if not runs or self.train_minutes is None:
-            return True
-        time = minutes(runs, self.ledger)
-        if time <= self.train_minutes or (math.isnan(time) and self.train_minutes > 0):
-            return True
-        self.left_out += [s.run_id for s in runs]
-        display(Markdown(f"**Not run yet:** {len(runs)} models, which take {in_words(time)} on "
-                         f"{cores()} cores. `python -m tsattn report --train` trains them."))
-        return False
+    def _say_missing(self, n: int, what: str) -> None:
+        if n:
+            self.left_out.append(f"{n} {what}")
+            display(Markdown(f"**Not run yet:** {n} {what}. `python -m tsattn report --train` "
+                             "runs them, after saying how long it takes."))
 
     def show(self, fig, name: str, caption: str, alt: str) -> None:
         """``figures.show`` with this chapter's folder and words of caution."""

@@ -1,4 +1,4 @@
-"""One look for every figure, legible from the back row: style, colours, seeds with their interval, summary row, and saving."""
+"""One look for every figure, legible from the back row: style, colours, seeds with their interval, the first figure, and saving."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from PIL import Image
 
 from .data import SYNTHETIC
 from .statistics import MARGIN, interval
-from .summary import markdown
 
 # Okabe and Ito's palette: distinct also without full colour vision.
 COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
 PUBLISHED = "#555555"
 DPI = 110  # of a PNG: 10 inches fill a page's column on a screen of double density
+FEED_FORWARD = "#6A51A3"
 
 
 def style() -> None:
@@ -45,11 +45,6 @@ def caution(dataset: str, profile: str) -> str:
     words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (dataset == SYNTHETIC)
     words += [f"{profile.upper()} PROFILE: shortened training, not a result"] * (profile != "paper")
     return "; ".join(words)
-
-
-def summary_row(chapter: str, claim: str, measured: str, verdict: str) -> str:
-    """The chapter's row of the README's table, as a Markdown table; ``chapter`` is the notebook's name."""
-    return markdown(pd.DataFrame([dict(chapter=chapter, claim=claim, measured=measured, verdict=verdict)]), "the paper's claim")
 
 
 def picture(fig, dpi: float | None = None) -> bytes:
@@ -103,9 +98,9 @@ def wide_percent(ax) -> None:
 def differences(ax, table: pd.DataFrame) -> None:
     """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
 
-    They are named by their ``label``, where the table has one (``summary.one_family``), else by their model.
+    They are named by their ``label``, where the table has one (``analysis.one_family``), else by their model.
     Left of zero is better than the reference; the grey band is the margin within which two models count as equal. Diamonds
-    are the differences that the ``authors`` published, where the table has them (``summary.family``).
+    are the differences that the ``authors`` published, where the table has them (``analysis.family``).
     """
     ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
     ax.axvline(0, color="0.4", lw=1.5)
@@ -130,3 +125,52 @@ def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> Non
     display(fig, metadata={"image/png": {"alt": alt}})
     display(Markdown(caption), metadata={"text/markdown": {"caption": True}})
     plt.close(fig)
+
+
+CHANGES = {"no feed-forward": ("without feed-forward", FEED_FORWARD),
+           "linear model": ("a linear model", PUBLISHED),
+           "no attention": ("without attention", COLORS["zero"]),
+           "seeds": ("another seed", COLORS["softmax"]),
+           "learning rate": ("learning rate 1e-3, not 1e-4", "#000000")}
+
+
+def hero(changed: pd.DataFrame, recall: dict[str, float]):
+    """What changes the test error, smallest first, on one linear axis; beside it recall, where attention is needed.
+
+    ``changed`` is ``analysis.what_changes``; ``recall`` the error as a share of predicting zero, by attention.
+    What is missing is left out.
+    """
+    fig, (ax, right) = plt.subplots(1, 2, figsize=(16, 7), width_ratios=(2.6, 1))
+    rows = changed.assign(size=changed.value.abs().where(changed.what != "seeds", changed.high - changed.low)).sort_values("size")
+    ax.axvline(0, color="0.4", lw=1.5)
+    for y, row in enumerate(rows.itertuples()):
+        label, color = CHANGES[row.what]
+        value, low, high = (100 * v for v in (row.value, row.low, row.high))
+        ax.plot([low, high], [y, y], color=color, lw=14 if row.what == "seeds" else 4, solid_capstyle="butt", alpha=0.75)
+        said = f"{high - low:.1f} % from lowest to highest" if row.what == "seeds" else f"{value:+.1f} %".replace("-", "−")
+        if row.what != "seeds":
+            ax.plot(value, y, "o", ms=15, color=color)
+        ax.text(max(high, 0) + 0.25, y, said, va="center", color=color, weight="bold", fontsize=20)
+    ax.set(yticks=range(len(rows)), xlabel="change of the test error (%); right: worse",
+           ylim=(len(rows) - 0.4, -0.6))
+    by = rows.set_index("what")
+    larger = bool({"learning rate", "no attention"} <= set(by.index)
+                  and by.low["learning rate"] > by.high["no attention"])
+    ax.set_title("The learning rate changes the error more than attention does\n" * larger
+                 + "PatchTST trained anew, ETTh1, 96 hours ahead; bars: 95 % intervals")
+    ax.set_yticklabels([CHANGES[w][0] for w in rows.what], fontsize=20)
+    for x, (attention, label) in enumerate((("softmax", "with"), ("zero", "without"))):
+        if attention in recall:
+            share = 100 * recall[attention]
+            right.bar(x, share, color=COLORS[attention], width=0.6)
+            right.text(x, share + 1.5, f"{share:.0f} %", ha="center", color=COLORS[attention], weight="bold", fontsize=24)
+            right.text(x, -3, label, ha="center", va="top", fontsize=20)
+    right.set(xticks=[], ylim=(0, 100), xlim=(-0.6, 1.6), ylabel="error (%); 100: predicting zero")
+    right.set_xlabel("attention", labelpad=36)
+    needed = bool({"softmax", "zero"} <= set(recall) and 2 * recall["softmax"] < recall["zero"])
+    right.set_title("Recall needs attention\n" * needed + "synthetic series, 4 pairs")
+    for each in (ax, right):
+        each.title.set_fontsize(20)
+        each.xaxis.label.set_fontsize(18)
+        each.yaxis.label.set_fontsize(18)
+    return fig

@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from . import site, summary
+from . import anchors, site
 from .chapter import checked, cores, in_words, minutes
 from .data import DataError
 from .ledger import ROOT, Ledger
@@ -93,7 +93,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
             place = without_site(chosen, work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
-            fill_readme()
+            anchors.refresh()
     finally:
         shutil.rmtree(work, ignore_errors=True)
     lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
@@ -402,28 +402,3 @@ def replace_committed(chapters: list[Chapter], work: Path) -> None:
             ready.append((beside, goal))
     for beside, goal in ready:
         os.replace(beside, goal)
-
-
-MARKS = "<!-- results -->\n", "\n<!-- end of results -->"
-
-
-def readme_results(ledger: Ledger) -> str:
-    """What the README must show between its marks: ``summary.readme``, with the rows of the executed chapters.
-
-    A chapter's row is the last line of its cell tagged ``readme``.
-    """
-    rows: dict = {}
-    for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        for cell in nbformat.read(path, as_version=4).cells:
-            if "readme" in cell.metadata.get("tags", []):
-                shown = [o.data["text/markdown"] for o in cell.outputs if "data" in o]
-                rows |= {path.stem: [text.splitlines()[-1] for text in shown]} if shown else {}
-    return summary.readme(ledger, rows)
-
-
-def fill_readme() -> None:
-    """Bring the README's results up to date with the ledger and the executed chapters."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    readme.write_text(before + MARKS[0] + readme_results(Ledger()) + MARKS[1] + after, encoding="utf-8")

@@ -1,0 +1,271 @@
+"""Every claim by its rule, on made-up results with a known answer; three of them again from the
+files, in plain pandas.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from test_analysis import record
+
+from tsattn import claims, runs, text
+from tsattn.claims import CLAIMS, rules
+from tsattn.claims.facts import STATEMENTS, Facts, UnknownName
+from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, YES
+from tsattn.ledger import RESULTS, Ledger
+
+RUNS = pd.read_csv(RESULTS / "runs.csv").query("status == 'complete'")
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return Facts(Ledger())
+
+
+def found(ledger, claim):
+    return claims.judge(ledger, only=(claim,))[claim].found
+
+
+def test_each_claim_is_stated_once_in_both_languages():
+    assert len(claims.CLAIMS) == len(claims._ALL) and len({c.en for c in CLAIMS.values()}) == len(
+        CLAIMS
+    )
+    assert all(
+        c.en and c.ko and all(c.shown) and c.rule and c.where and c.chapter[:2].isdigit()
+        for c in CLAIMS.values()
+    )
+    assert sum(c.scorecard for c in CLAIMS.values()) <= 8
+
+
+def test_what_has_not_been_run_says_so(tmp_path):
+    outcomes = claims.judge(Ledger(tmp_path))
+    assert list(outcomes) == list(CLAIMS) and {o.verdict for o in outcomes.values()} == {NOT_RUN}
+    assert text.scorecard(claims.scorecard(Ledger(tmp_path))).count(NOT_RUN) == 8
+
+
+@pytest.mark.parametrize(
+    "words, verdict",
+    [
+        ([YES, YES], YES),
+        ([NO, NO], NO),
+        ([CANNOT_TELL] * 3, CANNOT_TELL),
+        ([YES, YES, CANNOT_TELL], MOSTLY),
+        ([YES, CANNOT_TELL], PARTLY),
+        ([YES, YES, NO], PARTLY),
+        ([NO, CANNOT_TELL], NO),
+        ([], NOT_RUN),
+    ],
+)
+def test_several_comparisons_make_one_verdict(words, verdict):
+    assert rules.combine(words) == verdict
+
+
+@pytest.mark.parametrize("error, verdict", [(0.3715, YES), (0.36, YES), (0.39, NO)])
+def test_as_good_is_non_inferiority(tmp_path, error, verdict):
+    ledger = Ledger(tmp_path)
+    for s in runs.attentions(learning_rate=runs.LOW_RATE):
+        record(ledger, s, 0.371 if s.attention == "softmax" else error)
+    outcome = found(ledger, "patchtst-without")
+    assert outcome.verdict == verdict and outcome.seeds == 3
+    assert (outcome.provable < 0.01) == (verdict == YES), "the loss that is excluded"
+    assert outcome.number.value == pytest.approx(error / 0.371 - 1, abs=2e-3)
+
+
+def test_as_good_cannot_be_told_where_seeds_scatter_by_more_than_the_margin(tmp_path):
+    ledger = Ledger(tmp_path)
+    for i, s in enumerate(runs.attentions(learning_rate=runs.LOW_RATE)):
+        record(ledger, s, 0.4 + 0.02 * np.random.default_rng(i).standard_normal())
+    outcome = claims.judge(ledger, only=("patchtst-without",))["patchtst-without"]
+    assert outcome.verdict == CANNOT_TELL and outcome.found.detectable > 0.01
+    least = text.figure(outcome.found.detectable, "share")
+    assert text.verdict(outcome) == f"cannot tell (could have seen ≥ {least})"
+    assert f"{least} 이상의 차이라면" in text.verdict(outcome, "ko")
+
+
+def test_one_or_two_seeds_get_no_verdict(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s in runs.attentions(seeds=(2021, 2022), learning_rate=runs.LOW_RATE):
+        record(ledger, s, 0.3 if s.attention == "softmax" else 0.6)
+    assert found(ledger, "patchtst-without").verdict == CANNOT_TELL
+
+
+def interventions(ledger, factors, rate=runs.LOW_RATE):
+    softmax = [s for s in runs.attentions(learning_rate=rate) if s.attention == "softmax"]
+    for i, s in enumerate(softmax):
+        base = 0.3 + 0.1 * i  # the change is relative to each model, so this must not show
+        ledger.record(
+            "interventions",
+            [
+                dict(
+                    run_id=s.run_id,
+                    intervention=name,
+                    layers="all",
+                    draw=0,
+                    test_mse=base * (factor + (name != "none") * 1e-3 * i),
+                )
+                for name, factor in {"none": 1.0, **factors}.items()
+            ],
+            ["run_id", "intervention", "layers", "draw"],
+        )
+
+
+@pytest.mark.parametrize(
+    "removed, mean, unused, average",
+    [(1.0, 1.0, YES, CANNOT_TELL), (1.2, 1.0, NO, YES), (1.2, 1.1, NO, PARTLY)],
+)
+def test_a_trained_model_uses_attention_or_its_average(tmp_path, removed, mean, unused, average):
+    ledger = Ledger(tmp_path)
+    interventions(
+        ledger,
+        {
+            "attention removed": removed,
+            "A = mean": mean,
+            "feed-forward removed": 1.5,
+            "W_pos = 0": 1.0,
+            "W_pos = 0.5": 1.3,
+        },
+    )
+    assert found(ledger, "trained-unused").verdict == unused
+    if average != CANNOT_TELL:
+        assert found(ledger, "average-suffices").verdict == average
+    assert (
+        found(ledger, "feed-forward-more").verdict == YES
+        and found(ledger, "position").verdict == YES
+    )
+
+
+def test_that_a_rate_matters_more_needs_intervals_apart(tmp_path):
+    ledger = Ledger(tmp_path)
+    for rate, error in ((1e-3, 0.45), (runs.LOW_RATE, 0.4)):
+        for s in runs.attentions(learning_rate=rate):
+            record(ledger, s, error if s.attention == "softmax" else 0.401)
+    assert found(ledger, "rate-matters-more").verdict == YES
+    for s in runs.attentions(learning_rate=runs.LOW_RATE):
+        record(ledger, s, 0.4 if s.attention == "softmax" else 0.46)
+    assert found(ledger, "rate-matters-more").verdict == NO
+
+
+@pytest.mark.parametrize("softmax, verdict", [(0.01, NO), (0.75, CANNOT_TELL)])
+def test_recall_decides_whether_the_linear_embedding_leaves_nothing(tmp_path, softmax, verdict):
+    ledger = Ledger(tmp_path)
+    for i, seed in enumerate(runs.SEEDS):
+        for attention, share in (("softmax", softmax), ("zero", 0.75), ("fixed", 0.74)):
+            s = runs.toy("recall-4", attention=attention, seed=seed)
+            ledger.record(
+                "toy_errors",
+                [dict(run_id=s.run_id, intervention="none", mse=share + 1e-3 * i, zero_mse=1.0)],
+                ["run_id"],
+            )
+    outcome = found(ledger, "linear-embedding")
+    assert outcome.verdict == verdict and outcome.number.value == pytest.approx(softmax + 1e-3)
+
+
+# -- again from the files
+
+
+def mse(**settings):
+    """MSE [attention, seed] of the recorded runs with these columns, all else as in PatchTST on
+    ETTh1-96.
+    """
+    usual = dict(
+        model="PatchTST",
+        dataset="ETTh1",
+        seq_len=336,
+        pred_len=96,
+        patch_len=16,
+        stride=16,
+        n_layers=3,
+        n_heads=16,
+        norm="batch",
+        norm_position="post",
+        head="flatten",
+        profile="paper",
+        d_ff=256,
+        revin=True,
+        max_windows=0,
+        positional_encoding="learned",
+        residual_attention=True,
+        pad_end=True,
+    )
+    rows = RUNS[(RUNS[list(usual | settings)] == pd.Series(usual | settings)).all(axis=1)]
+    rows = rows[
+        rows.embedding.fillna("linear").eq("linear")
+        & rows.feed_forward.fillna(True).astype(str).ne("False")
+    ]
+    return rows.pivot(index="attention", columns="seed", values="test_mse")
+
+
+def test_patchtst_without_attention_from_the_files(facts):
+    table = mse(learning_rate=1e-4)
+    assert table.shape == (5, 5)
+    outcome = facts.outcomes["patchtst-without"].found
+    assert outcome.number.value == pytest.approx(
+        table.loc["zero"].mean() / table.loc["softmax"].mean() - 1, rel=1e-5
+    )
+    # Seeds alone, pooled: residuals of seed plus variant.
+    residual = table.sub(table.mean(axis=1), axis=0).sub(table.mean() - table.to_numpy().mean())
+    half = stats.t.ppf(0.975, 16) * np.sqrt(2 / 5 * (residual**2).to_numpy().sum() / 16)
+    row = outcome.comparisons.set_index("model").loc["zero"]
+    assert row.split_high - row.difference == pytest.approx(half, rel=1e-4)
+    assert (outcome.verdict, outcome.split_verdict) == (CANNOT_TELL, NO)
+
+
+def test_removal_from_the_files(facts):
+    table = pd.read_csv(RESULTS / "interventions.csv")
+    ids = RUNS.query(
+        "dataset == 'ETTh1' and model == 'PatchTST' and attention == 'softmax' "
+        "and learning_rate == 1e-4"
+    )
+    table = table[
+        table.run_id.isin(ids.run_id) & (table.layers.eq("all") | table.intervention.eq("none"))
+    ]
+    of_run = table.groupby(["run_id", "intervention"]).test_mse.mean().unstack()
+    of_run = of_run[of_run["W_pos = 0"].notna()]
+    change = of_run["attention removed"] / of_run["none"] - 1
+    number = facts.outcomes["trained-unused"].found.number
+    low, high = stats.t.interval(0.95, len(change) - 1, change.mean(), stats.sem(change))
+    assert (number.value, number.low, number.high) == pytest.approx((change.mean(), low, high))
+    assert facts.outcomes["trained-unused"].verdict == NO
+    assert facts.number("removed.mean")[0] == pytest.approx(
+        (of_run["A = mean"] / of_run["none"] - 1).mean()
+    )
+
+
+def test_recall_and_events_from_the_files(facts):
+    table = pd.read_csv(RESULTS / "toy_errors.csv")
+    recall = {s.run_id: s.seed for s in (runs.toy("recall-4", seed=seed) for seed in runs.SEEDS)}
+    share = table[table.run_id.isin(recall) & (table.intervention == "none")]
+    assert facts.outcomes["linear-embedding"].number.value == pytest.approx(
+        (share.mse / share.zero_mse).mean()
+    )
+    assert facts.outcomes["linear-embedding"].verdict == NO
+    events = {s.run_id for s in (runs.toy("state-machine", seed=seed) for seed in runs.SEEDS)}
+    event = (
+        table[table.run_id.isin(events)]
+        .groupby(["run_id", "intervention"])
+        .event_mse.mean()
+        .unstack()
+    )
+    assert facts.outcomes["events-without"].number.value == pytest.approx(
+        (event["attention removed"] / event["none"]).mean()
+    )
+
+
+# -- names that the prose uses
+
+
+def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path):
+    number = facts.outcomes["one-token"].number
+    assert facts.number("one-token.low") == (number.low, "change") and facts.number(
+        "one-token.seeds"
+    ) == (3, "count")
+    assert facts.holds("patchtst-without.cannot-tell") and not facts.holds("patchtst-without.yes")
+    assert all(isinstance(facts.holds(name), bool) for name in STATEMENTS)
+    for ask, name, words in (
+        (facts.number, "nonsense", "no claim and no number"),
+        (facts.holds, "nonsense", "no statement"),
+        (facts.number, "codebook", "not run yet"),
+        (Facts(Ledger(tmp_path)).number, "removed.mean", "not in this ledger"),
+    ):
+        with pytest.raises(UnknownName, match=words):
+            ask(name)

@@ -1,0 +1,166 @@
+"""Comparisons of runs on the same test windows, read from the ledger: numbers only."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..ledger import Ledger
+from ..settings import ATTENTIONS, Settings
+from ..statistics import as_family, block_length, compare, over_blocks
+
+
+def against(
+    ledger: Ledger, base: list[Settings], others: dict[str, list[Settings]], pooled: bool = False
+) -> pd.DataFrame:
+    """``statistics.compare`` of the complete runs of ``others`` (name -> runs) with those of
+    ``base``, as one family.
+
+    ``pooled``: one spread between seeds for all. Empty where ``base`` or all others are missing.
+    """
+    errors = {name: ledger.errors_by_seed(runs) for name, runs in {"": base, **others}.items()}
+    errors = {name: by_seed for name, by_seed in errors.items() if by_seed}
+    if "" not in errors:
+        return pd.DataFrame()
+    n_windows = len(next(iter(errors[""].values())))
+    return compare(errors, "", block_length(base[0].seq_len, base[0].pred_len, n_windows), pooled)
+
+
+def by_attention(named: list[Settings]) -> dict[str, list[Settings]]:
+    """Those of ``named`` that have an attention, by its name; an empty list where none has."""
+    return {a: [s for s in named if s.attention == a] for a in ATTENTIONS}
+
+
+def replacements(ledger: Ledger, named: list[Settings]) -> pd.DataFrame:
+    """Every other attention among ``named`` against softmax; the spread between seeds is that of
+    all of them.
+    """
+    by = by_attention(named)
+    return against(ledger, by.pop("softmax"), by, pooled=True)
+
+
+def moves_with_blocks(
+    ledger: Ledger, base: list[Settings], other: list[Settings], factors=(0.25, 0.5, 1, 1.5)
+) -> pd.DataFrame:
+    """``over_blocks`` of ``other`` against ``base``, for these multiples of the block length
+    that is used.
+    """
+    a, b = ledger.errors_by_seed(other), ledger.errors_by_seed(base)
+    seeds = sorted(set(a) & set(b))
+    n = len(b[seeds[0]])
+    usual = block_length(base[0].seq_len, base[0].pred_len, n)
+    return over_blocks(
+        [a[s] for s in seeds],
+        [b[s] for s in seeds],
+        [round(f * usual) for f in factors if f * usual <= n // 2],
+    )
+
+
+def one_family(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Comparisons of one row each, with bases of their own, by ``label``, as one family; empty
+    where none has been run.
+    """
+    rows = {label: table for label, table in rows.items() if len(table)}
+    if not rows:
+        return pd.DataFrame(
+            columns=["label", "model", "difference", "low", "high", "reference", "verdict"]
+        )
+    return as_family(pd.concat(rows.values(), ignore_index=True)).assign(label=list(rows))
+
+
+def at_last_epoch(ledger: Ledger, named: list[Settings]) -> pd.Series:
+    """Whether each complete run was kept after the last epoch allowed, so that its training was
+    not finished.
+    """
+    done = ledger.runs(ledger.complete(named))
+    return done.best_epoch == done.epochs
+
+
+def past_kept(ledger: Ledger, named: list[Settings]) -> pd.Series:
+    """Relative change of the test MSE from the epoch that is kept to the last one trained: mean
+    over the complete runs, by attention.
+    """
+    done = ledger.complete(named)
+    curves = ledger.curves(done)
+    last = curves.loc[curves.groupby("run_id").epoch.idxmax()].set_index("run_id")
+    rise = (
+        (last.test_mse / ledger.runs(done).set_index("run_id").test_mse - 1)
+        .groupby(last.attention)
+        .mean()
+    )
+    return rise[[a for a in ATTENTIONS if a in rise]]
+
+
+def relative_mse(
+    ledger: Ledger, named: dict[str, list[Settings]], split: str = "val"
+) -> pd.DataFrame:
+    """MSE [seed, model] of every other model of ``named`` (model -> runs) relative to that of
+    "softmax", minus 1, over the seeds that all of them have; empty if none. The validation
+    months are a second stretch of time, though not one that was kept out of every choice: they
+    chose the epoch of each run.
+    """
+    names = {s.run_id: name for name, runs in named.items() for s in runs if s.seeded}
+    table = ledger.runs(ledger.complete([s for runs in named.values() for s in runs if s.seeded]))
+    if table.empty:
+        return pd.DataFrame()
+    mse = (
+        table.assign(name=table.run_id.map(names))
+        .pivot(index="seed", columns="name", values=f"{split}_mse")
+        .dropna()
+    )
+    if "softmax" not in mse:
+        return pd.DataFrame()
+    return (
+        mse[[name for name in named if name in mse and name != "softmax"]].div(mse.softmax, axis=0)
+        - 1
+    )
+
+
+def preferred(ledger: Ledger, *choices: list[Settings]) -> list[Settings]:
+    """The complete runs of the choice with the lowest mean validation MSE over the seeds that
+    all have; test errors play no part.
+    """
+    done = [runs for runs in map(ledger.complete, choices) if runs]
+    shared = set.intersection(*({s.seed for s in runs} for runs in done)) if done else set()
+    return min(
+        done,
+        key=lambda runs: (
+            ledger.runs([s for s in runs if s.seed in shared]).val_mse.mean() if shared else 0
+        ),
+        default=[],
+    )
+
+
+def baselines(
+    ledger: Ledger, named: dict[float, dict[str, list[Settings]]], rate: float
+) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
+    """Every model of ``named`` (learning rate -> model -> runs) against softmax: all at
+    ``rate``; each at the rate that validation prefers; and the runs of the latter by model.
+    """
+    best = {
+        name: preferred(ledger, *(of_rate[name] for of_rate in named.values()))
+        for name in named[rate]
+    }
+    tables = [
+        against(
+            ledger,
+            models["softmax"],
+            {name: runs for name, runs in models.items() if name != "softmax"},
+        )
+        for models in (named[rate], best)
+    ]
+    return *tables, best
+
+
+def redundancy(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.DataFrame:
+    """Zero attention against softmax with each change of the architecture that has been run
+    (name -> runs), as one family.
+    """
+    return one_family({name: replacements(ledger, runs) for name, runs in changed.items()})
+
+
+def learning_rates(ledger: Ledger, of_rate: dict[float, list[Settings]]) -> pd.DataFrame:
+    """Every attention at the smallest learning rate of ``of_rate`` (rate -> runs) against itself
+    at the largest, as one family.
+    """
+    large, small = by_attention(of_rate[max(of_rate)]), by_attention(of_rate[min(of_rate)])
+    return one_family({a: against(ledger, large[a], {a: small[a]}) for a in ATTENTIONS})

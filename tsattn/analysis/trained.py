@@ -1,0 +1,109 @@
+"""Measurements on trained models, read from the ledger: interventions, events, attention
+weights, recall.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .. import runs as plan
+from ..ledger import Ledger
+from ..settings import ATTENTIONS, Settings
+from ..statistics import compare, interval
+
+
+def changes(table: pd.DataFrame, runs: list[Settings], layers: str = "all") -> dict[str, pd.Series]:
+    """Relative change of the test MSE of trained ``runs``, by run, under each of the
+    interventions on ``layers`` in ``table``.
+    """
+    table = table[table.layers.eq(layers) | table.intervention.eq("none")]
+    table = table[table.run_id.isin({s.run_id for s in runs})]
+    mse = table.groupby(["intervention", "run_id"]).test_mse.mean().unstack(0)
+    return (
+        {name: (mse[name] / mse["none"] - 1).dropna() for name in mse if name != "none"}
+        if "none" in mse
+        else {}
+    )
+
+
+def event_errors(rows: pd.DataFrame) -> pd.DataFrame:
+    """``compare`` of the attentions' errors on events, in multiples of the best possible, as one
+    family.
+
+    ``rows`` (attention, seed, block, error, best) hold sums of squared errors by stretch of the
+    series; stretches are so much longer than windows that they count as independent.
+    """
+    sums = rows.groupby(["attention", "seed", "block"])[["error", "best"]].sum()
+    multiple = sums.error / sums.best.groupby(["attention", "seed"]).transform("mean")
+    by_seed = {
+        a: {seed: v.to_numpy() for seed, v in multiple[a].groupby("seed")}
+        for a in ATTENTIONS
+        if a in multiple
+    }
+    return compare(by_seed, "softmax", block=1)
+
+
+def event_multiples(rows: pd.DataFrame) -> pd.DataFrame:
+    """Error on events in multiples of the best possible, one row per attention and seed;
+    ``rows`` as in ``event_errors``.
+    """
+    sums = rows.groupby(["attention", "seed"])[["error", "best"]].sum()
+    return (sums.error / sums.best).rename("multiple").reset_index()
+
+
+def toy_rows(
+    ledger: Ledger, table: str, dataset: str, profile: str = "paper", intervention: str = "none"
+) -> pd.DataFrame:
+    """Rows of ``table`` about models trained on ``dataset`` as chapter 5 trains them, with
+    attention and seed.
+
+    Of a run measured on more windows and on fewer, those on the most; empty where there are
+    none.
+    """
+    named = [
+        plan.toy(dataset, profile, attention=a, seed=seed)
+        for a in ATTENTIONS
+        for seed in plan.SEEDS
+    ]
+    named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in named])
+    found = ledger.read(table)
+    found = found.merge(named, on="run_id") if len(found) else named[:0]
+    if "windows" in found:
+        found = found[found.windows == found.groupby("run_id").windows.transform("max")]
+    return found[found.intervention == intervention] if "intervention" in found else found
+
+
+def share_of_zero(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.Series:
+    """Error as a share of that of predicting zero, by attention and seed, on recall and the
+    dial.
+    """
+    rows = toy_rows(ledger, "toy_errors", dataset, profile)
+    return (
+        (rows.mse / rows.zero_mse).groupby([rows.attention, rows.seed]).mean()
+        if "mse" in rows
+        else pd.Series(dtype=float)
+    )
+
+
+def removal_on_events(ledger: Ledger, name: str, profile: str = "paper") -> pd.Series:
+    """Error on events of trained softmax models under intervention ``name``, in multiples of the
+    undisturbed, by seed.
+    """
+    mse = {}
+    for which in (name, "none"):
+        rows = toy_rows(ledger, "toy_errors", "state-machine", profile, which)
+        if not len(rows):
+            return pd.Series(dtype=float)
+        rows = rows[rows.attention == "softmax"]
+        mse[which] = rows.groupby("seed").event_mse.mean()
+    return (mse[name] / mse["none"]).dropna()
+
+
+def event_weights(ledger: Ledger, profile: str = "paper") -> dict[str, tuple[float, float, float]]:
+    """Weight on the event patches relative to a uniform matrix (``lift``) and ``auc``: mean and
+    interval over seeds.
+    """
+    rows = toy_rows(ledger, "attention_by_head", "state-machine", profile)
+    return (
+        {m: interval(rows.groupby("seed")[m].mean()) for m in ("lift", "auc")} if len(rows) else {}
+    )

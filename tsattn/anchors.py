@@ -1,0 +1,144 @@
+"""Numbers in written text that are checked: invisible marks name what a number is, and one
+function recomputes all.
+
+``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.facts``; ``NAME:abs0``
+shows it without a sign and without decimals, ``NAME:2`` with two. ``<!-- holds:NAME -->words<!--
+/ -->`` is a statement: its words stay, but the ledger must agree. ``<!-- block:NAME -->`` to
+``<!-- /block -->`` is written whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+
+from . import text
+from .analysis import talk_table
+from .claims import CLAIMS
+from .claims.facts import Facts, UnknownName
+from .ledger import ROOT, Ledger
+
+NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)
+HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
+BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n)(.*?)(<!-- /block -->)", re.S)
+# Settings and names, not results: learning rates, margins, levels.
+SETTINGS = (
+    "1e-3",
+    "1e-4",
+    "1e-5",
+    "±1 %",
+    "1 %",
+    "2 %",
+    "95 %",
+    "0.5",
+    "80 %",
+    "100 %",
+    "70/10/20 %",
+    "3.11",
+    "BY-ND 4.0",
+)
+
+
+def _scorecard(lang: str, folder: str) -> Callable[[Facts], str]:
+    return lambda facts: text.scorecard(
+        [o for o in facts.outcomes.values() if o.claim.scorecard], lang, folder
+    )
+
+
+BLOCKS: dict[str, Callable[[Facts], str]] = {
+    "scorecard": _scorecard("en", "notebooks/"),
+    "scorecard-ko": _scorecard("ko", "notebooks/"),
+    "scorecard-chapter": _scorecard("en", ""),
+    "scorecard-chapter-ko": _scorecard("ko", ""),
+    "talk-table": lambda facts: text.talk_table(talk_table(facts.ledger)),
+    **{f"verdict-{i}": lambda facts, i=i: text.sentence(facts.outcomes[i]) for i in CLAIMS},
+}
+
+
+def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
+    """``written`` with every number and block as the ledger has it, and what no refresh can
+    mend, one line each: unknown names, and statements that do not hold.
+    """
+    problems = []
+
+    def shown(match) -> str:
+        name, unsigned, digits, _ = match.groups()
+        try:
+            value, form = facts.number(name)
+        except UnknownName as error:
+            problems.append(str(error.args[0]))
+            return match[0]
+        number = text.figure(
+            abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned
+        )
+        return match[0][: match.start(4) - match.start()] + number + "<!-- / -->"
+
+    def block(match) -> str:
+        if match[2] not in BLOCKS:
+            problems.append(f"{match[2]}: no block of anchors.py has this name")
+            return match[0]
+        return f"{match[1]}{BLOCKS[match[2]](facts)}\n{match[4]}"
+
+    for match in HOLDS.finditer(written):
+        try:
+            if not facts.holds(match[1]):
+                problems.append(
+                    f"{match[1]}: the ledger says otherwise; reword {' '.join(match[2].split())!r}"
+                )
+        except UnknownName as error:
+            problems.append(str(error.args[0]))
+    return NUMBER.sub(shown, BLOCK.sub(block, written)), problems
+
+
+def unanchored(written: str) -> list[str]:
+    """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code,
+    links and blocks are left out.
+    """
+    bare = HOLDS.sub(r"\2", NUMBER.sub(" ", BLOCK.sub(" ", written)))
+    bare = re.sub(
+        r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\d+\.\d+\.\d+",
+        " ",
+        bare,
+        flags=re.S,
+    )
+    for setting in SETTINGS:
+        bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
+    return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)
+
+
+def texts(root: Path = ROOT) -> dict[tuple[Path, int | None], str]:
+    """Every text that may hold anchors: the READMEs whole, and each Markdown cell of the
+    notebooks by its number.
+    """
+    found: dict = {
+        (p, None): p.read_text(encoding="utf-8") for p in sorted(root.glob("README*.md"))
+    }
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        for i, cell in enumerate(nbformat.read(path, as_version=4).cells):
+            if cell.cell_type == "markdown":
+                found[path, i] = cell.source
+    return found
+
+
+def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str], list[str]]:
+    """Bring every anchored number under ``root`` up to date; returns the files that changed, and
+    the problems.
+    """
+    facts, changed, problems = Facts(ledger or Ledger()), {}, []
+    for (path, cell), written in texts(root).items():
+        new, wrong = refresh_text(written, facts)
+        problems += [f"{path.name}{'' if cell is None else f', cell {cell}'}: {p}" for p in wrong]
+        if new != written:
+            changed.setdefault(path, {})[cell] = new
+    for path, cells in changed.items():
+        if None in cells:
+            path.write_text(cells[None], encoding="utf-8")
+        else:
+            notebook = nbformat.read(path, as_version=4)
+            for i, new in cells.items():
+                notebook.cells[i].source = new
+            nbformat.write(notebook, path)
+    return [p.name for p in changed], problems

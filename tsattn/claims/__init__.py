@@ -1,0 +1,263 @@
+"""Each claim of the report, exactly once: its statement, the comparison it rests on, the rule,
+the verdict, the number.
+
+README, summary, chapters, site and slides print what ``judge`` returns and decide nothing
+themselves.
+"""
+
+from __future__ import annotations
+
+from .. import analysis
+from ..ledger import Ledger
+from ..statistics import MARGIN
+from . import evidence
+from .rules import NOT_RUN, THIS_SPLIT, Claim, Found, Outcome, better, not_worse
+
+NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
+EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
+ONE_ROW = "ETTh1, 96 hours ahead, learning rate 1e-4"
+
+_ALL = (
+    Claim(
+        "patchtst-without",
+        "01_attention_replacement",
+        "PatchTST forecasts as well without attention.",
+        "PatchTST는 attention 없이도 똑같이 잘 예측합니다.",
+        ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+        NOT_WORSE + ", four replacements",
+        ONE_ROW,
+        evidence.attentions(evidence.PRIMARY, not_worse),
+        scorecard=True,
+    ),
+    Claim(
+        "itransformer-better",
+        "01_attention_replacement",
+        "iTransformer forecasts better without attention (ETTh1).",
+        "iTransformer는 attention이 없을 때 더 잘 예측합니다 (ETTh1).",
+        (
+            "error with zero attention at 96 hours, against softmax",
+            "96시간에서 zero attention의 오차 (softmax 대비)",
+        ),
+        "superiority (two-sided, Holm in each horizon), four replacements at four horizons",
+        "ETTh1, 96 to 720 hours ahead, learning rate 1e-4 halved every epoch",
+        evidence.attentions(analysis.CHOSEN, better, "ETTh1"),
+        scorecard=True,
+    ),
+    Claim(
+        "trained-unused",
+        "02_attention_perturbation",
+        "A trained PatchTST does not use its attention.",
+        "학습된 PatchTST는 attention을 사용하지 않습니다.",
+        (
+            "error after removing attention from the trained model",
+            "학습된 모델에서 attention을 제거한 뒤의 오차 변화",
+        ),
+        EQUAL,
+        ONE_ROW,
+        evidence.taken_out(["attention removed", "A = mean"], "attention removed"),
+        target=THIS_SPLIT,
+        scorecard=True,
+    ),
+    Claim(
+        "position",
+        "03_positional_encoding",
+        "The positional encoding of a trained PatchTST can be zeroed.",
+        "학습된 PatchTST의 positional encoding은 0으로 바꿔도 됩니다.",
+        ("error after zeroing it", "0으로 바꾼 뒤의 오차 변화"),
+        EQUAL,
+        ONE_ROW,
+        evidence.taken_out(["W_pos = 0", "W_pos = 0.5"], "W_pos = 0"),
+        target=THIS_SPLIT,
+        scorecard=True,
+    ),
+    Claim(
+        "one-token",
+        "04_patch_length",
+        "One token is enough: the error does not grow with the patch length.",
+        "token 하나면 충분합니다: patch가 길어져도 오차는 늘지 않습니다.",
+        ("error with one token, against 21", "token 1개의 오차 (21개 대비)"),
+        NOT_WORSE + ", softmax",
+        "ETTh1, 96 hours ahead, learning rate 1e-3 only",
+        evidence.single(analysis.one_token, not_worse, "softmax", ["softmax"]),
+        scorecard=True,
+    ),
+    Claim(
+        "event-weights",
+        "05_toy_dataset",
+        "The patches that carry the information get almost no attention (toy series).",
+        "정보를 담은 patch는 attention을 거의 받지 못합니다 (toy series).",
+        (
+            "weight of event patches; 1 is the weight of every patch under uniform attention",
+            "event patch의 가중치 (균등한 attention이 1)",
+        ),
+        f"two parts: not singled out (upper bound below {evidence.SINGLED_OUT:g}), "
+        f"about zero (below {evidence.ABOUT_ZERO:g})",
+        "state machine, 96 steps ahead",
+        evidence.event_weights,
+        target="new seeds",
+        scorecard=True,
+    ),
+    Claim(
+        "linear-embedding",
+        "06_where_attention_works",
+        "A linear embedding leaves attention nothing to work on.",
+        "linear embedding은 attention이 쓸 정보를 남기지 않습니다.",
+        (
+            "error of softmax on recall, predicting zero being 100 %",
+            "recall에서 softmax의 오차 (0을 예측하면 100 %)",
+        ),
+        "no where softmax's interval lies below that of every replacement",
+        "recall of 4 pairs, linear embedding",
+        evidence.recall,
+        target="new seeds",
+        scorecard=True,
+    ),
+    Claim(
+        "codebook",
+        "08_codebook",
+        "A discrete codebook makes attention matter.",
+        "discrete codebook을 쓰면 attention이 중요해집니다.",
+        ("gain of softmax over zero attention", "zero attention 대비 softmax의 이득"),
+        "not decided until it has been run",
+        "state machine, recall, ETTh1",
+        evidence.codebook,
+        scorecard=True,
+    ),
+    Claim(
+        "patchtst-without-talk-rate",
+        "01_attention_replacement",
+        "PatchTST at the talk's learning rate forecasts as well without attention.",
+        "발표의 learning rate에서 PatchTST는 attention 없이도 똑같이 잘 예측합니다.",
+        ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+        NOT_WORSE + ", four replacements",
+        "ETTh1, 96 hours ahead, learning rate 1e-3",
+        evidence.attentions(evidence.TALK_RATE, not_worse),
+    ),
+    Claim(
+        "rate-matters-more",
+        "01_attention_replacement",
+        "The learning rate matters more than attention.",
+        "learning rate가 attention보다 더 중요합니다.",
+        ("error at 1e-3, against 1e-4", "1e-3에서의 오차 (1e-4 대비)"),
+        "the least that 1e-3 costs is more than the most that any replacement costs",
+        "ETTh1, 96 hours ahead, softmax",
+        evidence.rate_matters_more,
+    ),
+    Claim(
+        "attention-alone",
+        "01_attention_replacement",
+        "Attention without any feed-forward network forecasts as well as the whole PatchTST.",
+        "feed-forward network 없이 attention만 있어도 PatchTST 전체만큼 잘 예측합니다.",
+        (
+            "error of attention alone, against the whole model",
+            "attention만 있는 모델의 오차 (전체 모델 대비)",
+        ),
+        NOT_WORSE,
+        ONE_ROW,
+        evidence.single(analysis.attention_alone, not_worse, "attention only"),
+    ),
+    Claim(
+        "linear-model",
+        "01_attention_replacement",
+        "A linear model forecasts as well as PatchTST.",
+        "linear model은 PatchTST만큼 잘 예측합니다.",
+        ("error of a linear model, against PatchTST", "linear model의 오차 (PatchTST 대비)"),
+        NOT_WORSE,
+        "ETTh1, 96 hours ahead, each at the learning rate that validation prefers",
+        evidence.single(analysis.simple_models, not_worse, "linear", ["linear"]),
+    ),
+    Claim(
+        "itransformer-small-steps",
+        "01_attention_replacement",
+        "iTransformer trained in small steps forecasts better without attention.",
+        "작은 step으로 학습한 iTransformer는 attention이 없을 때 더 잘 예측합니다.",
+        ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+        "superiority (two-sided, Holm), four replacements",
+        "ETTh1, 96 hours ahead, constant learning rate 1e-5",
+        evidence.attentions("iTransformer, constant learning rate 1e-5", better),
+    ),
+    Claim(
+        "itransformer-own-training",
+        "09_elsewhere",
+        "iTransformer, each variant trained as validation prefers, forecasts better without "
+        "attention.",
+        "validation이 고른 방법으로 각각 학습해도 iTransformer는 attention이 "
+        "없을 때 더 잘 예측합니다.",
+        ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+        "superiority (two-sided, Holm), four replacements",
+        "ETTh1, 96 hours ahead",
+        evidence.own_training,
+    ),
+    Claim(
+        "itransformer-etth2",
+        "09_elsewhere",
+        "iTransformer forecasts better without attention on ETTh2.",
+        "ETTh2에서도 iTransformer는 attention이 없을 때 더 잘 예측합니다.",
+        (
+            "error with zero attention at 96 hours, against softmax",
+            "96시간에서 zero attention의 오차 (softmax 대비)",
+        ),
+        "superiority (two-sided, Holm in each horizon), four replacements at four horizons",
+        "ETTh2, 96 to 720 hours ahead, learning rate 1e-4 halved every epoch",
+        evidence.attentions(analysis.CHOSEN, better, "ETTh2"),
+    ),
+    Claim(
+        "average-suffices",
+        "02_attention_perturbation",
+        "What a trained PatchTST uses of its attention is an average over the tokens.",
+        "학습된 PatchTST가 attention에서 사용하는 것은 token들의 평균입니다.",
+        (
+            "error with the average in place of attention",
+            "attention을 평균으로 바꾼 뒤의 오차 변화",
+        ),
+        "two parts: averaging gives back some of what removal costs; the rest is within the margin",
+        ONE_ROW,
+        evidence.mostly_average,
+        target=THIS_SPLIT,
+    ),
+    Claim(
+        "feed-forward-more",
+        "02_attention_perturbation",
+        "A trained PatchTST needs its feed-forward networks more than its attention.",
+        "학습된 PatchTST에는 attention보다 feed-forward network가 더 필요합니다.",
+        (
+            "error after removing feed-forward minus that after removing attention",
+            "feed-forward를 제거한 오차와 attention을 제거한 오차의 차이",
+        ),
+        "superiority (two-sided t test over seeds)",
+        ONE_ROW,
+        evidence.feed_forward_more,
+        target=THIS_SPLIT,
+    ),
+    Claim(
+        "events-without",
+        "05_toy_dataset",
+        "Removing attention does not hurt the forecast of events (toy series).",
+        "attention을 제거해도 event 예측은 나빠지지 않습니다 (toy series).",
+        (
+            "error on events after removing a trained attention",
+            "학습된 attention을 제거한 뒤 event에서의 오차",
+        ),
+        "no where the factor's interval lies above 1.01",
+        "state machine, 96 steps ahead",
+        evidence.events_without,
+        target="new seeds",
+    ),
+)
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in _ALL}
+
+
+def judge(ledger: Ledger, profile: str = "paper", only: tuple[str, ...] = ()) -> dict[str, Outcome]:
+    """Every claim (or those ``only``) with its verdict, in order; "not run yet" where the ledger
+    has nothing.
+    """
+    return {
+        i: Outcome(c, c.judge(ledger, profile) or Found(NOT_RUN))
+        for i, c in CLAIMS.items()
+        if not only or i in only
+    }
+
+
+def scorecard(ledger: Ledger, profile: str = "paper") -> list[Outcome]:
+    """The rows of the README's table, at most eight."""
+    return list(judge(ledger, profile, tuple(i for i, c in CLAIMS.items() if c.scorecard)).values())

@@ -1,0 +1,194 @@
+"""The comparison that each claim rests on, judged. Every function gives ``Found``, or None where
+nothing has been run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from .. import analysis, runs
+from ..ledger import Ledger
+from ..statistics import MARGIN, MIN_SEEDS, interval
+from .rules import (
+    CANNOT_TELL,
+    NO,
+    YES,
+    Found,
+    Number,
+    better,
+    changed,
+    combine,
+    compared,
+    more,
+    no_effect,
+    number_of,
+)
+
+PRIMARY, TALK_RATE = "PatchTST, learning rate 1e-4", "PatchTST, learning rate 1e-3"
+
+
+def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
+    """A claim about the replacements in one family of runs, in the talk's cell or in others of
+    ``dataset``.
+    """
+
+    def judge(ledger: Ledger, profile: str) -> Found | None:
+        if not dataset:
+            return compared(analysis.family(ledger, title, profile, runs.MORE_SEEDS), rule, shown)
+        cells = [
+            analysis.family(
+                ledger,
+                title,
+                profile,
+                runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.SEEDS,
+                dataset=cell[0],
+                pred_len=cell[1],
+            )
+            for cell in sorted(runs.CELLS, key=lambda c: c[1])
+            if cell[0] == dataset
+        ]
+        found = [t for t in cells if len(t)]
+        return compared(pd.concat(found, ignore_index=True), rule, shown) if found else None
+
+    return judge
+
+
+def _at_rate(ledger: Ledger, profile: str, rate: float = runs.LOW_RATE) -> dict[str, pd.Series]:
+    table = ledger.read("interventions")
+    softmax = analysis.by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))[
+        "softmax"
+    ]
+    return analysis.changes(table, softmax) if len(table) else {}
+
+
+def taken_out(names: list[str], shown: str, words=no_effect):
+    def judge(ledger: Ledger, profile: str) -> Found | None:
+        change = _at_rate(ledger, profile)
+        return (
+            changed({n: change[n] for n in names}, words, shown)
+            if set(names) <= set(change)
+            else None
+        )
+
+    return judge
+
+
+def feed_forward_more(ledger: Ledger, profile: str) -> Found | None:
+    change = _at_rate(ledger, profile)
+    if not {"feed-forward removed", "attention removed"} <= set(change):
+        return None
+    difference = (change["feed-forward removed"] - change["attention removed"]).dropna()
+    return changed(
+        {"feed-forward minus attention": difference}, more, "feed-forward minus attention"
+    )
+
+
+def mostly_average(ledger: Ledger, profile: str) -> Found | None:
+    """Two parts: averaging gives back some of what removal costs, and what it does not give back
+    is below the margin.
+    """
+    change = _at_rate(ledger, profile)
+    if not {"A = mean", "attention removed"} <= set(change):
+        return None
+    back = (change["attention removed"] - change["A = mean"]).dropna()
+    named = {"A = mean": change["A = mean"], "given back by averaging": back}
+    parts = [changed(named, more, "given back by averaging"), changed(named, no_effect, "A = mean")]
+    return (
+        None
+        if None in parts
+        else Found(
+            combine([p.verdict for p in parts]),
+            parts[1].number,
+            parts[1].seeds,
+            parts[1].detectable,
+            comparisons=parts[0].comparisons,
+        )
+    )
+
+
+def single(at: Callable, rule, shown: str, judged: list[str] | None = None):
+    """A claim on a table of ``compare`` that ``at(ledger, profile)`` makes."""
+    return lambda ledger, profile: compared(at(ledger, profile), rule, shown, judged)
+
+
+def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
+    """Yes where the least that the rate costs is more than the most that going without attention
+    costs.
+    """
+    rate, without = (
+        analysis.larger_rate(ledger, profile),
+        analysis.family(ledger, PRIMARY, profile, runs.MORE_SEEDS),
+    )
+    if rate.empty or without.empty:
+        return None
+    number, most = number_of(rate.iloc[0]), (without.high / without.reference).max()
+    verdict = (
+        YES
+        if number.low > most
+        else NO
+        if number.high < (without.low / without.reference).min()
+        else CANNOT_TELL
+    )
+    return Found(
+        verdict,
+        number,
+        int(rate.seeds.iloc[0]),
+        (rate.detectable / rate.reference).iloc[0],
+        comparisons=rate,
+    )
+
+
+def own_training(ledger: Ledger, profile: str) -> Found | None:
+    table = analysis.at_its_best(ledger, profile)
+    return compared(table[table.cell == "ETTh1-96"], better, "zero") if len(table) else None
+
+
+# -- the series made for this
+
+
+SINGLED_OUT = (
+    1.1  # times the weight of a uniform matrix: an upper bound below that is "not singled out"
+)
+ABOUT_ZERO = 0.25  # of that weight
+
+
+def event_weights(ledger: Ledger, profile: str) -> Found | None:
+    weights = analysis.event_weights(ledger, profile)
+    if not weights or not np.isfinite(weights["lift"][1]):
+        return None
+    value, low, high = weights["lift"]
+    parts = [
+        YES if high < SINGLED_OUT else NO if low > SINGLED_OUT else CANNOT_TELL,
+        YES if high < ABOUT_ZERO else NO if low > ABOUT_ZERO else CANNOT_TELL,
+    ]
+    return Found(combine(parts), Number(value, low, high, "weight"), len(runs.SEEDS))
+
+
+def events_without(ledger: Ledger, profile: str) -> Found | None:
+    factor = analysis.removal_on_events(ledger, "attention removed", profile)
+    if len(factor) < MIN_SEEDS:
+        return None
+    number = Number(*interval(factor), "times")
+    verdict = NO if number.low > 1 + MARGIN else YES if number.high < 1 + MARGIN else CANNOT_TELL
+    return Found(verdict, number, len(factor))
+
+
+def recall(ledger: Ledger, profile: str) -> Found | None:
+    share = analysis.share_of_zero(ledger, "recall-4", profile)
+    at = {a: interval(v) for a, v in share.groupby(level=0)} if len(share) else {}
+    others = [v for a, v in at.items() if a != "softmax"]
+    if "softmax" not in at or "zero" not in at or not np.isfinite(at["softmax"][2]):
+        return None
+    verdict = NO if at["softmax"][2] < min(low for _, low, _ in others) else CANNOT_TELL
+    table = (
+        pd.DataFrame(at, index=["value", "low", "high"]).T.rename_axis("attention").reset_index()
+    )
+    return Found(verdict, Number(*at["softmax"], "share"), len(share["softmax"]), comparisons=table)
+
+
+def codebook(ledger: Ledger, profile: str) -> None:
+    """Not judged until the runs exist: whoever records them writes the rule here."""
+    return None

@@ -1,0 +1,221 @@
+"""Numbers and statements that the prose uses, by name, computed from the ledger when asked for.
+
+``<claim>`` is a claim's number; ``<claim>.low``, ``.high``, ``.detectable``, ``.provable`` and
+``.seeds`` are beside it. What no claim shows is in ``NUMBERS``; a statement without a number is
+in ``STATEMENTS``.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import pandas as pd
+
+from .. import analysis, runs
+from ..ledger import Ledger
+from ..settings import ATTENTIONS
+from ..statistics import interval
+from . import Outcome, judge
+
+REPLACED = [a for a in ATTENTIONS if a != "softmax"]
+LOW = dict(learning_rate=runs.LOW_RATE)
+PARTS = ("", "low", "high", "detectable", "provable", "seeds")
+
+
+class UnknownName(KeyError):
+    """A text names a number or a statement that does not exist, or that the ledger cannot give."""
+
+
+class Facts:
+    """Numbers and statements of one ledger; each claim is judged once."""
+
+    def __init__(self, ledger: Ledger):
+        self.ledger = ledger
+
+    @cached_property
+    def outcomes(self) -> dict[str, Outcome]:
+        return judge(self.ledger)
+
+    def number(self, name: str) -> tuple[float, str]:
+        """Value and form of a name. Raises ``UnknownName``."""
+        if name in NUMBERS:
+            form, compute = NUMBERS[name]
+            try:
+                return float(compute(self)), form
+            except (KeyError, IndexError, ValueError, AttributeError) as error:
+                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+        claim, _, part = name.partition(".")
+        if claim not in self.outcomes or part not in PARTS:
+            raise UnknownName(f"{name}: no claim and no number of facts.py has this name")
+        found = self.outcomes[claim].found
+        if found.number is None:
+            raise UnknownName(f"{name}: not run yet")
+        if part in ("detectable", "provable", "seeds"):
+            return getattr(found, part), "count" if part == "seeds" else "share"
+        return getattr(found.number, part or "value"), found.number.form
+
+    def holds(self, name: str) -> bool:
+        """Whether a statement holds: one of ``STATEMENTS``, or ``<claim>.<verdict>`` (spaces as
+        hyphens).
+
+        Raises ``UnknownName``.
+        """
+        if name in STATEMENTS:
+            try:
+                return bool(STATEMENTS[name](self))
+            except (KeyError, IndexError, ValueError, AttributeError) as error:
+                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+        claim, _, word = name.partition(".")
+        if claim in self.outcomes and word:
+            return self.outcomes[claim].verdict == word.replace("-", " ")
+        raise UnknownName(f"{name}: no statement of facts.py has this name")
+
+    # -- what the names below are made of
+
+    @cached_property
+    def changed(self) -> pd.DataFrame:
+        return analysis.what_changes(self.ledger).set_index("what")
+
+    def relative(self, split: str = "test", **changes) -> pd.DataFrame:
+        """MSE of the replacements against softmax, minus 1 [seed, attention]."""
+        named = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **changes))
+        return analysis.relative_mse(self.ledger, named, split)
+
+    def best_epochs(self, attention: str, **changes) -> pd.Series:
+        of = analysis.by_attention(runs.attentions(**changes))[attention]
+        return self.ledger.runs(self.ledger.complete(of)).best_epoch
+
+    def removed(self, name: str, rate: float = runs.LOW_RATE) -> float:
+        """Mean relative change of the error of trained softmax models under an intervention in
+        all layers.
+        """
+        softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
+            "softmax"
+        ]
+        return analysis.changes(self.ledger.read("interventions"), softmax)[name].mean()
+
+    def recall(self, attention: str, dataset: str = "recall-4") -> float:
+        return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
+
+
+def _row(claim: str, model: str, column: str = "difference"):
+    def value(facts: Facts) -> float:
+        row = facts.outcomes[claim].found.comparisons.set_index("model").loc[model]
+        return row[column] / row.reference
+
+    return value
+
+
+def _authors(model: str, attention: str, dataset: str = "ETTh1", pred_len: int = 96) -> float:
+    """The authors' difference to softmax in one row of their tables, relative."""
+    table = analysis.published_by_authors().query(
+        "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'"
+    )
+    mse = table[table.model == model].set_index("attention")["mean"]
+    return mse[attention] / mse["softmax"] - 1
+
+
+NUMBERS = {
+    "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
+    "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
+    "removed.feed-forward": ("change", lambda f: f.removed("feed-forward removed")),
+    "removed.mean": ("change", lambda f: f.removed("A = mean")),
+    "removed.identity": ("change", lambda f: f.removed("A = identity")),
+    "removed.attention-talk-rate": ("change", lambda f: f.removed("attention removed", 1e-3)),
+    "position.half": ("change", lambda f: f.removed("W_pos = 0.5")),
+    "recall.zero": ("share", lambda f: f.recall("zero")),
+    "recall.least-replaced": ("share", lambda f: min(f.recall(a) for a in REPLACED)),
+    "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
+    "events-without.feed-forward": (
+        "times",
+        lambda f: interval(analysis.removal_on_events(f.ledger, "feed-forward removed"))[0],
+    ),
+    "authors.patchtst-zero": ("change", lambda f: _authors("PatchTST", "zero")),
+    "authors.itransformer-zero": ("change", lambda f: _authors("iTransformer", "zero")),
+    **{f"patchtst-without.{a}": ("change", _row("patchtst-without", a)) for a in REPLACED},
+    **{
+        f"etth2-without.{a}": (
+            "change",
+            lambda f, a=a: f.relative(dataset="ETTh2", **LOW)[a].mean(),
+        )
+        for a in REPLACED
+    },
+    "one-token.zero": ("change", _row("one-token", "zero")),
+    "validation.small-steps": (
+        "change",
+        lambda f: f.relative("val", **runs.SMALL_STEPS)["zero"].mean(),
+    ),
+    "validation.softmax-prefers-low-rate": ("change", lambda f: _validation_gain(f, "softmax")),
+    "validation.zero-prefers-low-rate": ("change", lambda f: _validation_gain(f, "zero")),
+}
+
+
+def _validation_gain(facts: Facts, attention: str) -> float:
+    """Validation error at 1e-4 against 1e-3."""
+    val = [
+        facts.ledger.runs(
+            facts.ledger.complete(
+                analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
+                    attention
+                ]
+            )
+        ).val_mse.mean()
+        for rate in (1e-4, 1e-3)
+    ]
+    return val[0] / val[1] - 1
+
+
+def _ahead(facts: Facts, split: str, rate: float) -> bool:
+    """Whether zero attention is ahead of softmax on these months, by an interval over the seeds."""
+    return interval(facts.relative(split, learning_rate=rate)["zero"])[2] < 0
+
+
+STATEMENTS = {
+    "softmax-lowest-mse-every-seed": lambda f: (f.relative(**LOW) > 0).all(axis=None),
+    "itransformer-softmax-first-epoch": lambda f: (
+        set(f.best_epochs("softmax", model="iTransformer")) == {1}
+    ),
+    "itransformer-identity-zero-better-everywhere": lambda f: all(
+        set(t[t.model.isin(["identity", "zero"])].verdict) == {"better"}
+        for _, t in f.outcomes["itransformer-better"].found.comparisons.groupby("cell")
+    ),
+    "small-steps-no-lead-on-validation": lambda f: (
+        interval(f.relative("val", **runs.SMALL_STEPS)["zero"])[2] >= 0
+    ),
+    "validation-zero-ahead-at-1e-3-behind-at-1e-4": lambda f: (
+        _ahead(f, "val", 1e-3) and interval(f.relative("val", **LOW)["zero"])[1] > 0
+    ),
+    "split-worse-all-four": lambda f: bool(
+        ((t := f.outcomes["patchtst-without"].found.comparisons).p_split < 0.05).all()
+        and (t.difference > 0).all()
+    ),
+    "average-costs-less-than-half": lambda f: (
+        0 < 2 * f.removed("A = mean") < f.removed("attention removed")
+    ),
+    "etth2-softmax-highest-every-seed": lambda f: (f.relative(dataset="ETTh2", **LOW) < 0).all(
+        axis=None
+    ),
+    "validation-prefers-1e-4-for-all": lambda f: all(
+        _validation_gain(f, a) < 0 for a in ATTENTIONS
+    ),
+    "authors-inside": lambda f: bool(
+        analysis.family(f.ledger, "PatchTST, learning rate 1e-4", "paper", runs.MORE_SEEDS)
+        .dropna(subset="authors")
+        .inside.all()
+    ),
+    "no-verdict-depends-on-block-length": lambda f: (
+        len(
+            {
+                (p < 0.05)
+                for p in analysis.moves_with_blocks(
+                    f.ledger,
+                    *(
+                        analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))[a]
+                        for a in ("softmax", "zero")
+                    ),
+                ).p_different
+            }
+        )
+        == 1
+    ),
+}

@@ -1,0 +1,211 @@
+"""What a claim is, and the rules by which comparisons become one verdict.
+
+Two targets are kept apart. *Other months*: uncertainty from the seeds and from the weeks tested.
+*This test split*: from the seeds alone, the weeks being given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..ledger import Ledger
+from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, equivalence, holm, interval
+
+YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
+    "yes",
+    "mostly",
+    "partly",
+    "no",
+    "cannot tell",
+    "not run yet",
+)
+LEVEL = 0.05
+OTHER_MONTHS, THIS_SPLIT = "other months", "this test split"
+
+
+@dataclass(frozen=True)
+class Number:
+    """What is shown: ``value`` in its 95 % interval.
+
+    ``form``: "change" (relative, with a sign), "share", "times" (a factor) or "weight".
+    """
+
+    value: float
+    low: float
+    high: float
+    form: str = "change"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the ledger says of a claim.
+
+    ``detectable`` and ``provable`` are relative, and the largest over its comparisons: the
+    difference that is found in 80 % of cases, and the loss that is excluded (one-sided, each
+    comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
+    """
+
+    verdict: str
+    number: Number | None = None
+    seeds: int = 0
+    detectable: float = np.nan
+    provable: float = np.nan
+    split_verdict: str = ""
+    few_blocks: bool = False
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement in English and Korean; ``shown`` says what its number measures.
+
+    ``rule`` is in words what ``judge`` computes; ``target`` is what the verdict speaks of;
+    ``where`` names data, horizon and learning rate.
+    """
+
+    id: str
+    chapter: str
+    en: str
+    ko: str
+    shown: tuple[str, str]
+    rule: str
+    where: str
+    judge: Callable[[Ledger, str], Found | None]
+    target: str = OTHER_MONTHS
+    scorecard: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A claim with what was found."""
+
+    claim: Claim
+    found: Found
+
+    @property
+    def verdict(self) -> str:
+        return self.found.verdict
+
+    @property
+    def number(self) -> Number | None:
+        return self.found.number
+
+
+# -- rules
+
+
+def combine(words: list[str]) -> str:
+    """One verdict from those of several comparisons: all, more than half, some, or none of them
+    hold.
+    """
+    n, held = len(words), words.count(YES)
+    if not n:
+        return NOT_RUN
+    if held in (0, n):
+        return YES if held else NO if NO in words else CANNOT_TELL
+    return MOSTLY if 2 * held > n and NO not in words else PARTLY
+
+
+def _by(table: pd.DataFrame, holds: pd.Series, fails: pd.Series) -> list[str]:
+    """A word per row; none counts with too few seeds."""
+    enough = table.seeds >= MIN_SEEDS
+    return list(np.where(enough & holds, YES, np.where(enough & fails, NO, CANNOT_TELL)))
+
+
+def not_worse(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Non-inferiority, a word per row of ``compare``: for other months and for this test split.
+
+    Yes where a loss of the margin or more is excluded; no where a loss is shown.
+    """
+    loss = table.difference > 0
+    return (
+        _by(table, table[f"p_not_worse_{MARGIN:.1%}"] < LEVEL, (table.p_different < LEVEL) & loss),
+        _by(table, table.p_split_not_worse < LEVEL, (table.p_split < LEVEL) & loss),
+    )
+
+
+def better(table: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or equality
+    in the margin.
+    """
+    gain, equal = table.difference < 0, table[f"p_within_{MARGIN:.1%}"] < LEVEL
+    return (
+        _by(
+            table, (table.p_different < LEVEL) & gain, ((table.p_different < LEVEL) & ~gain) | equal
+        ),
+        _by(table, (table.p_split < LEVEL) & gain, (table.p_split < LEVEL) & ~gain),
+    )
+
+
+def number_of(row) -> Number:
+    return Number(row.difference / row.reference, row.low / row.reference, row.high / row.reference)
+
+
+def compared(
+    table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None
+) -> Found | None:
+    """The verdict of ``rule`` over the rows of ``compare`` (those of the models ``judged``); the
+    number of ``shown``.
+    """
+    if table.empty or shown not in set(table.model):
+        return None
+    rows = table[table.model.isin(judged)] if judged else table
+    months, split = rule(rows)
+    return Found(
+        combine(months),
+        number_of(table[table.model == shown].iloc[0]),
+        int(rows.seeds.max()),
+        detectable=(rows.detectable / rows.reference).max(),
+        provable=(rows.provable / rows.reference).max(),
+        split_verdict=combine(split),
+        few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
+        comparisons=table,
+    )
+
+
+def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
+    """A verdict on relative changes by run (name -> values), as one family of t tests over the
+    seeds.
+
+    ``words(p_different, p_equivalent, mean) -> word`` judges ``shown``.
+    """
+    if any(len(v) < 2 for v in named.values()):
+        return None
+    table = pd.DataFrame(
+        [
+            dict(
+                model=name,
+                seeds=len(v),
+                **dict(zip(("difference", "low", "high"), interval(v), strict=True)),
+                reference=1.0,
+                p_different=stats.ttest_1samp(v, 0).pvalue,
+                p_equivalent=equivalence(v, 0 * v, MARGIN),
+                detectable=stats.t.ppf([0.975, 0.8], len(v) - 1).sum() * stats.sem(v),
+                provable=np.mean(v) + stats.t.ppf(0.95, len(v) - 1) * stats.sem(v),
+            )
+            for name, v in named.items()
+        ]
+    )
+    table = table.assign(p_different=holm(table.p_different), p_equivalent=holm(table.p_equivalent))
+    row = table[table.model == shown].iloc[0]
+    verdict = (
+        words(row.p_different, row.p_equivalent, row.difference)
+        if row.seeds >= MIN_SEEDS
+        else CANNOT_TELL
+    )
+    return Found(
+        verdict, number_of(row), int(row.seeds), row.detectable, row.provable, comparisons=table
+    )
+
+
+def no_effect(p_different, p_equivalent, mean) -> str:
+    return YES if p_equivalent < LEVEL else NO if p_different < LEVEL else CANNOT_TELL
+
+
+def more(p_different, p_equivalent, mean) -> str:
+    return (YES if mean > 0 else NO) if p_different < LEVEL else CANNOT_TELL

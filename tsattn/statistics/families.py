@@ -1,0 +1,143 @@
+"""Several comparisons at once: corrected p-values, and the verdicts that follow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from .blocks import diebold_mariano, difference, pooled_seeds
+from .samples import equivalence
+
+
+def holm(p) -> np.ndarray:
+    """p-values adjusted for their number, so that the chance of any false claim among them stays
+    at the level (Holm 1979).
+
+    NaN stays NaN and does not count.
+    """
+    p = np.asarray(p, dtype=float)
+    adjusted, known = np.full(len(p), np.nan), np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known])]
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted
+
+
+MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
+MARGINS = (MARGIN, 0.005, 0.02)
+MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
+TOO_FEW = "too few seeds"
+
+
+def verdict(mean: float, p_different: float, p_equivalent: float, level: float = 0.05) -> str:
+    """``equivalent`` where a difference beyond the margin is excluded, else ``better``,
+    ``worse`` or ``undecided``.
+
+    A difference that is certain but within the margin is equivalent: the margin says what is too
+    small to matter.
+    """
+    if p_equivalent < level:
+        return "equivalent"
+    if p_different < level:
+        return "better" if mean < 0 else "worse"
+    return "undecided"
+
+
+def verdicts(changes: dict) -> dict[str, str]:
+    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests
+    against 0, as one family.
+    """
+    different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
+    equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
+    return {
+        name: verdict(change.mean(), *p) if len(change) >= MIN_SEEDS else TOO_FEW
+        for (name, change), *p in zip(changes.items(), different, equal, strict=True)
+    }
+
+
+def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
+    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
+    tests, one row per model.
+
+    Models are paired over the seeds that both have; a model that no seed can change has the
+    single seed None and is paired with all. ``pooled``: the spread between seeds is taken over
+    all models together, where all have the same three seeds or more (``pooled_seeds``). ``low``
+    and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
+    (seeds alone). ``detectable`` and ``provable`` are in units of the MSE. p-values are adjusted
+    by Holm, each kind in its own family. The Diebold-Mariano test is on the windows' means over
+    the seeds and knows nothing of the spread between seeds.
+    """
+    rows, shared = [], None
+    if (
+        pooled
+        and len(errors) > 2
+        and len(errors[base]) >= MIN_SEEDS
+        and all(set(e) == set(errors[base]) for e in errors.values())
+    ):
+        shared = pooled_seeds(
+            [[e[seed].mean(dtype=float) for seed in errors[base]] for e in errors.values()]
+        )
+    for name in [n for n in errors if n != base]:
+        seeds = [seed for seed in errors[base] if seed in errors[name] or None in errors[name]]
+        if not seeds:
+            continue
+        a, b = (
+            np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
+            for e in (errors[name], errors[base])
+        )
+        d, mse = difference(a, b, block, shared), b.mean()
+        (low, high), (split_low, split_high) = d.interval(), d.seeds_alone.interval()
+        rows.append(
+            dict(
+                model=name,
+                seeds=len(seeds),
+                mse=a.mean(),
+                reference=mse,
+                difference=d.mean,
+                low=low,
+                high=high,
+                se_seeds=d.seeds,
+                se_windows=d.windows,
+                df=d.df,
+                blocks=a.shape[1] / block,
+                p_different=d.p_different(),
+                **{f"p_within_{m:.1%}": d.p_equivalent(m * mse) for m in MARGINS},
+                **{f"p_not_worse_{m:.1%}": d.p_not_worse(m * mse) for m in MARGINS},
+                split_low=split_low,
+                split_high=split_high,
+                p_split=d.seeds_alone.p_different(),
+                p_split_not_worse=d.seeds_alone.p_not_worse(MARGIN * mse),
+                detectable=d.detectable(),
+                provable=d.provable(),
+                p_diebold_mariano=diebold_mariano(a.mean(0), b.mean(0), block - 1)[1],
+            )
+        )
+    return as_family(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+JUDGED = [
+    "p_different",
+    f"p_within_{MARGIN:.1%}",
+    *(f"p_not_worse_{m:.1%}" for m in MARGINS),
+    "p_split",
+    "p_split_not_worse",
+]
+
+
+def as_family(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``compare`` with their p-values corrected for one another (Holm), and the verdicts
+    that follow.
+    """
+    table = table.assign(**{p: holm(table[p]) for p in JUDGED})
+    return table.assign(
+        verdict=[
+            verdict(*v) if seeds >= MIN_SEEDS else TOO_FEW
+            for seeds, *v in zip(
+                table.seeds,
+                table.difference,
+                table.p_different,
+                table[f"p_within_{MARGIN:.1%}"],
+                strict=True,
+            )
+        ]
+    )

@@ -1,0 +1,49 @@
+"""Values of independent seeds: intervals and t tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+
+def interval(values, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
+    than two.
+    """
+    values = np.asarray(values, dtype=float)
+    mean = values.mean()
+    if len(values) < 2:
+        return mean, np.nan, np.nan
+    half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values)
+    return mean, mean - half, mean + half
+
+
+def paired(a, b, level: float = 0.95) -> tuple[float, float, float]:
+    """``interval`` of the differences a - b of values paired by seed."""
+    return interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), level)
+
+
+def equivalence(a, b, margin: float) -> float:
+    """p-value of the two one-sided t tests (TOST) that the mean paired difference lies within
+    +-``margin``.
+
+    Small values speak for equivalence (Schuirmann 1987). NaN for fewer than two pairs.
+    """
+    difference = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
+    if len(difference) < 2:
+        return np.nan
+    return max(
+        stats.ttest_1samp(difference, -margin, alternative="greater").pvalue,
+        stats.ttest_1samp(difference, margin, alternative="less").pvalue,
+    )
+
+
+def not_worse(change, margin: float) -> float:
+    """p-value of the one-sided t test that the mean of ``change``, one per seed, is ``margin``
+    or more.
+
+    Small values show non-inferiority. NaN for fewer than two.
+    """
+    return (
+        stats.ttest_1samp(change, margin, alternative="less").pvalue if len(change) > 1 else np.nan
+    )

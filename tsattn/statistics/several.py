@@ -1,0 +1,69 @@
+"""Several periods or series that truly differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+
+@dataclass(frozen=True)
+class RandomEffects:
+    """Mean of effects that differ between series, its interval, and where the next may lie.
+
+    ``tau`` is the standard deviation between series beyond sampling, ``share`` (I squared) its
+    share of all variance, ``p_same`` the p-value of no heterogeneity (Cochran's Q).
+    """
+
+    mean: float
+    low: float
+    high: float
+    tau: float
+    share: float
+    p_same: float
+    new_low: float
+    new_high: float
+
+
+def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
+    """Summary of ``effects`` of K series, whose truths differ, with standard ``errors``.
+
+    Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp
+    (2001), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
+    latter falls short where series differ by less than their errors, as the spread is then often
+    estimated as 0. Raises ``ValueError`` below three series.
+    """
+    y, v = np.asarray(effects, dtype=float), np.asarray(errors, dtype=float) ** 2
+    K = len(y)
+    if K < 3:
+        raise ValueError(f"{K} series: a spread between them needs at least three.")
+
+    def spread(tau2):  # generalised Q: K - 1 on average at the true tau2
+        w = 1 / (v + tau2)
+        return w @ (y - w @ y / w.sum()) ** 2
+
+    q, top = spread(0), 10 * y.var() + 10 * v.max()
+    tau2 = optimize.brentq(lambda t: spread(t) - (K - 1), 0, top) if q > K - 1 else 0.0
+    w = 1 / (v + tau2)
+    mean = w @ y / w.sum()
+    error = np.sqrt(w @ (y - mean) ** 2 / (K - 1) / w.sum())
+    t = stats.t.ppf(0.5 + level / 2, K - 1)
+    new = t * np.sqrt(tau2 + error**2)
+    return RandomEffects(
+        mean,
+        mean - t * error,
+        mean + t * error,
+        np.sqrt(tau2),
+        1 - (K - 1) / max(q, K - 1),
+        stats.chi2.sf(q, K - 1),
+        mean - new,
+        mean + new,
+    )
+
+
+def next_value(values, level: float = 0.95) -> tuple[float, float]:
+    """Prediction interval for one more of these independent values (a new period, a new seed)."""
+    x = np.asarray(values, dtype=float)
+    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) * np.sqrt(1 + 1 / len(x))
+    return x.mean() - half, x.mean() + half

@@ -1,0 +1,251 @@
+"""Numbers and verdicts in words, in English and Korean. No arithmetic but rounding; no decision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from . import analysis
+from .claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, THIS_SPLIT, YES, Number, Outcome
+from .ledger import ROOT
+from .statistics import TOO_FEW, interval
+
+VERDICTS = {
+    "en": {v: v for v in (YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN)},
+    "ko": {
+        YES: "예",
+        MOSTLY: "대체로",
+        PARTLY: "일부만",
+        NO: "아니요",
+        CANNOT_TELL: "알 수 없음",
+        NOT_RUN: "아직 실행하지 않음",
+    },
+}
+MINUS = "−"
+
+
+def escape(text: str) -> str:
+    """Text from elsewhere as Markdown that shows it as it is: no HTML, no end of a table cell,
+    no markup.
+    """
+    text = (
+        " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    )
+    return "".join("\\" + c if c in "\\`*_[]|$" else c for c in text)
+
+
+def figure(value: float, form: str = "change", digits: int | None = None, sign: bool = True) -> str:
+    """One number in its form: "change" +0.9 %, "share" 1.3 %, "times" ×12.5, "weight" 0.97,
+    "count" 794.
+    """
+    if form in ("change", "share"):
+        plus, decimals = "+" if sign and form == "change" else "", 1 if digits is None else digits
+        text = f"{100 * value:{plus}.{decimals}f} %"
+        return text.replace("-", MINUS)
+    default = {"times": 1, "weight": 2, "count": 0}[form]
+    text = f"{value:,.{default if digits is None else digits}f}".replace("-", MINUS)
+    return "×" + text if form == "times" else text
+
+
+def digits_for(number: Number) -> int | None:
+    """More digits where the value and its interval would all be rounded to nothing."""
+    small = max(abs(number.value), abs(number.low), abs(number.high)) < 0.002
+    return 2 if number.form in ("change", "share") and small else None
+
+
+def with_interval(number: Number) -> str:
+    """Value [low, high], the unit once: +0.9 % [−0.1, +1.9]."""
+    digits = digits_for(number)
+    value, low, high = (
+        figure(v, number.form, digits) for v in (number.value, number.low, number.high)
+    )
+    return value + (
+        f" [{low.removesuffix(' %')}, {high.removesuffix(' %')}]" if np.isfinite(number.low) else ""
+    )
+
+
+def verdict(outcome: Outcome, lang: str = "en") -> str:
+    """The verdict word; beside "cannot tell" the smallest difference that would have been seen
+    in most cases.
+    """
+    word, seen = VERDICTS[lang][outcome.verdict], outcome.found.detectable
+    if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
+        return word
+    least = figure(seen, "share")
+    return (
+        f"{word} (could have seen ≥ {least})"
+        if lang == "en"
+        else f"{word} ({least} 이상의 차이라면 보였을 것)"
+    )
+
+
+def targets(outcome: Outcome, lang: str = "en") -> str:
+    """What the verdict speaks of, and where this test split alone says something else; empty if
+    it says the same.
+    """
+    split = outcome.found.split_verdict
+    if outcome.claim.target == THIS_SPLIT and outcome.number:
+        return "for these test months" if lang == "en" else "이 test 기간에 대해"
+    if not split or split == outcome.verdict:
+        return ""
+    word = VERDICTS[lang][split]
+    return f"on these test months alone: {word}" if lang == "en" else f"이 test 기간만 보면: {word}"
+
+
+def caveat(outcome: Outcome, lang: str = "en") -> str:
+    """That some cells hold too few separate blocks for their intervals; empty otherwise."""
+    if not outcome.found.few_blocks:
+        return ""
+    return (
+        "few separate weeks at the long horizons"
+        if lang == "en"
+        else "긴 horizon은 독립적인 기간이 적음"
+    )
+
+
+def whole(value: float) -> str:
+    """A relative change in whole per cent, zero without a sign."""
+    return figure(value, "change", 0).replace("+0 %", "0 %").replace(MINUS + "0 %", "0 %")
+
+
+def sentence(outcome: Outcome, lang: str = "en") -> str:
+    """Answer first, then the size, then the uncertainty."""
+    number, word = outcome.number, VERDICTS[lang][outcome.verdict]
+    word = word[0].upper() + word[1:]
+    if number is None:
+        return f"{word}."
+    what = outcome.claim.shown[lang == "ko"]
+    if outcome.verdict != CANNOT_TELL or number.form != "change":
+        return f"{word}: {what}, {with_interval(number)}."
+    size, low, high = figure(abs(number.value), "share", 0), whole(number.low), whole(number.high)
+    least = figure(outcome.found.detectable, "share")
+    if lang == "en":
+        return (
+            f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); "
+            "the test months cannot "
+            f"tell {low} from {high}. {least} or more would have been seen."
+        )
+    return (
+        f"{word}. 오차가 약 {size} {'큽니다' if number.value > 0 else '작습니다'} ({what}). "
+        f"이 test 기간으로는 {low}와 "
+        f"{high}를 구별할 수 없습니다. {least} 이상의 차이라면 보였을 것입니다."
+    )
+
+
+def chapter(outcome: Outcome, folder: str = "notebooks/") -> str:
+    """The number of the claim's chapter, as a link once the chapter is there."""
+    name = f"{outcome.claim.chapter}.ipynb"
+    number = str(int(name[:2]))
+    return f"[{number}]({folder}{name})" if (ROOT / "notebooks" / name).is_file() else number
+
+
+def scorecard(outcomes: list[Outcome], lang: str = "en", folder: str = "notebooks/") -> str:
+    """Markdown table, a row per claim: claim, replicated?, one number, chapter."""
+    heads = {
+        "en": ("claim", "replicated?", "one number", "chapter"),
+        "ko": ("주장", "재현되었나?", "숫자 하나", "장"),
+    }[lang]
+    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
+    for o in outcomes:
+        shown = (
+            "–" if o.number is None else f"{with_interval(o.number)}: {o.claim.shown[lang == 'ko']}"
+        )
+        beside = [words for words in (targets(o, lang), caveat(o, lang)) if words]
+        said = "; ".join([f"**{verdict(o, lang)}**", *beside])
+        lines.append(
+            f"| {o.claim.en if lang == 'en' else o.claim.ko} | {said} | {shown} "
+            f"| {chapter(o, folder)} |"
+        )
+    return "\n".join(lines)
+
+
+def talk_table(table: pd.DataFrame) -> str:
+    """``analysis.talk_table`` as Markdown: our errors beside the column that each belongs to."""
+    ours = [c for c in table if f"{c}: verdict" in table]
+    heads = [
+        "attention",
+        *(c for c in table if c not in ours and not c.endswith(": verdict")),
+        *(f"ours: {c}" for c in ours),
+    ]
+    lines = [f"| {' | '.join(map(escape, heads))} |", "|---" * len(heads) + "|"]
+    for attention, row in table.iterrows():
+        cells = [f"{row[c]:.3f}" for c in heads[1:] if c in table]
+        for c in ours:
+            word = row[f"{c}: verdict"]
+            cells.append(
+                NOT_RUN
+                if pd.isna(row[c])
+                else f"{row[c]:.3f}" + (f" ({word})" if isinstance(word, str) else "")
+            )
+        lines.append(f"| {escape(attention)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+# -- tables of the chapters
+
+
+def as_text(triple, form: str = ".3f") -> str:
+    """An ``interval`` as text, every number in the format ``form``: mean [low, high]."""
+    mean, low, high = triple
+    return f"{mean:{form}}" + (
+        f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else " (one seed)"
+    )
+
+
+def spread(values, digits: int = 3) -> str:
+    """``interval`` as text for a table cell: mean [low, high]."""
+    return as_text(interval(values), f".{digits}f")
+
+
+def in_seeds(n: int) -> str:
+    """``n`` seeds in words."""
+    return f"{n} seed{'' if n == 1 else 's'}"
+
+
+def in_percent(row) -> str:
+    """Difference of a row of ``compare`` in % of the reference, with its interval."""
+    return as_text(np.array([row.difference, row.low, row.high]) / row.reference, "+.1%")
+
+
+def percent(table: pd.DataFrame) -> str:
+    """Every row of ``compare`` by ``in_percent``."""
+    return "; ".join(f"{row.model} {in_percent(row)}" for row in table.itertuples())
+
+
+def in_words(table: pd.DataFrame, none: str = "No replacement is shown to be worse") -> str:
+    """What a family of comparisons says of the claim that nothing is lost; ``none`` if none is
+    worse.
+    """
+    if len(table) and (table.verdict == TOO_FEW).all():
+        return f"No verdict: {TOO_FEW}."
+    word = table.groupby("verdict").model.agg(", ".join)
+    said = [f"Worse: {word['worse']}" if "worse" in word else none]
+    said += [
+        f"{text}: {word[v]}"
+        for v, text in (
+            ("equivalent", "equal within 1 %"),
+            ("better", "better"),
+            ("undecided", "undecided"),
+            (TOO_FEW, TOO_FEW),
+        )
+        if v in word
+    ]
+    return "; ".join(said) + "."
+
+
+def weight_in_words(lift: tuple, auc: tuple) -> str:
+    """What (mean, low, high) of lift and AUC of the informative patches say of attention to
+    them.
+    """
+    level = "about zero" if lift[2] < 0.25 else "not zero"
+    rank = "below" if auc[2] < 0.5 else "above" if auc[1] > 0.5 else "neither above nor below"
+    return f"{level}; averaged over heads and layers it ranks {rank} that of other patches"
+
+
+def on_validation(ledger, named: dict) -> str:
+    """``relative_mse`` of the validation months in %, mean over seeds with its interval; "" if
+    there is none.
+    """
+    val = analysis.relative_mse(ledger, named)
+    said = "; ".join(f"{name} {as_text(interval(val[name]), '+.1%')}" for name in val)
+    return "" if val.empty else f"{said} ({in_seeds(len(val))})"
