@@ -22,7 +22,8 @@ def strange_chapter():
     """A chapter whose outputs hold what a file of data may be called."""
     cells = [
         nbformat.v4.new_markdown_cell(
-            "# 99. A strange chapter\nIts equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ "
+            "# 99. A strange chapter\n"
+            "Its equation is $$A = \\mathrm{softmax}(QK^\\top/\\sqrt{d})$$ "
             "and [the next](01_attention.ipynb) does not exist."
         )
     ]
