@@ -11,8 +11,9 @@ import nbformat
 import pytest
 
 from tsattn import site
+from tsattn.harmless import harmless_html, harmless_markdown
 from tsattn.ledger import ROOT, Ledger
-from tsattn.site import Page, build, harmless_html, harmless_markdown, mathml, notice, staged
+from tsattn.site import Page, build, mathml, notice, staged
 
 EVIL = "<img src=x onerror=alert(1)>"
 LINKS = "[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd)"

@@ -13,6 +13,7 @@ from tsattn.checkpoints import load_tensors, load_trained, resume_file, save_ten
 from tsattn.data import SYNTHETIC, load
 from tsattn.models import build
 from tsattn.settings import ATTENTIONS, MODELS, make
+from tsattn.step import Step
 from tsattn.training import evaluate, train
 
 QUIET = dict(progress=False, n_threads=1)
@@ -192,7 +193,7 @@ def test_the_warm_up_before_a_capture_changes_nothing():
     def states(warm):
         model = build(s, 1).train()
         optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate)
-        step, memory = training.Step(model, optimiser, splits.train, s.batch_size), []
+        step, memory = Step(model, optimiser, splits.train, s.batch_size), []
         for i in range(3):
             model.masks.seed(i)
             step(torch.arange(i, i + s.batch_size))

@@ -10,6 +10,7 @@ tokenizers      codebooks of patches, fitted on training patches alone
 floors          what could be forecast at best from the codes of a codebook
 progress        bars
 checkpoints     weights and resume files on disk
+step            one training step, also as a CUDA graph
 training        the loop
 interventions   changes to a trained model inside a ``with`` block
 attention_maps  what is read off a matrix A
@@ -31,7 +32,9 @@ anchors         numbers in written prose, checked and refreshed
 figures         one look for every figure
 chapter         the set-up of a chapter, in one call
 slides          the deck
+harmless        names from files are text on every page
 site            the pages
+execution       chapters side by side
 report          execute the chapters and build the site
 bench           what a training step costs
 __main__        the commands

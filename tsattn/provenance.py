@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def source_revision() -> str:
     """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on."""
     package = ROOT / "tsattn"
-    files = [package / "settings.py", package / "training.py", package / "tokenizers.py",
-             package / "floors.py", *sorted(package.glob("data/*.py")),
+    rooms = ("settings", "tokenizers", "floors", "step", "training")
+    files = [*(package / f"{room}.py" for room in rooms), *sorted(package.glob("data/*.py")),
              *sorted(package.glob("models/*.py"))]
     digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
     try:

@@ -1,0 +1,157 @@
+"""Chapters executed side by side with papermill, and cleaned of what only this machine knows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from .ledger import ROOT
+from .settings import Settings
+from .workers import cores
+
+FOLDERS = ("results_dir", "figures_dir")
+OWN = ("train_minutes", "figures_dir")  # parameters that the report sets itself
+
+
+@dataclass
+class Chapter:
+    """One notebook of the report, and what has become of it."""
+
+    path: Path
+    notebook: nbformat.NotebookNode | None = None  # as committed, then as executed
+    defaults: dict = field(default_factory=dict)  # of its parameters
+    values: dict = field(default_factory=dict)  # what it is executed with, where that was given
+    todo: list[Settings] | None = None  # runs it lacks; None: it does not say
+    state: str = ""  # empty: not executed; "done"; else what went wrong
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        return self.path.name.split("_")[0]
+
+    @property
+    def changed(self) -> dict:
+        return {k: v for k, v in self.values.items()
+                if k not in (*FOLDERS, *OWN) and v != self.defaults[k]}
+
+
+class Progress(logging.Handler):
+    """Passes on the last line of a chapter's bars: every 5 s in a terminal, else every minute."""
+
+    def __init__(self):
+        super().__init__()
+        self.every = 5 if sys.stderr.isatty() else 60
+        self.chapters: dict[int, str] = {}  # thread -> chapter
+        self.said: dict[int, float] = {}
+
+    def emit(self, record):
+        me, text = threading.get_ident(), record.getMessage()
+        now, lines = time.monotonic(), re.split(r"[\r\n]", text.strip())
+        if me in self.chapters and "|" in lines[-1] and now - self.said.get(me, now) >= self.every:
+            print(f"{self.chapters[me]}: {lines[-1].strip()}", file=sys.stderr, flush=True)
+            self.said[me] = now
+        self.said.setdefault(me, now)
+
+
+def execute(chapters: list[Chapter], work: Path, limit: float | None) -> None:
+    """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``."""
+    log, progress = logging.getLogger("papermill"), Progress()
+    before = log.level, log.propagate
+    log.addHandler(progress)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    done = 0
+
+    def one(chapter: Chapter) -> None:
+        nonlocal done
+        progress.chapters[threading.get_ident()] = chapter.path.stem
+        progress.said.pop(threading.get_ident(), None)
+        run(chapter, work, limit)
+        done += 1
+        print(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
+              f"{chapter.seconds:.0f} s", file=sys.stderr, flush=True)
+
+    try:
+        with ThreadPoolExecutor(max(1, min(cores(), len(chapters)))) as pool:
+            list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
+    finally:
+        log.removeHandler(progress)
+        log.level, log.propagate = before
+
+
+def run(chapter: Chapter, work: Path, limit: float | None) -> None:
+    target, started = work / "notebooks" / chapter.path.name, time.perf_counter()
+    own = dict(chapter.values)
+    if "train_minutes" in chapter.defaults:
+        own.setdefault("train_minutes", limit)
+    if "figures_dir" in chapter.defaults:
+        own.setdefault("figures_dir", str(work / "figures"))
+    try:
+        papermill.execute_notebook(str(chapter.path), str(target), parameters=own,
+                                   kernel_name="python3", cwd=str(ROOT / "notebooks"),
+                                   progress_bar=False, log_output=True,
+                                   extra_arguments=["--Application.log_level=40"])
+        chapter.state = "done"
+    except papermill.PapermillExecutionError as error:
+        message = (error.evalue or "").strip().splitlines()
+        chapter.state = f"FAILED in cell {error.exec_count}: {error.ename}" + \
+            (f": {message[0]}" if message else "")
+    except Exception as error:  # a killed kernel, say: whatever it is, the others go on
+        message = str(error).strip().splitlines()
+        chapter.state = f"FAILED: {message[0] if message else type(error).__name__}"
+    chapter.seconds = time.perf_counter() - started
+    try:
+        chapter.notebook = nbformat.read(target, as_version=4)
+    except (OSError, ValueError):
+        pass  # nothing was written: the page shows the committed notebook
+    clean(chapter.notebook)
+
+
+def clean(notebook):
+    """Without papermill's record of this machine, the injected copy of the parameters cell and
+    progress bars.
+
+    The injected values stay visible: they replace those of the parameters cell.
+    """
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    injected = {}
+    for cell in [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]:
+        injected |= dict(re.findall(r"^(\w+) = (.*)$", cell.source, re.M))
+        notebook.cells.remove(cell)
+    # papermill's own cell that tells of an error
+    notebook.cells = [c for c in notebook.cells
+                      if not {"papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
+    for name in OWN:
+        injected.pop(name, None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = re.sub(
+                r"^(\w+)( *= *)([^#\n]*?)(\s*(?:#.*)?)$",
+                lambda m: m[1] + m[2] + injected.get(m[1], m[3]) + m[4], cell.source, flags=re.M)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    return notebook
+
+
+def provenance_line(notebook) -> str:
+    """The chapter's own closing line: what was read from the ledger and what was trained."""
+    for cell in reversed(notebook.cells):
+        for output in cell.get("outputs", []):
+            text = output.get("text", "")
+            text = text if isinstance(text, str) else json.dumps(text)
+            if text.startswith("Provenance: "):
+                return text.removeprefix("Provenance: ").splitlines()[0]
+    return ""
