@@ -19,7 +19,8 @@ from . import text
 from .analysis import talk_table
 from .claims import CLAIMS
 from .claims.facts import Facts, UnknownName
-from .ledger import ROOT, Ledger
+from .ledger import Ledger
+from .settings import ROOT
 
 NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)
 HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)

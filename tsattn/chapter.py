@@ -14,8 +14,8 @@ from IPython.display import Markdown, display
 
 from . import figures, measures
 from .data import available
-from .ledger import RESULTS, ROOT, Ledger
-from .settings import ATTENTIONS, PROFILES, SEEDS, Settings
+from .ledger import RESULTS, Ledger
+from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
 from .sweep import missing, on_trained, seconds_expected, sweep
 from .workers import cores
 

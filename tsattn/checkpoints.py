@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from . import models
-from .settings import Settings
+from .settings import ROOT, Settings
 
-CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+CHECKPOINTS = ROOT / "checkpoints"
 
 
 def best_file(s: Settings, checkpoints=CHECKPOINTS) -> Path:

@@ -15,8 +15,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from .ledger import ROOT
-from .settings import Settings
+from .settings import ROOT, Settings
 from .workers import cores
 
 FOLDERS = ("results_dir", "figures_dir")

@@ -22,8 +22,8 @@ import torch
 
 from .ledger_files import Folder, LedgerError, cell
 from .progress import bar
-from .provenance import ROOT, provenance, source_revision
-from .settings import DATASETS, Settings
+from .provenance import provenance, source_revision
+from .settings import DATASETS, ROOT, Settings
 from .training import Result
 
 RESULTS = ROOT / "results"

@@ -7,12 +7,11 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
+from .settings import ROOT
 
 
 @cache

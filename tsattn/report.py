@@ -17,8 +17,8 @@ from .chapter import checked, in_words, minutes
 from .data import DataError
 from .execution import FOLDERS, OWN, Chapter, execute, provenance_line
 from .harmless import harmless_markdown
-from .ledger import ROOT, Ledger
-from .settings import DATASETS, Settings
+from .ledger import Ledger
+from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
 from .workers import cores
 

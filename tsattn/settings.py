@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]  # of the checkout
+
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
 SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP", "vic")  # published
 DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16", "dial-0",

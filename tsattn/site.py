@@ -21,7 +21,8 @@ import nbformat
 import yaml
 
 from .harmless import harmless, harmless_markdown
-from .ledger import ROOT, Ledger
+from .ledger import Ledger
+from .settings import ROOT
 
 STATIC = Path(__file__).parent / "site_static"
 TITLE = "Does attention matter in time-series transformers?"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from . import analysis
 from .claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, THIS_SPLIT, YES, Number, Outcome
-from .ledger import ROOT
+from .settings import ROOT
 from .statistics import TOO_FEW, interval
 
 VERDICTS = {

@@ -10,9 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..settings import ROOT
 from .catalogue import CATALOGUE
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class DataError(ValueError):
