@@ -206,31 +206,33 @@ def around(profile: str = "paper") -> pd.DataFrame:
 PIECES = ("masks drawn in bulk", "kept pages", "fused Adam")
 
 
-def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int = 3) -> pd.DataFrame:
-    """One row per piece and attention: a step's time without it over that with all, in turns, one thread.
+def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int = 8) -> pd.DataFrame:
+    """One row per piece and attention: a step's time without it over that with all, one thread.
 
-    Every time is that of a fresh process, since memory once kept cannot be given up; the least of ``rounds``
-    counts on either side.
+    Each attention in a fresh process: first without kept pages, which cannot be given up again, then
+    all variants in turns; the least of ``rounds`` counts.
     """
     rows = []
     for a in attentions:
         s = make(profile, attention=a)
-        least: dict = {}
-        for _ in range(rounds):
-            for without in ("", *PIECES):
-                took = _in_process("_without", s, without)["step_ms"]
-                least[without] = min(took, least.get(without, took))
+        least = _in_process("_pieces", s, rounds)
         rows += [dict(piece=piece, attention=a, threads=1, profile=profile, step_ms=least[""],
                       without_ms=least[piece], ratio=least[piece] / least[""]) for piece in PIECES]
     return pd.DataFrame(rows)
 
 
-def _without(s: Settings, piece: str) -> dict:
-    if piece != "kept pages":
-        keep_pages()
-    step = stepper(s, fused=piece != "fused Adam", bulk=piece != "masks drawn in bulk")
+def _pieces(s: Settings, rounds: int) -> dict:
+    steps_ = {without: stepper(s, fused=without != "fused Adam", bulk=without != "masks drawn in bulk")
+              for without in ("", *PIECES)}
+    least = dict.fromkeys(steps_, float("inf"))
     with use_threads(1):
-        return {"step_ms": 1000 * min(_time(step) for _ in range(6))}
+        for first in (True, False):
+            for _ in range(rounds + 1):
+                for without in steps_:
+                    if (without == "kept pages") == first:
+                        least[without] = min(least[without], 1000 * _time(steps_[without]))
+            keep_pages()
+    return least
 
 
 def curves(profile: str = "paper", attentions=("softmax", "zero")) -> pd.DataFrame:
@@ -267,7 +269,8 @@ def _load(s: Settings, folder: str) -> dict:
 
 def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
     """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if given."""
-    tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=min(rounds, 3)), "around": around(profile)}
+    tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=rounds),
+              "around": around(profile)}
     if growth:
         tables["curves"] = curves(profile)
         large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
