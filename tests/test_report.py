@@ -8,8 +8,8 @@ import sys
 import nbformat
 import pytest
 
+from tsattn import execution, site
 from tsattn import report as report_module
-from tsattn import site
 from tsattn.__main__ import main
 from tsattn.chapter import checked
 from tsattn.ledger import Ledger
@@ -42,10 +42,10 @@ def checkout(tmp_path, monkeypatch):
     for name in ("notebooks", "figures", "results"):
         (tmp_path / name).mkdir()
     (tmp_path / "README.md").write_text("# Start\n\n[one](notebooks/01_one.ipynb)\n")
-    for module in (report_module, site):
+    for module in (report_module, execution, site):
         monkeypatch.setattr(module, "ROOT", tmp_path)
-    monkeypatch.setattr(report_module, "fill_readme", lambda: None)
-    monkeypatch.setattr(report_module, "Ledger", lambda *a: Ledger(*(a or [tmp_path / "results"])))
+    here = [tmp_path / "results"]
+    monkeypatch.setattr(report_module, "Ledger", lambda *a, **options: Ledger(*(a or here)))
     return tmp_path
 
 
@@ -343,10 +343,10 @@ def test_a_chapter_begins_with_one_call(checkout, tmp_path):
     results = {"results_dir": str(tmp_path / "empty"), "train_minutes": 0}
     assert call(checkout, profile="smoke", parameters=results) == 0
     begun, drawn, end = executed(checkout, "01_one").cells[-3:]
-    said = [o.data["text/markdown"] for o in begun.outputs]
-    assert "SMOKE PROFILE" in said[0] and said[1].startswith(
-        "**Not run yet:** 2 models, which take"
-    )
+    words, time, left_out = (o.get("text") or o.data["text/markdown"] for o in begun.outputs)
+    assert "SMOKE PROFILE" in words and left_out.startswith("**Not run yet:** 2 models.")
+    assert time.startswith("2 of 2 runs are missing: about")
+    assert "Nothing is trained; `python -m tsattn report --train` does it." in time
     image, caption = drawn.outputs
     assert image.metadata["image/png"]["alt"] == "Two bars, equally high."
     assert (

@@ -116,8 +116,8 @@ class Chapter:
     def _say_missing(self, n: int, what: str) -> None:
         if n:
             self.left_out.append(f"{n} {what}")
-            display(Markdown(f"**Not run yet:** {n} {what}. `python -m tsattn report --train` "
-                             "runs them, after saying how long it takes."))
+            display(Markdown(f"**Not run yet:** {n} {what}. What is above says how long that "
+                             "takes, and which command runs it."))
 
     def show(self, fig, name: str, caption: str, alt: str) -> None:
         """``figures.show`` with this chapter's folder and words of caution."""

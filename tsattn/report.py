@@ -65,7 +65,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
             place = without_site(chosen, work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
-            anchors.refresh()
+            anchors.refresh(ROOT, Ledger(record=True))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
