@@ -8,9 +8,9 @@ import pytest
 
 from tsattn.ledger import RESULTS, ROOT, Ledger
 from tsattn.preregistered import (
-    EXCHANGES, HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, name_of,
+    HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, name_of,
 )
-from tsattn.runs import new_months
+from tsattn.runs import EXCHANGES, new_months
 
 W, BLOCK, MODELS = 2925, 432, ("softmax", *REPLACEMENTS, "attention only")
 CELL = "PatchTST ETTh1-96"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import settings as settings_module
 from .ledger import Ledger, LedgerError
-from .runs import PLANS
+from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
 LABELS = ["run_id", "status", "profile", "dataset", "attention", "seed", "epochs"]
@@ -170,11 +170,19 @@ def bench(args) -> int:
 
 
 def measure(args) -> int:
-    """Measurements of an earlier version, counted, or made again on the weights that are here."""
+    """What is missing of the measurements that tell content from mixing, made on the weights that
+    are here; and measurements of an earlier version, counted, or made again."""
     from .checkpoints import best_file
     from .sweep import on_trained
 
     measures, ledger, lost = _room("measures"), ledger_of(args), set()
+    for table, models, points in exchanged():
+        if not args.tables or table in args.tables:
+            here = [s for s in models if args.train or best_file(s).is_file()]
+            on_trained(table, here, points, measures.MEASURES[table], ledger=ledger,
+                       data_dir=args.data_dir, digest=measures.digest())
+            lost |= {s.run_id for s in models if s not in here and ledger.lacking(
+                table, [{"run_id": s.run_id, **point} for point in points])}
     for table, function in measures.MEASURES.items():
         if args.tables and table not in args.tables:
             continue
@@ -193,8 +201,8 @@ def measure(args) -> int:
             else:
                 lost.add(run_id)
     if lost:
-        print(f"{len(lost)} models are not here, so their measurements stay; `python -m tsattn "
-              "measure --stale --train` trains them again", file=sys.stderr)
+        print(f"{len(lost)} models are not here; `python -m tsattn measure --train`, with --stale for "
+              "what an earlier version has measured, trains them again", file=sys.stderr)
     return int(bool(lost))
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from .ledger import Ledger
-from .runs import new_months
+from .runs import EXCHANGES, new_months
 from .statistics import Difference, block_error, block_length, holm
 
 REPLACEMENTS = ("identity", "zero", "mean", "fixed")
@@ -44,8 +44,6 @@ HYPOTHESES = (
     Hypothesis("P4", "PatchTST ETTh2-96", REPLACEMENTS, "not worse"),
     Hypothesis("P4 contrast", "PatchTST ETTh2-96", REPLACEMENTS, "different"),
 )
-# P5 is about trained models of P1: equal within the margin of their own undisturbed error.
-EXCHANGES = ("A = data-set average", "A = another window's")
 
 
 def name_of(s) -> str:
@@ -126,7 +124,7 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 
 def exchanged(table: pd.DataFrame, margin: float = 0.01) -> pd.DataFrame:
-    """P5: relative change of the test MSE of trained softmax models under each of ``EXCHANGES``.
+    """P5, equal within the margin: relative change of the test MSE of trained softmax models under each of ``EXCHANGES``.
 
     ``table`` has one row per run and exchange with ``test_mse`` and ``undisturbed``. Two one-sided t tests
     over the seeds on this stretch of months, corrected over the exchanges (Holm).

@@ -96,6 +96,27 @@ def new_months(profile: str = "paper") -> dict[str, list[Settings]]:
     }
 
 
+# What is put in the place of a trained A, to tell content from mixing (P5 of the registration).
+EXCHANGES = ("A = data-set average", "A = another window's")
+
+
+def exchanged(profile: str = "paper") -> list[tuple[str, list[Settings], list[dict]]]:
+    """(table, models, points) of the measurements that tell content from mixing.
+
+    The registered ones on the new months, the same models on the standard test months, and, as the
+    positive control, the synthetic series on which content decides.
+    """
+    models = [s for s in new_months(profile)["PatchTST ETTh1-96"]
+              if s.attention == "softmax" and s.feed_forward]
+    months = [dict(intervention=name, split=split) for split in ("test", "standard")
+              for name in EXCHANGES]
+    control = [toy(dataset, profile, seed=seed) for dataset in ("recall-4", "state-machine")
+               for seed in SEEDS]
+    return [("content_or_mixing", models, months),
+            ("toy_errors", control, [dict(windows=1000, intervention=name, draw=0)
+                                     for name in ("none", *EXCHANGES)])]
+
+
 def folds(dataset: str, profile: str = "paper") -> list[Settings]:
     """Rolling origin: five folds of 12, 2 and 2 months, softmax, zero, mean and attention only, fold by fold."""
     return [s for k in range(1, 6)
