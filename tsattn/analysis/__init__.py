@@ -35,6 +35,15 @@ from .compare import (
     relative_mse,
     replacements,
 )
+from .shown import (
+    EMBEDDINGS,
+    embedding_gaps,
+    errors_by_column,
+    event_multiples_of,
+    every_cell,
+    patch_lengths,
+    without_positions,
+)
 from .trained import (
     changes,
     event_errors,
@@ -47,6 +56,7 @@ from .trained import (
 
 __all__ = [
     "CHOSEN",
+    "EMBEDDINGS",
     "EVERYWHERE",
     "FAMILIES",
     "RATES",
@@ -61,9 +71,13 @@ __all__ = [
     "by_attention",
     "changes",
     "elsewhere",
+    "embedding_gaps",
+    "errors_by_column",
     "event_errors",
     "event_multiples",
+    "event_multiples_of",
     "event_weights",
+    "every_cell",
     "families",
     "family",
     "larger_rate",
@@ -72,6 +86,7 @@ __all__ = [
     "one_family",
     "one_token",
     "past_kept",
+    "patch_lengths",
     "preferred",
     "published",
     "published_by_authors",
@@ -84,4 +99,5 @@ __all__ = [
     "talk_table",
     "toy_rows",
     "what_changes",
+    "without_positions",
 ]

@@ -18,6 +18,20 @@ from ..statistics import interval
 from . import Outcome, judge
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
+COLUMNS = {  # of ``analysis.errors_by_column``
+    "talk-paper": "talk-paper",
+    "talk-own": "talk-own",
+    "authors-patchtst": "authors, PatchTST",
+    "authors-itransformer": "authors, iTransformer",
+    **{
+        short: f"ours, {title}"
+        for short, title in zip(
+            ("patchtst-talk-rate", "patchtst", "itransformer", "itransformer-small-steps"),
+            analysis.TALK,
+            strict=True,
+        )
+    },
+}
 LOW = dict(learning_rate=runs.LOW_RATE)
 PARTS = ("", "low", "high", "detectable", "provable", "seeds")
 
@@ -94,6 +108,28 @@ class Facts:
         ]
         return analysis.changes(self.ledger.read("interventions"), softmax)[name].mean()
 
+    @cached_property
+    def errors(self) -> dict[tuple[str, str], float]:
+        return analysis.errors_by_column(self.ledger)
+
+    @cached_property
+    def gaps(self) -> pd.Series:
+        """Attention gap [series, embedding], mean over seeds."""
+        gaps = analysis.embedding_gaps(self.ledger)
+        return gaps.groupby(["dataset", "embedding"]).gap.mean()
+
+    def gap(self, dataset: str, embedding: str) -> float:
+        return self.gaps[dataset, embedding]
+
+    def without_positions(self, head: str) -> float:
+        """Change of the error when the encoding is left out of the training."""
+        row = analysis.without_positions(self.ledger)[head].iloc[0]
+        return row.difference / row.reference
+
+    def event_multiple(self, attention: str, intervention: str = "none") -> float:
+        """Error on events in multiples of the best possible."""
+        return analysis.event_multiples_of(self.ledger, attention, intervention).mean()
+
     def recall(self, attention: str, dataset: str = "recall-4") -> float:
         return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
 
@@ -141,6 +177,22 @@ NUMBERS = {
         for a in REPLACED
     },
     "one-token.zero": ("change", _row("one-token", "zero")),
+    # what slides show beside the claims
+    "position.without-flatten": ("change", lambda f: f.without_positions("flatten")),
+    "position.without-mean": ("change", lambda f: f.without_positions("mean")),
+    "position.permuted": ("change", lambda f: f.removed("W_pos rows permuted")),
+    "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
+    "events.zero": ("times", lambda f: f.event_multiple("zero")),
+    "events.removed": ("times", lambda f: f.event_multiple("softmax", "attention removed")),
+    "gap.recall-linear": ("share", lambda f: f.gap("recall-4", "linear")),
+    "gap.recall-conv": ("share", lambda f: f.gap("recall-4", "conv")),
+    "gap.toy-linear": ("share", lambda f: f.gap("state-machine", "linear")),
+    "gap.toy-mlp": ("share", lambda f: f.gap("state-machine", "mlp")),
+    **{
+        f"mse.{short}.{a}": ("weight", lambda f, column=column, a=a: f.errors[column, a])
+        for short, column in COLUMNS.items()
+        for a in ("softmax", "identity", "zero", "mean")
+    },
     "validation.small-steps": (
         "change",
         lambda f: f.relative("val", **runs.SMALL_STEPS)["zero"].mean(),
@@ -202,6 +254,21 @@ STATEMENTS = {
         analysis.family(f.ledger, "PatchTST, learning rate 1e-4", "paper", runs.MORE_SEEDS)
         .dropna(subset="authors")
         .inside.all()
+    ),
+    "talk-paper-is-itransformer": lambda f: all(
+        f.errors["talk-paper", a] == f.errors["authors, iTransformer", a]
+        for a in ("softmax", "identity", "zero", "mean")
+    ),
+    "removal-helps-at-talk-rate": lambda f: (
+        f.removed("attention removed", 1e-3) < 0 < f.removed("attention removed")
+    ),
+    "no-embedding-widens-the-gap": lambda f: all(
+        f.gaps[d, e] <= f.gaps[d, "linear"]
+        for d in ("recall-4", "state-machine")
+        for e in analysis.EMBEDDINGS
+    ),
+    "no-embedding-helps-etth1": lambda f: all(
+        f.gaps["ETTh1", e] <= 0 for e in analysis.EMBEDDINGS
     ),
     "no-verdict-depends-on-block-length": lambda f: (
         len(

@@ -1,0 +1,194 @@
+"""The deck's figures on the series made for this report, on other lengths and on other data."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .. import analysis, runs
+from ..claims.facts import Facts
+from ..data import toy
+from ..figures import COLORS, PUBLISHED
+from ..statistics import interval
+from .drawn import band, bars, drawn, heading, in_percent, lacking, names, panels, percent, row
+
+
+@drawn
+def toy_series(facts: Facts) -> Figure | None:
+    """Weight of the event patches in every head; error on events with and without attention."""
+    heads = analysis.toy_rows(facts.ledger, "attention_by_head", "state-machine")
+    kinds = (
+        ("trained with attention", "softmax", "none", COLORS["softmax"]),
+        ("trained without", "zero", "none", COLORS["zero"]),
+        ("removed after training", "softmax", "attention removed", COLORS["zero"]),
+    )
+    errors = [
+        (label, values, color)
+        for label, attention, intervention, color in kinds
+        if len(values := analysis.event_multiples_of(facts.ledger, attention, intervention))
+    ]
+    if heads.empty and not errors:
+        return None
+    fig, (axes,) = panels(1, 1.15)
+    if len(heads):
+        ax, layers = axes[0], sorted(heads.layer.unique())
+        rng = np.random.default_rng(0)
+        for y, layer in enumerate(layers):
+            part = heads[heads.layer == layer]
+            jitter = y + rng.uniform(-0.22, 0.22, len(part))
+            ax.scatter(part.lift, jitter, s=22, color="0.7")
+            value, low, high = interval(part.groupby("seed").lift.mean())
+            ax.plot([low, high], [y, y], color=COLORS["softmax"], lw=4)
+            ax.plot(value, y, "o", ms=12, color=COLORS["softmax"])
+        ax.axvline(1, color="black", ls="--", lw=1.5)
+        names(ax, [f"layer {layer}" for layer in layers])
+        ax.locator_params(axis="x", nbins=4)
+        ax.set_xlim(0, max(2, 1.05 * heads.lift.max()))
+        ax.set_xlabel("weight of event patches\n(dashed: uniform attention; grey: heads)")
+    else:
+        lacking(axes[0])
+    if errors:
+        bars(axes[1], errors, lambda v: f"×{v:.1f}")
+        axes[1].set_xlabel("error on events\n(1: best possible)")
+    else:
+        lacking(axes[1])
+    return fig
+
+
+@drawn
+def recall(facts: Facts) -> Figure | None:
+    """One window of the task, and the error that is left for a growing number of pairs."""
+    pairs, shown = (1, 2, 4, 8, 16), ("softmax", "zero")
+    left = {
+        n: found
+        for n in pairs
+        if len(found := 100 * analysis.share_of_zero(facts.ledger, f"recall-{n}"))
+    }
+    if not left:
+        return None
+    fig, (axes,) = panels(1.7, 1)
+    window(axes[0])
+    ax = axes[1]
+    for attention in shown:
+        at = {n: v[attention] for n, v in left.items() if attention in v}
+        x, color = [pairs.index(n) for n in at], COLORS[attention]
+        for n, values in at.items():
+            ax.scatter(np.full(len(values), pairs.index(n)), values, s=40, color=color, alpha=0.6)
+        ax.plot(x, [v.mean() for v in at.values()], color=color, lw=3)
+        ax.text(
+            x[-1],
+            at[list(at)[-1]].mean() + (6 if attention == "softmax" else -8),
+            "with attention" if attention == "softmax" else "without",
+            ha="right",
+            va="bottom" if attention == "softmax" else "top",
+            color=color,
+            weight="bold",
+        )
+    ax.set(xticks=range(len(pairs)), xticklabels=pairs, ylim=(-4, 104), yticks=(0, 50, 100))
+    ax.set_xlabel("pairs in the window")
+    ax.set_ylabel("error left (%)")
+    return fig
+
+
+def window(ax, pairs: int = 4, seed: int = 7) -> None:
+    """A window of recall: keys with their values, the question, the answer."""
+    example = toy.recall(1, pairs, seed)
+    ax.plot(example.x[0], color="black", lw=1.2)
+    last = example.key.shape[1] - 1
+    for j, key in enumerate(example.key[0]):
+        if key >= 0:
+            asked = j in (example.slot[0], last)
+            color = COLORS["zero"] if asked else COLORS["softmax"]
+            ax.axvspan(16 * j, 16 * (j + 1), color=color, alpha=0.4 if asked else 0.18, lw=0)
+            said = "key?" if j == last else "this one" if asked else ""
+            ax.text(16 * j + 8, 4.1, said, ha="center", va="top", color=color, weight="bold")
+    ax.axvline(example.seq_len, color="0.4", ls="--", lw=1.5)
+    ax.text(example.seq_len + 48, -3.6, "forecast", ha="center", weight="bold")
+    ax.set(ylim=(-3.8, 4.3), xlim=(0, len(example.x[0])), yticks=[], xticks=(0, example.seq_len))
+    ax.set_xlabel("time step of one window")
+    ax.spines["left"].set_visible(False)
+
+
+@drawn
+def embeddings(facts: Facts) -> Figure | None:
+    """What attention is worth under four embeddings, on three series."""
+    gaps = analysis.embedding_gaps(facts.ledger)
+    if gaps.empty:
+        return None
+    labels = {"recall-4": "recall", "state-machine": "toy series, events", "ETTh1": "ETTh1"}
+    shown = [d for d in labels if d in set(gaps.dataset)]
+    fig, (axes,) = panels(*[1] * len(shown))
+    for ax, dataset in zip(axes, shown, strict=True):
+        part = gaps[gaps.dataset == dataset]
+        ax.axhline(0, color="0.4", ls="--", lw=1.5)
+        for x, embedding in enumerate(analysis.EMBEDDINGS):
+            values = 100 * part[part.embedding == embedding].gap
+            color = "black" if embedding == "linear" else COLORS["softmax"]
+            ax.scatter(np.full(len(values), x), values, s=70, color=color, alpha=0.6)
+            if len(values):
+                ax.plot([x - 0.25, x + 0.25], [values.mean()] * 2, color=color, lw=4)
+        ax.set(xticks=range(4), xticklabels=("linear", "mlp", "conv", "resid."), xlim=(-0.5, 3.5))
+        heading(ax, labels[dataset])
+    axes[0].set_ylabel("attention gap (%)")
+    return fig
+
+
+@drawn
+def patch_length(facts: Facts) -> Figure | None:
+    """Test error from many tokens to one, with and without attention."""
+    table = analysis.patch_lengths(facts.ledger)
+    if table.empty:
+        return None
+    fig, ((ax,),) = panels(1)
+    lengths = sorted(table.patch_len.unique())
+    tokens = table.groupby("patch_len").n_tokens.first()
+    for attention, offset in (("softmax", -0.08), ("zero", 0.08)):
+        rows, color = table[table.attention == attention], COLORS[attention]
+        if rows.empty:
+            continue
+        mean = rows.groupby("patch_len").test_mse.mean()
+        x = np.array([lengths.index(n) for n in mean.index]) + offset
+        ax.plot(x, mean, color=color, lw=3)
+        at = [lengths.index(n) + offset for n in rows.patch_len]
+        ax.scatter(at, rows.test_mse, s=45, color=color, alpha=0.6)
+        ax.annotate(
+            attention,
+            (x[-1], mean.iloc[-1]),
+            (14, 14 if attention == "softmax" else -14),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            weight="bold",
+        )
+    ax.set(
+        xticks=range(len(lengths)),
+        xticklabels=[f"{tokens[n]}" for n in lengths],
+        xlim=(-0.4, len(lengths) + 0.1),
+    )
+    ax.set_xlabel("number of tokens (patches of 4 to 336 hours)")
+    ax.set_ylabel("test MSE")
+    return fig
+
+
+@drawn
+def every_cell(facts: Facts) -> Figure | None:
+    """Zero attention against softmax on both data sets, at every horizon."""
+    table = analysis.every_cell(facts.ledger)
+    if table.empty:
+        return None
+    fig, (axes,) = panels(1, 1.15)
+    cells = [f"{d}-{n}" for d, n in sorted(runs.CELLS)]
+    for ax, title in zip(axes, analysis.EVERYWHERE[:2], strict=True):
+        part = table[table.title == title]
+        band(ax)
+        for r in part.itertuples():
+            row(ax, cells.index(r.cell), in_percent(r), COLORS["zero"], percent(in_percent(r)[0]))
+        names(ax, [c.replace("-", ", ") + " h" for c in cells])
+        ax.tick_params(axis="y", labelleft=ax is axes[0])
+        for y, cell in enumerate(cells):
+            if cell not in set(part.cell):
+                ax.text(0.6, y, "not run yet", va="center", color=PUBLISHED)
+        heading(ax, title.split(",")[0])
+        ax.set_xlim(*((-14, 12) if ax is axes[0] else (-42, 32)))
+        ax.set_xlabel("change of the test error (%)")
+    return fig
