@@ -215,7 +215,8 @@ def refresh(args) -> int:
 
 
 def slides(args) -> int:
-    return _room("slides").slides() or 0
+    ledger = Ledger(args.results) if args.results else None
+    return _room("slides").slides(args.lang, args.lab, args.out, ledger)
 
 
 def ledger(args) -> int:
@@ -305,7 +306,11 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--tables", nargs="+", metavar="NAME", help="only these tables")
 
     command(refresh, "bring the numbers in the prose up to date with the ledger")
-    command(slides, "build the slides")
+    c = command(slides, "build the lab deck, an editable PowerPoint file with notes")
+    c.add_argument("--lang", default="ko", metavar="ko|en")
+    c.add_argument("--lab", default="", metavar="NAME", help="whose talk it is, for the first slide")
+    c.add_argument("--out", type=Path, metavar="FILE",
+                   help="default: build/report/slides-<lang>.pptx")
     c = command(ledger, "what is recorded, whether it is whole, and making it whole")
     c.add_argument("what", choices=("show", "check", "repair"))
 
@@ -314,7 +319,7 @@ def options() -> argparse.ArgumentParser:
             sub.add_argument("--profile", choices=PROFILES, default="paper")
         if name in ("run", "sweep", "verify", "measure"):
             sub.add_argument("--data-dir", help="folder searched first for the data files")
-        if name in ("run", "sweep", "verify", "measure", "ledger"):
+        if name in ("run", "sweep", "verify", "measure", "ledger", "slides"):
             sub.add_argument("--results", type=Path, help="folder of the ledger (default: "
                              "results/, and what is new in my-results/)")
         if name in ("run", "sweep", "bench", "measure", "verify", "ledger"):

@@ -96,6 +96,8 @@ def event_multiples_of(ledger: Ledger, attention: str, intervention: str = "none
     """Error on events of the toy series in multiples of the best possible, by seed."""
     rows = toy_rows(ledger, "toy_errors", "state-machine", intervention=intervention)
     rows = rows[rows.attention == attention]
+    if rows.empty:
+        return pd.Series(dtype=float)
     return (rows.event_mse / rows.best_event_mse).groupby(rows.seed).mean()
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from ..claims.facts import Facts
-from ..ledger import ROOT, Ledger
+from ..ledger import Ledger
+from ..settings import ROOT
 from . import drawn, drawn_series, story
 
 __all__ = ["build", "drawn", "drawn_series", "save_figures", "slides", "story"]

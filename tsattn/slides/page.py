@@ -18,7 +18,7 @@ from .story import Slide
 
 WIDTH, HEIGHT = 13.333, 7.5  # inches, 16:9
 LEFT, WIDE = 0.52, 12.3
-TITLE, BODY, SOURCE = 30, 20, 12  # pt
+TITLE, BODY, SOURCE = 28, 20, 12  # pt
 LATIN, KOREAN = "Arial", "Malgun Gothic"  # on the machines that show the slides
 INK, GREY, RULE = RGBColor(0x22, 0x22, 0x22), RGBColor(0x70, 0x70, 0x70), RGBColor(0, 0x72, 0xB2)
 
@@ -37,9 +37,9 @@ def add(deck, slide: Slide, words: dict[str, str], lang: str, fig: Figure | None
     page = deck.slides.add_slide(deck.slide_layouts[5])  # title only
     first = slide.name == "start"
     lines = slide.lines + [words["lacking"]] * (slide.incomplete and not missing(slide, fig))
-    top = 2.0 if first else 0.35
-    place(page.shapes.title, top, 1.4 if first else 1.1)
-    fill(page.shapes.title.text_frame, [slide.title], TITLE + 8 * first, lang, bold=True)
+    top = 2.0 if first else 0.3
+    place(page.shapes.title, top, 1.4 if first else 1.22)
+    fill(page.shapes.title.text_frame, [slide.title], TITLE + 10 * first, lang, bold=True)
     page.shapes.title.text_frame.vertical_anchor = MSO_ANCHOR.MIDDLE
     below = 3.6 if first else 5.42
     if slide.table:
@@ -53,7 +53,7 @@ def add(deck, slide: Slide, words: dict[str, str], lang: str, fig: Figure | None
     elif slide.figure:
         box(page, [words["nothing"]], 2.9, 1.0, 24, lang, GREY)
     if lines:
-        box(page, lines, below, 6.95 - below, BODY + 4 * first, lang, bullets=not first)
+        box(page, lines, below, (5.6 if first else 6.95) - below, BODY + 4 * first, lang, bullets=not first)
     if first and lab:
         box(page, [lab], 5.6, 0.5, BODY, lang, GREY)
     if slide.source:

@@ -4,10 +4,12 @@ A slide begins with ``## name``. Its lines are ``title:``, ``figure:``, ``alt:``
 ``say:``, ``Q:`` followed by ``A:``, ``- `` (a line on the slide) and ``| `` (a row of a table).
 
 ``{NAME}`` is a number of ``claims.facts``, written as in ``anchors``: ``{NAME:abs0}`` without its
-sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict, ``{CLAIM!split}`` that for these test months
-alone, ``{CLAIM!number}`` its number with the interval. ``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME`` where it
-does not). Of several titles the first that holds and can be filled is taken. What cannot be filled
-has not been run: it is left out, and the slide says so.
+sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict, ``{CLAIM!split}`` that for these test
+months alone, ``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
+
+``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
+Of several titles the first that holds and can be filled is taken. What cannot be filled has not
+been run: it is left out, and the slide says so.
 """
 
 from __future__ import annotations

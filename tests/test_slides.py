@@ -1,0 +1,309 @@
+"""The deck, read back from its file: words, numbers, notes, fonts, room for the text."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import ImageFont
+from pptx import Presentation
+from pptx.util import Emu
+
+from tsattn import slides, text
+from tsattn.__main__ import main
+from tsattn.anchors import unanchored
+from tsattn.claims import CLAIMS
+from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts
+from tsattn.ledger import Ledger
+from tsattn.settings import ROOT
+from tsattn.slides import drawn, story
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+LANGUAGES = story.LANGUAGES
+
+
+@pytest.fixture(scope="module")
+def facts():
+    return Facts(Ledger(record=True))
+
+
+@pytest.fixture(scope="module")
+def decks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decks")
+    ledger = Ledger(record=True)
+    return {
+        lang: Presentation(slides.build(lang, folder / f"{lang}.pptx", ledger, "FAIR Lab"))
+        for lang in LANGUAGES
+    }
+
+
+def paragraphs(slide):
+    """Every paragraph with words on a slide, those of tables too."""
+    for shape in slide.shapes:
+        if shape.has_text_frame:
+            yield from (p for p in shape.text_frame.paragraphs if p.text)
+        if shape.has_table:
+            for row in shape.table.rows:
+                for cell in row.cells:
+                    yield from (p for p in cell.text_frame.paragraphs if p.text)
+
+
+def words(slide):
+    return "\n".join(p.text for p in paragraphs(slide)) + "\n" + slide.notes_slide.notes_text_frame.text
+
+
+def written(lang):
+    return (Path(story.__file__).parent / f"deck.{lang}.md").read_text("utf-8")
+
+
+def bodies(lang):
+    return "\n".join(part.split("\n", 1)[1] for part in written(lang).split("\n## ")[1:])
+
+
+# -- the same deck in both languages
+
+
+def test_both_languages_tell_the_same_story():
+    told = {lang: story.read(lang)[1] for lang in LANGUAGES}
+    ko, en = told["ko"], told["en"]
+    assert [name for name, _ in ko] == [name for name, _ in en] and len(ko) == 18
+    for (name, mine), (_, theirs) in zip(ko, en, strict=True):
+        kinds = [[(key, conditions) for key, conditions, _ in lines] for lines in (mine, theirs)]
+        assert kinds[0] == kinds[1], f"{name}: other lines in English than in Korean"
+        for (key, _, one), (_, _, other) in zip(mine, theirs, strict=True):
+            names = [sorted(m[0] for m in story.PLACE.finditer(s)) for s in (one, other)]
+            assert names[0] == names[1], f"{name}, {key}: {one!r} and {other!r} show other numbers"
+
+
+def test_the_files_have_the_same_slides(decks):
+    shapes = {
+        lang: [
+            [(s.shape_type, s.name) for s in slide.shapes if s.has_table or not s.has_text_frame]
+            for slide in deck.slides
+        ]
+        for lang, deck in decks.items()
+    }
+    assert shapes["ko"] == shapes["en"] and len(shapes["ko"]) == 18
+    for deck in decks.values():
+        assert deck.slide_width / deck.slide_height == pytest.approx(16 / 9, abs=1e-3)
+
+
+# -- numbers
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_result_is_typed_by_hand(lang):
+    assert not unanchored(story.PLACE.sub(" ", bodies(lang)))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_name_in_the_text_exists(lang):
+    for match in story.PLACE.finditer(bodies(lang)):
+        claim, _, part = match[1].partition(".")
+        assert match[1] in NUMBERS or (claim in CLAIMS and part in PARTS), match[0]
+    for key, conditions, _ in (line for _, lines in story.read(lang)[1] for line in lines):
+        for name in conditions.split():
+            name = name.removeprefix("not-")
+            assert name in STATEMENTS or name.partition(".")[0] in CLAIMS, (key, name)
+    figures = re.findall(r"^figure: (\w+)", written(lang), re.M)
+    assert sorted(figures) == sorted(drawn.DRAWN), "every figure is drawn, and every drawing shown"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_number_on_a_slide_is_recomputed(decks, facts, lang):
+    """Those with decimals, in per cent or as a factor, against the claims and facts themselves."""
+    known = set()
+    for outcome in facts.outcomes.values():
+        found, number = outcome.found, outcome.number
+        if number:
+            known |= numbers(text.with_interval(number))
+            for value in (number.value, number.low, number.high):
+                known |= every_form(value, number.form)
+            known |= every_form(found.detectable, "share")
+    for name in NUMBERS:
+        known |= every_form(*facts.number(name))
+    settings = {"1 %", "95 %", "80 %", "100 %", "0.5", "16", "2509.20942"}
+    for slide in decks[lang].slides:
+        wrong = {n for n in numbers(words(slide)) if not n.isdigit()} - known - settings
+        assert not wrong, f"{slide.shapes.title.text}: {wrong}"
+
+
+def numbers(words):
+    return set(re.findall(r"[+−×]?\d+(?:\.\d+)?(?: %)?(?![\de]|-\d)", words))
+
+
+def every_form(value, form):
+    if not np.isfinite(value):
+        return set()
+    shown = [
+        text.figure(v, form, digits, sign)
+        for v in (value, abs(value))
+        for digits in (None, 0, 1, 2, 3)
+        for sign in (True, False)
+    ]
+    return {n for s in shown for n in numbers(s)}
+
+
+def test_the_scorecard_is_the_claims(decks, facts):
+    [table] = [s.table for s in decks["ko"].slides[12].shapes if s.has_table]
+    rows = [[cell.text for cell in row.cells] for row in table.rows][1:]
+    cards = [o for o in facts.outcomes.values() if o.claim.scorecard]
+    assert [r[1] for r in rows] == [text.VERDICTS["ko"][o.verdict] for o in cards]
+    assert [r[2] for r in rows] == [
+        text.with_interval(o.number) if o.number else story.LACKING for o in cards
+    ]
+
+
+def test_the_talk_table_is_the_tables_of_talk_and_authors(decks):
+    talk = pd.read_csv(ROOT / "tsattn" / "published" / "lab_talk.csv").set_index("attention")
+    authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv")
+    row = authors.query("dataset == 'ETTh1' and pred_len == 96 and metric == 'MSE'")
+    [table] = [s.table for s in decks["en"].slides[3].shapes if s.has_table]
+    for cells in list(table.rows)[1:]:
+        a, paper, theirs, _, own, patchtst, _ = [cell.text for cell in cells.cells]
+        at = row[row.attention == a].set_index("model")["mean"]
+        assert (paper, own) == (f"{talk.paper_mse[a]:.3f}", f"{talk.lab_mse[a]:.3f}")
+        assert (theirs, patchtst) == (f"{at['iTransformer']:.3f}", f"{at['PatchTST']:.3f}")
+
+
+# -- form
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_notes_alt_text_fonts_and_length(decks, lang):
+    fixed = story.read(lang)[0]
+    for i, slide in enumerate(decks[lang].slides, 1):
+        notes = slide.notes_slide.notes_text_frame.text
+        assert f"[{fixed['say']}]" in notes and "Q. " in notes and "A. " in notes, i
+        for shape in slide.shapes:
+            if not shape.has_text_frame and not shape.has_table:
+                alt = shape._element.nvPicPr.cNvPr.get("descr")
+                assert alt and len(alt) > 40, f"slide {i}: a picture without words for it"
+        small = [p.text for p in paragraphs(slide) for r in p.runs if r.font.size.pt < 18]
+        assert len(small) == 1, f"slide {i}: only the provenance is smaller than 18 pt: {small}"
+        assert all(r.font.size.pt >= 12 for p in paragraphs(slide) for r in p.runs)
+        boxes = [s for s in slide.shapes if s.has_text_frame and s != slide.shapes.title]
+        assert max(len(s.text_frame.paragraphs) for s in boxes) <= 3, f"slide {i}: long"
+        kinds = sum(s.has_table or not s.has_text_frame for s in slide.shapes)
+        assert kinds == (i > 1), f"slide {i}: one figure or one table"
+
+
+@cache
+def font(bold):
+    return ImageFont.truetype(str(FONTS / f"DejaVuSans{'-Bold' * bold}.ttf"), 100)
+
+
+def wide(words, size, bold=False):
+    """Width in inches; DejaVu is wider than the deck's typeface, a Hangul syllable one em."""
+    latin = "".join(c for c in words if ord(c) < 0x1100)
+    return (0.93 * font(bold).getlength(latin) / 100 + len(words) - len(latin)) * size / 72
+
+
+def rows(words, size, width, bold=False):
+    """Lines that words take at most when they are broken at spaces."""
+    count, line = 1, ""
+    for word in words.split():
+        longer = f"{line} {word}".strip()
+        if line and wide(longer, size, bold) > width:
+            count, line = count + 1, word
+        else:
+            line = longer
+    return count
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_no_text_runs_out_of_its_box(decks, lang):
+    tall = {"ko": 1.33, "en": 1.2}[lang]  # line heights of Malgun Gothic and Arial
+    for i, slide in enumerate(decks[lang].slides, 1):
+        for shape in slide.shapes:
+            if shape.has_text_frame and shape.text_frame.text:
+                need = 0.1
+                for p in shape.text_frame.paragraphs:
+                    size, bold = p.runs[0].font.size.pt, bool(p.runs[0].font.bold)
+                    inside = Emu(shape.width).inches - size / 72
+                    need += rows(p.text, size, inside, bold) * size * tall / 72
+                    need += p.space_after.pt / 72
+                room = Emu(shape.height).inches
+                assert need <= room + 0.02, f"slide {i}: {shape.text_frame.text!r}"
+                assert Emu(shape.left + shape.width).inches <= 13.333
+                assert Emu(shape.top + shape.height).inches <= 7.5
+            if shape.has_table:
+                for row in shape.table.rows:
+                    for cell, column in zip(row.cells, shape.table.columns, strict=True):
+                        lines = cell.text.split("\v")
+                        run = cell.text_frame.paragraphs[0].runs[0]
+                        inside = Emu(column.width).inches - 0.2
+                        size, bold = run.font.size.pt, bool(run.font.bold)
+                        assert max(wide(w, size, bold) for w in lines) <= inside, cell.text
+                        need = len(lines) * size * tall / 72 + 0.08
+                        assert need <= Emu(row.height).inches + 0.02, cell.text
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_nothing_lies_on_something_else(decks, lang):
+    for i, slide in enumerate(decks[lang].slides, 1):
+        spans = []
+        for s in slide.shapes:
+            rows_ = [r.height for r in s.table.rows] if s.has_table else []
+            spans.append((s.top, s.top + (sum(rows_) or s.height)))
+        spans.sort()
+        for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+            assert Emu(end - start).inches <= 0.02, f"slide {i}: two shapes overlap"
+
+
+@pytest.mark.parametrize("name", list(drawn.DRAWN))
+def test_a_figure_is_legible_and_lies_in_its_folder(facts, name):
+    fig = drawn.draw(name, facts)
+    assert fig.get_size_inches() == pytest.approx(drawn.SIZE)
+    shown = [t for t in fig.findobj(plt.Text) if t.get_text().strip() and t.get_visible()]
+    assert min(t.get_fontsize() for t in shown) >= 18
+    assert not fig.get_suptitle() and not any(ax.get_title() for ax in fig.axes)
+    plt.close(fig)
+    svg = ROOT / "figures" / "slides" / f"{name}.svg"
+    assert svg.stat().st_size < 200_000 and "<text" in svg.read_text()
+
+
+# -- thin and damaged ledgers, bad input
+
+
+def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path):
+    deck = Presentation(slides.build("en", tmp_path / "deck.pptx", Ledger(tmp_path / "none")))
+    assert len(deck.slides) == 18
+    fixed = story.read("en")[0]
+    for i, slide in enumerate(deck.slides, 1):
+        assert not any(s.shape_type == 13 for s in slide.shapes), f"slide {i}: a figure of nothing"
+        assert not re.search(r"nan|[{}]", words(slide)), f"slide {i}"
+    said = [words(slide) for slide in deck.slides]
+    assert fixed["nothing"] in said[4] and fixed["lacking"] in said[3]
+    assert said[12].count("not run yet") == 8
+
+
+def test_unknown_language(tmp_path, capsys):
+    assert main(["slides", "--lang", "fr", "--out", str(tmp_path / "x.pptx")]) == 2
+    assert capsys.readouterr().err == "error: --lang fr: choose one of ko, en.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "x.pptx", tmp_path):
+        assert main(["slides", "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: --out {out}: cannot be written") and said.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_damaged_ledger_leaves_the_earlier_deck_as_it_was(tmp_path, capsys):
+    results, out = tmp_path / "results", tmp_path / "deck.pptx"
+    results.mkdir()
+    (results / "runs.csv").write_text("run_id,status,check\nx,complete,00000000\n")
+    out.write_text("the earlier one")
+    assert main(["slides", "--results", str(results), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "runs.csv" in said and said.count("\n") == 1
+    assert out.read_text() == "the earlier one"
+    assert {p.name for p in tmp_path.iterdir()} == {"results", "deck.pptx"}
