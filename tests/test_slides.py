@@ -53,7 +53,8 @@ def paragraphs(slide):
 
 
 def words(slide):
-    return "\n".join(p.text for p in paragraphs(slide)) + "\n" + slide.notes_slide.notes_text_frame.text
+    notes = slide.notes_slide.notes_text_frame.text
+    return "\n".join([*(p.text for p in paragraphs(slide)), notes])
 
 
 def written(lang):
@@ -145,7 +146,7 @@ def every_form(value, form):
         for digits in (None, 0, 1, 2, 3)
         for sign in (True, False)
     ]
-    return {n for s in shown for n in numbers(s)}
+    return {n for s in shown for n in numbers(s) | numbers(s.removeprefix("×"))}
 
 
 def test_the_scorecard_is_the_claims(decks, facts):

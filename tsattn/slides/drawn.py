@@ -82,16 +82,15 @@ def band(ax) -> None:
     ax.axvline(0, color="0.4", lw=1.5)
 
 
-def row(ax, y: float, triple, color, said: str = "", lw: float = 4) -> None:
-    """A value with its interval, and its number to the right of it."""
+def row(ax, y: float, triple, color, right: float = 0) -> None:
+    """A value with its interval, and its number to the right of it (and of ``right``)."""
     value, low, high = triple
     if np.isfinite(low):
-        ax.plot([low, high], [y, y], color=color, lw=lw, solid_capstyle="butt")
+        ax.plot([low, high], [y, y], color=color, lw=4, solid_capstyle="butt")
     ax.plot(value, y, "o", ms=13, color=color)
-    right = np.nanmax([value, high, 0])
     ax.annotate(
-        said or percent(value),
-        (right, y),
+        percent(value),
+        (np.nanmax([value, high, right]), y),
         (10, 0),
         textcoords="offset points",
         va="center",
@@ -161,7 +160,7 @@ def patchtst(facts: Facts) -> Figure | None:
     band(ax)
     for y, r in enumerate(table.itertuples()):
         color = COLORS[r.model]
-        row(ax, y, in_percent(r), color)
+        row(ax, y, in_percent(r), color, seeds.get(r.model, pd.Series([0])).max())
         if r.model in seeds:
             ax.scatter(seeds[r.model], np.full(len(seeds), y - 0.27), s=45, color=color, alpha=0.6)
         if np.isfinite(r.authors):
@@ -256,7 +255,7 @@ def used(facts: Facts) -> Figure | None:
     ]
     if not left and not right:
         return None
-    fig, (axes,) = panels(1, 1)
+    fig, (axes,) = panels(1.1, 1)
     for ax, rows, words, said, unit in (
         (axes[0], left, "ETTh1, 96 hours ahead", percent, "change of the test error (%)"),
         (

@@ -10,7 +10,7 @@ from ..claims.facts import Facts
 from ..data import toy
 from ..figures import COLORS, PUBLISHED
 from ..statistics import interval
-from .drawn import band, bars, drawn, heading, in_percent, lacking, names, panels, percent, row
+from .drawn import band, bars, drawn, heading, in_percent, lacking, names, panels, row
 
 
 @drawn
@@ -182,7 +182,7 @@ def every_cell(facts: Facts) -> Figure | None:
         part = table[table.title == title]
         band(ax)
         for r in part.itertuples():
-            row(ax, cells.index(r.cell), in_percent(r), COLORS["zero"], percent(in_percent(r)[0]))
+            row(ax, cells.index(r.cell), in_percent(r), COLORS["zero"])
         names(ax, [c.replace("-", ", ") + " h" for c in cells])
         ax.tick_params(axis="y", labelleft=ax is axes[0])
         for y, cell in enumerate(cells):

@@ -53,7 +53,8 @@ def add(deck, slide: Slide, words: dict[str, str], lang: str, fig: Figure | None
     elif slide.figure:
         box(page, [words["nothing"]], 2.9, 1.0, 24, lang, GREY)
     if lines:
-        box(page, lines, below, (5.6 if first else 6.95) - below, BODY + 4 * first, lang, bullets=not first)
+        size, end = (BODY + 4, 5.6) if first else (BODY, 6.95)
+        box(page, lines, below, end - below, size, lang, bullets=not first)
     if first and lab:
         box(page, [lab], 5.6, 0.5, BODY, lang, GREY)
     if slide.source:

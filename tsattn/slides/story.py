@@ -97,9 +97,11 @@ class Filler:
         value, form = self.facts.number(name)
         if not np.isfinite(value):
             raise UnknownName(f"{name}: not in this ledger")
-        return text.figure(
+        said = text.figure(
             abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned
         )
+        korean = self.lang == "ko" and form == "times"
+        return f"{said.removeprefix('×')}배" if korean else said
 
     def fill(self, written: str) -> str:
         """``written`` with its numbers. Raises ``UnknownName`` for what has not been run."""
