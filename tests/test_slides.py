@@ -17,7 +17,7 @@ from tsattn import slides, text
 from tsattn.__main__ import main
 from tsattn.anchors import unanchored
 from tsattn.claims import CLAIMS
-from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts
+from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts, UnknownName
 from tsattn.ledger import Ledger
 from tsattn.settings import ROOT
 from tsattn.slides import drawn, story
@@ -281,6 +281,19 @@ def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path):
     said = [words(slide) for slide in deck.slides]
     assert fixed["nothing"] in said[4] and fixed["lacking"] in said[3]
     assert said[12].count("not run yet") == 8
+
+
+def test_of_nothing_no_statement_holds(tmp_path):
+    filler = story.Filler(Facts(Ledger(tmp_path)), "en")
+
+    def holds(name):
+        try:
+            return filler.holds(name)
+        except UnknownName:
+            return False
+
+    of_papers = {"talk-paper-is-itransformer"}  # two published tables
+    assert {name for name in STATEMENTS if holds(name)} == of_papers
 
 
 def test_unknown_language(tmp_path, capsys):

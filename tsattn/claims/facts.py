@@ -91,9 +91,12 @@ class Facts:
         return analysis.what_changes(self.ledger).set_index("what")
 
     def relative(self, split: str = "test", **changes) -> pd.DataFrame:
-        """MSE of the replacements against softmax, minus 1 [seed, attention]."""
+        """MSE of the replacements against softmax, minus 1 [seed, attention]. ``UnknownName``."""
         named = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **changes))
-        return analysis.relative_mse(self.ledger, named, split)
+        table = analysis.relative_mse(self.ledger, named, split)
+        if table.empty:  # of nothing, everything could be said
+            raise UnknownName("no seed has all of these runs")
+        return table
 
     def best_epochs(self, attention: str, **changes) -> pd.Series:
         of = analysis.by_attention(runs.attentions(**changes))[attention]

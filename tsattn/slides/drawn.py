@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import analysis, figures, runs
-from ..claims.facts import LOW, Facts
+from ..claims.facts import LOW, Facts, UnknownName
 from ..figures import COLORS, FEED_FORWARD, PUBLISHED
 from ..statistics import MARGIN, interval
 
@@ -156,7 +156,10 @@ def patchtst(facts: Facts) -> Figure | None:
     if table.empty:
         return None
     fig, ((ax, key),) = panels(3, 1)
-    seeds = 100 * facts.relative(**LOW)
+    try:
+        seeds = 100 * facts.relative(**LOW)
+    except UnknownName:
+        seeds = pd.DataFrame()
     band(ax)
     for y, r in enumerate(table.itertuples()):
         color = COLORS[r.model]
