@@ -1,6 +1,8 @@
 """The deck, read back from its file: words, numbers, notes, fonts, room for the text."""
 
 import re
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -266,6 +268,15 @@ def test_a_figure_is_legible_and_lies_in_its_folder(facts, name):
     plt.close(fig)
     svg = ROOT / "figures" / "slides" / f"{name}.svg"
     assert svg.stat().st_size < 200_000 and "<text" in svg.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("soffice"), reason="LibreOffice is not here")
+def test_another_program_opens_it(decks, tmp_path):
+    decks["ko"].save(tmp_path / "deck.pptx")
+    convert = ["soffice", "--headless", "--convert-to", "pdf", "--outdir", str(tmp_path)]
+    subprocess.run([*convert, str(tmp_path / "deck.pptx")], check=True, capture_output=True)
+    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "deck.pdf").read_bytes())) == 18
 
 
 # -- thin and damaged ledgers, bad input

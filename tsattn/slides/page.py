@@ -26,6 +26,12 @@ INK, GREY, RULE = RGBColor(0x22, 0x22, 0x22), RGBColor(0x70, 0x70, 0x70), RGBCol
 def presentation(title: str, lab: str):
     """An empty 16:9 presentation, with title and author in its properties."""
     deck = Presentation()
+    wider = Inches(WIDTH) / deck.slide_width  # the layouts are 4:3, for slides that others add
+    for part in (deck.slide_master, *deck.slide_layouts):
+        for shape in part.placeholders:
+            left, top, width, height = shape.left, shape.top, shape.width, shape.height
+            shape.left, shape.top = int(left * wider), top
+            shape.width, shape.height = int(width * wider), height
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
     deck.core_properties.title, deck.core_properties.author = title, lab
     deck.core_properties.last_modified_by = lab
