@@ -189,6 +189,10 @@ def every_cell(facts: Facts) -> Figure | None:
             if cell not in set(part.cell):
                 ax.text(0.6, y, "not run yet", va="center", color=PUBLISHED)
         heading(ax, title.split(",")[0])
-        ax.set_xlim(*((-14, 12) if ax is axes[0] else (-42, 32)))
+        if len(part):
+            ends = 100 * part[["low", "high"]].div(part.reference, axis=0)
+            low, high = min(-1, ends.low.min()), max(1, ends.high.max())
+            ax.set_xlim(1.05 * low, high - 0.35 * low)
+        ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("change of the test error (%)")
     return fig
