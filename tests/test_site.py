@@ -311,6 +311,8 @@ def test_the_korean_start_page_stands_beside_the_english_one(tmp_path, monkeypat
     (tmp_path / "notebooks").mkdir()
     nbformat.write(strange_chapter(), tmp_path / "notebooks" / "01_a.ipynb")
     monkeypatch.setattr(site, "ROOT", tmp_path)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "slides-ko.pptx").write_bytes(b"a deck")
     index = build(
         [Page("01_a", strange_chapter())],
         Ledger(tmp_path / "results"),
@@ -318,6 +320,8 @@ def test_the_korean_start_page_stands_beside_the_english_one(tmp_path, monkeypat
         tmp_path / "build",
     )
     english = index.read_text(encoding="utf-8")
+    assert '<a href="slides-ko.pptx">' in english
+    assert (index.parent / "slides-ko.pptx").read_bytes() == b"a deck"
     korean = (tmp_path / "build" / "ko.html").read_text(encoding="utf-8")
     assert '<html lang="en"' in english and '<html lang="ko"' in korean
     assert (

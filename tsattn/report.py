@@ -8,11 +8,13 @@ import os
 import re
 import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
 
-from . import anchors, site
+from . import anchors, site, slides
 from .chapter import checked, in_words, minutes
 from .data import DataError
 from .execution import FOLDERS, OWN, Chapter, execute, provenance_line
@@ -56,8 +58,12 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     (work / "notebooks").mkdir(parents=True)
     try:
         limit = prepare([c for c in chosen if c.notebook], ledger, train, within)
-        execute([c for c in chosen if c.notebook], work, limit)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+            deck = beside.submit(decks, work, ledger) if with_site else None
+            execute([c for c in chosen if c.notebook], work, limit)
         if with_site:
+            if deck.result():
+                print(deck.result(), file=sys.stderr)
             pages = [page_of(c) for c in chapters]
             print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
             place = site.build(pages, ledger, work, build)
@@ -66,12 +72,24 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
             anchors.refresh(ROOT, Ledger(record=True))
+            if with_site and not only:
+                slides.save_figures(ledger=Ledger(record=True))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
              f"{provenance_line(c.notebook) if c.notebook else ''}" for c in chosen]
     print("\n".join(["", *lines, f"read it: {place}"]))
     return int(any(c.state != "done" for c in chosen))
+
+
+def decks(work: Path, ledger: Ledger) -> str:
+    """Write the deck in every language into ``work``; returns what was wrong, if something was."""
+    try:
+        for lang in slides.story.LANGUAGES:
+            slides.build(lang, work / f"slides-{lang}.pptx", ledger)
+    except ValueError as error:
+        return f"no slides: {error}"
+    return ""
 
 
 def clean_up(build: Path) -> None:

@@ -57,6 +57,7 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path) -> Path:
     for readme, name, other in [("README.md", START, KOREAN_LINK if korean else ""),
                                 *[("README.ko.md", KOREAN, ENGLISH_LINK)] * korean]:
         text = relinked((ROOT / readme).read_text(encoding="utf-8"), source)
+        other += decks_line(work)
         (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
                                            text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
     tables = write_tables(ledger, source)
@@ -67,6 +68,8 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path) -> Path:
     for page in pages:
         if page.notebook:
             nbformat.write(without_reading(page), made / "notebooks" / f"{page.name}.ipynb")
+    for deck in work.glob("slides-*.pptx"):
+        shutil.copy(deck, made)
     for name, folder in [("results", source), ("figures", source), ("figures", work)]:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, made / name, dirs_exist_ok=True)
@@ -96,6 +99,13 @@ CONFIG = {
             "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
             "use_fullscreen_button": False, "search_bar_text": "Search",
             "toc_title": "On this page", "show_navbar_depth": 1}}}}
+
+
+def decks_line(work: Path) -> str:
+    """Links to the decks that lie in ``work``."""
+    decks = sorted(work.glob("slides-*.pptx"))
+    links = [f'<a href="{deck.name}">{deck.stem}</a>' for deck in decks]
+    return f"PowerPoint: {', '.join(links)}\n\n" if links else ""
 
 
 def contents(pages: list[Page], tables: list[str], korean: bool) -> dict:
