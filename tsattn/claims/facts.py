@@ -15,7 +15,7 @@ from .. import analysis, runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, judge
+from . import Outcome, judge, synthetic
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -204,7 +204,6 @@ NUMBERS = {
     "validation.zero-prefers-low-rate": ("change", lambda f: _validation_gain(f, "zero")),
 }
 
-
 def _validation_gain(facts: Facts, attention: str) -> float:
     """Validation error at 1e-4 against 1e-3."""
     val = [
@@ -289,3 +288,6 @@ STATEMENTS = {
         == 1
     ),
 }
+
+NUMBERS |= synthetic.NUMBERS
+STATEMENTS |= synthetic.STATEMENTS
