@@ -204,6 +204,7 @@ NUMBERS = {
     "validation.zero-prefers-low-rate": ("change", lambda f: _validation_gain(f, "zero")),
 }
 
+
 def _validation_gain(facts: Facts, attention: str) -> float:
     """Validation error at 1e-4 against 1e-3."""
     val = [

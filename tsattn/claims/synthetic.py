@@ -15,11 +15,11 @@ def _of(facts) -> analysis.Synthetic:
     return analysis.Synthetic(facts.ledger)
 
 
-def _gap_on_etth1(facts) -> pd.Series:
+def _gap_on_etth1(facts, claim: str = "patchtst-without") -> pd.Series:
     """Test MSE of zero minus that of softmax, ETTh1, 96 hours ahead, learning rate 1e-4. Of a
     series scaled by its training months it is a share of variance.
     """
-    return facts.outcomes["patchtst-without"].found.comparisons.set_index("model").loc["zero"]
+    return facts.outcomes[claim].found.comparisons.set_index("model").loc["zero"]
 
 
 def _repeats(facts) -> tuple[float, pd.DataFrame]:
@@ -75,6 +75,12 @@ STATEMENTS = {
     "toy-identity-zero-mean-worse": lambda f: _of(f).worse() == {"identity", "zero", "mean"},
     "dial-pays-from-the-least-share-on": lambda f: (
         (_of(f).dial().low > 0).to_dict() == {w: w > 0 for w in (0, 0.05, 0.1, 0.25, 0.5, 1)}
+    ),
+    "etth1-needs-less-than-a-hundredth": lambda f: (
+        0.05 * _gap_on_etth1(f).high / _of(f).dial().value[0.05] < 0.01
+    ),
+    "etth1-talk-rate-other-sign-open": lambda f: (
+        (t := _gap_on_etth1(f, "patchtst-without-talk-rate")).difference < 0 < t.high
     ),
     "etth1-gap-below-the-dial": lambda f: _gap_on_etth1(f).high < _of(f).dial().low[0.05],
 }
