@@ -16,7 +16,8 @@ from tsattn.data import SYNTHETIC
 from tsattn.ledger import ROOT, Ledger
 from tsattn.__main__ import main, value
 from tsattn.models import count_multiply_adds
-from tsattn.execution import clean, report
+from tsattn.execution import clean
+from tsattn.report import report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
 
