@@ -88,8 +88,9 @@ class Synthetic:
         row = event_errors(self.on_events()).set_index("model").loc[attention]
         return row[column] / row.reference
 
-    def worse(self) -> set[str]:
-        table = event_errors(self.on_events())
+    def worse(self, **changes) -> set[str]:
+        """The replacements that err more on events than softmax (Holm); ``changes`` as above."""
+        table = event_errors(self.on_events(**changes))
         return set(table[table.verdict == "worse"].model)
 
     def one_token(self) -> float:

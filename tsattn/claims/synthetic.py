@@ -37,6 +37,10 @@ NUMBERS = {
     **{f"toy.{a}": ("change", lambda f, a=a: _of(f).against_softmax(a)) for a in REPLACED},
     "toy.fixed.low": ("change", lambda f: _of(f).against_softmax("fixed", "low")),
     "toy.fixed.high": ("change", lambda f: _of(f).against_softmax("fixed", "high")),
+    "toy.fixed.detectable": (
+        "share",
+        lambda f: _of(f).against_softmax("fixed", "detectable"),
+    ),
     "toy.one-token": ("times", lambda f: _of(f).one_token()),
     "toy.repeated-samples": ("share", lambda f: _repeats(f)[0]),
     **{
@@ -73,6 +77,7 @@ NUMBERS = {
 
 STATEMENTS = {
     "toy-identity-zero-mean-worse": lambda f: _of(f).worse() == {"identity", "zero", "mean"},
+    "toy-short-undecided": lambda f: _of(f).worse(max_steps=200) == set(),
     "dial-pays-from-the-least-share-on": lambda f: (
         (_of(f).dial().low > 0).to_dict() == {w: w > 0 for w in (0, 0.05, 0.1, 0.25, 0.5, 1)}
     ),
