@@ -16,7 +16,8 @@ from tsattn.data import SYNTHETIC
 from tsattn.ledger import ROOT, Ledger
 from tsattn.__main__ import main, value
 from tsattn.models import count_multiply_adds
-from tsattn.execution import clean, report
+from tsattn.execution import clean
+from tsattn.report import report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
 
@@ -218,12 +219,23 @@ def test_chapter_7_reads_the_committed_measurements(tmp_path):
     assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
-def test_chapter_5_executes_and_trains_both_tasks(tmp_path):
-    shown = text(executed(tmp_path, "05", seeds=[1], attentions=["softmax", "zero"], patch_lens=[336], pairs=[2], shares=[1],
-                          windows=32, more_windows=400))
+def test_chapter_5_executes_and_compares_with_the_best_possible_forecast(tmp_path):
+    shown = text(executed(tmp_path, "05", seeds=[1], attentions=["softmax", "zero"],
+                          patch_lens=[336], windows=32, more_windows=400))
     runs = Ledger(tmp_path / "results").read("runs")
-    assert runs.groupby("dataset").attention.nunique().to_dict() == {"state-machine": 2, "recall-2": 2, "dial-1": 2}
-    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown and "10 runs trained" in shown
+    assert set(runs.dataset) == {"state-machine"} and runs.attention.nunique() == 2
+    assert len(runs) == 4 and "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown
+    assert "largest difference to the series that the models see: 0.0" in shown
+
+
+def test_the_chapter_on_recall_executes_and_turns_the_dial(tmp_path):
+    shown = text(executed(tmp_path, "06", seeds=[1], attentions=["softmax", "zero"], pairs=[2],
+                          shares=[1], windows=32))
+    runs = Ledger(tmp_path / "results").read("runs")
+    trained = runs.groupby("dataset").attention.agg(set)
+    assert trained["recall-2"] == trained["dial-1"] == {"softmax", "zero"}
+    assert "softmax" in trained["state-machine"]
+    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown
 
 
 def test_chapter_6_executes_with_another_embedding(tmp_path):

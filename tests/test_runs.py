@@ -46,12 +46,14 @@ def test_rules_have_one_run_and_the_rest_one_per_seed():
     assert len({s.run_id for runs in named.values() for s in runs}) == 14
 
 
-@pytest.mark.parametrize("chapter", ["05_toy_dataset", "06_latent_space"])
-def test_the_toy_chapters_train_what_the_summary_reads(chapter):
+@pytest.mark.parametrize("chapter, dataset, steps", [
+    ("05_toy_dataset", "state-machine", "toy_steps"),
+    ("06_where_attention_works", "recall-4", "recall_steps")])
+def test_the_toy_chapters_train_what_the_summary_reads(chapter, dataset, steps):
     cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
     given: dict = {}
-    exec(next(c.source for c in cells if "parameters" in c.metadata.get("tags", [])), given)
-    for dataset, steps in (("state-machine", given["toy_steps"]), ("recall-4", given["recall_steps"])):
-        asked = toy(dataset, batch_size=given["batch_size"], max_steps=steps, seq_len=given["seq_len"],
-                    pred_len=given["pred_len"])
-        assert asked == toy(dataset)
+    for tag in ("parameters", "runs"):
+        exec(next(c.source for c in cells if tag in c.metadata.get("tags", [])), given)
+    usual = toy(dataset)
+    assert given[steps] == usual.max_steps
+    assert usual.but(attention="softmax", seed=given["chosen"][0]) in given["runs"]

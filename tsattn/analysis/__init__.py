@@ -44,6 +44,7 @@ from .shown import (
     patch_lengths,
     without_positions,
 )
+from .synthetic import Synthetic, behind_repeats, beside, dial_gaps, heads
 from .trained import (
     changes,
     event_errors,
@@ -60,6 +61,7 @@ __all__ = [
     "EVERYWHERE",
     "FAMILIES",
     "RATES",
+    "Synthetic",
     "TALK",
     "WIDTHS",
     "against",
@@ -68,8 +70,11 @@ __all__ = [
     "attention_alone",
     "baselines",
     "baselines_elsewhere",
+    "behind_repeats",
+    "beside",
     "by_attention",
     "changes",
+    "dial_gaps",
     "elsewhere",
     "embedding_gaps",
     "errors_by_column",
@@ -80,6 +85,7 @@ __all__ = [
     "every_cell",
     "families",
     "family",
+    "heads",
     "larger_rate",
     "learning_rates",
     "moves_with_blocks",
