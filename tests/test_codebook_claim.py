@@ -1,12 +1,14 @@
 """What the ledger says of embeddings and of the codebook, on simulated rows."""
 
+import nbformat
 import numpy as np
+import papermill
 import pytest
 
 from tsattn import claims
 from tsattn.analysis import embeddings
 from tsattn.claims.rules import CANNOT_TELL, NO, NOT_RUN, YES
-from tsattn.ledger import Ledger
+from tsattn.ledger import ROOT, Ledger
 
 USUAL = dict(softmax=1.0, zero=1.25, fixed=1.2)  # of every embedding without a codebook's effect
 WOKEN = dict(softmax=0.9, zero=1.5, fixed=1.1)
@@ -89,3 +91,24 @@ def test_errors_gaps_and_gains_by_hand(tmp_path):
     assert embeddings.errors(Ledger(tmp_path / "none"), named).empty
     assert embeddings.gains(embeddings.errors(Ledger(tmp_path / "none"), named)).empty
     assert embeddings.attention(ledger, named).empty
+
+
+@pytest.mark.chapter
+def test_the_chapter_trains_its_tiny_runs_and_fills_itself_in(tmp_path):
+    """Chapter 8 from an empty ledger, with embeddings of codes; only the RQ-VAE, slow, is out."""
+    embeddings_ = ["linear", "mlp", "decoded", "code-init", "code", "random"]
+    given = dict(profile="smoke", seeds=[2021], embeddings=embeddings_, dataset="state-machine",
+                 windows=30, results_dir=str(tmp_path), figures_dir=str(tmp_path / "figures"))
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(ROOT / "notebooks" / "08_codebook.ipynb", out, given,
+                               kernel_name="python3", progress_bar=False)
+    ledger = Ledger(tmp_path)
+    of = embeddings.codebook_runs("state-machine", "smoke", embeddings_, seeds=[2021])
+    assert len(embeddings.errors(ledger, of)) == len(of) == 18
+    runs = ledger.read("runs")
+    assert set(runs.status) == {"complete"} and runs.code_perplexity.notna().sum() == 12
+    said = "".join(str(cell.outputs) for cell in nbformat.read(out, 4).cells
+                   if cell.cell_type == "code")
+    assert "SMOKE PROFILE" in said and "**Not run yet" not in said
+    assert {p.stem for p in (tmp_path / "figures").glob("*.png")} == {
+        "08_ladder", "08_codes", "08_attention"}

@@ -15,7 +15,7 @@ from .. import analysis, runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, judge
+from . import Outcome, judge, latent
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -289,3 +289,6 @@ STATEMENTS = {
         == 1
     ),
 }
+
+NUMBERS |= latent.NUMBERS
+STATEMENTS |= latent.STATEMENTS
