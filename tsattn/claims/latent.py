@@ -104,3 +104,6 @@ NUMBERS |= {
         lambda f: _floor(f, "recall-4-nonlinear").error,
     ),
 }
+STATEMENTS["codebook.none-collapsed"] = lambda f: (
+    (t := f.ledger.read("codebook_floors"))[t.given == "codes"].codebook.eq("sound").all()
+)
