@@ -184,7 +184,7 @@ def test_the_floor_of_a_four_code_recall_by_hand():
 @pytest.mark.parametrize("dataset", ["recall-4", "state-machine"])
 def test_codes_leave_more_than_raw_windows_and_more_codes_less(dataset):
     few, many = (floors(dataset, codes=k, max_windows=300) for k in (8, 64))
-    assert [r["source"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
+    assert [r["given"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
     assert (
         few[0]["error"] < many[1]["error"] < few[1]["error"]
         and 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]

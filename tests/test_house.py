@@ -30,7 +30,7 @@ LONG: set[str] = set()
 HEAVY = {"figures", "01_attention_replacement.ipynb"}
 OLD_CHAPTERS = {"01_attention_replacement.ipynb",
                 "02_attention_perturbation.ipynb", "03_positional_encoding.ipynb",
-                "04_patch_length.ipynb", "06_latent_space.ipynb",
+                "04_patch_length.ipynb",
                 "07_cost.ipynb"}
 
 

@@ -174,3 +174,43 @@ def hero(changed: pd.DataFrame, recall: dict[str, float]):
         each.xaxis.label.set_fontsize(18)
         each.yaxis.label.set_fontsize(18)
     return fig
+
+
+def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:
+    """Errors on the x axis, an embedding a row, an attention a colour; right is worse.
+
+    ``table`` is ``analysis.embeddings.errors``: seeds as dots, below them the mean with its 95 %
+    interval. Intervals much longer than all dots together may end outside the axis. ``floors`` are
+    errors that are known to be reachable, by embedding: black bars.
+    """
+    attentions = [a for a in COLORS if a in set(table.attention)]
+    for a, shift in zip(attentions, np.linspace(-0.22, 0.22, len(attentions)), strict=True):
+        label = a
+        for y, name in enumerate(order):
+            error = table[(table.embedding == name) & (table.attention == a)].error
+            if not len(error):
+                continue
+            mean, low, high = interval(error)
+            bar = [[mean - low], [high - mean]] if np.isfinite(low) else None
+            ax.scatter(error, np.full(len(error), y + shift - 0.07), s=45, color=COLORS[a],
+                       alpha=0.55, lw=0)
+            ax.errorbar(mean, y + shift + 0.07, xerr=bar, fmt="o", ms=9, color=COLORS[a],
+                        capsize=4, lw=2.5, label=label)
+            label = None
+    shown = {name: v for name, v in (floors or {}).items() if name in order}
+    for i, (name, v) in enumerate(shown.items()):
+        y = order.index(name)
+        ax.plot([v, v], [y - 0.42, y + 0.42], color="black", lw=3,
+                label=None if i else "known to be reachable")
+    values = [*table.error, *shown.values()]
+    if values:
+        # Room for intervals, but not for those that would swallow the dots.
+        room = 0.35 * ((max(values) - min(values)) or 1)
+        ends = [interval(v)[1:] for _, v in table.groupby(["embedding", "attention"]).error]
+        low = np.nanmin([min(values), *(e[0] for e in ends)])
+        high = np.nanmax([max(values), *(e[1] for e in ends)])
+        low, high = max(low, min(values) - room), min(high, max(values) + room)
+        if min(values) >= 0:
+            low = max(low, 0)
+        ax.set_xlim(low - 0.1 * room, high + 0.1 * room)
+    ax.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))

@@ -52,7 +52,7 @@ def floors(
     data_dir=None,
 ) -> list[dict]:
     """Test error that is left when forecasting from raw windows and from their codes: one row for
-    each ``source``.
+    each of what is ``given``.
 
     recall         the look-up written out, on decoded windows; ``unit`` is the targets' variance
     state machine  the best forecast (carrier, filtered states), told how noisy decoded samples are;
@@ -81,7 +81,7 @@ def floors(
             error = ((forecast - y[:, 0].numpy()) ** 2)[matters].mean()
             errors[name] = error / y.square().mean().item() if dataset in toy.RECALL else error
     return [
-        dict(source=name, error=float(e), unit=unit, **(quality if name == "codes" else {}))
+        dict(given=name, error=float(e), unit=unit, **(quality if name == "codes" else {}))
         for name, e in errors.items()
     ]
 

@@ -1,5 +1,6 @@
 """Ledger to tables of comparisons. Numbers only: ``claims`` decides, ``text`` words."""
 
+from . import embeddings
 from .cells import (
     CHOSEN,
     EVERYWHERE,
@@ -77,6 +78,7 @@ __all__ = [
     "dial_gaps",
     "elsewhere",
     "embedding_gaps",
+    "embeddings",
     "errors_by_column",
     "event_errors",
     "event_multiples",

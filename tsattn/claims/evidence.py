@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
+from ..analysis import embeddings
 from ..ledger import Ledger
 from ..statistics import MARGIN, MIN_SEEDS, interval
 from .rules import (
@@ -189,6 +190,36 @@ def recall(ledger: Ledger, profile: str) -> Found | None:
     return Found(verdict, Number(*at["softmax"], "share"), len(share["softmax"]), comparisons=table)
 
 
-def codebook(ledger: Ledger, profile: str) -> None:
-    """Not judged until the runs exist: whoever records them writes the rule here."""
-    return None
+def codebook(ledger: Ledger, profile: str) -> Found | None:
+    """The rule set before the runs (``codebook_rule.woken``), on each data set that has room.
+
+    A data set counts once the main codebooks have all their rows; without the state machine
+    nothing is judged. Its word is yes where some codebook has woken attention, no where each has
+    only widened the gap or has a condition excluded, else cannot tell.
+    """
+    words, rows = [], []
+    for dataset in embeddings.DECIDING:
+        of = embeddings.answers(ledger, dataset, profile)
+        judged = {name: a for name, a in of.items() if a["answer"] != CANNOT_TELL}
+        if not {"code", "RQ-VAE"} <= set(judged):
+            if not rows:
+                return None
+            continue
+        each = [_woken(a) for a in judged.values()]
+        words.append(YES if YES in each else NO if set(each) == {NO} else CANNOT_TELL)
+        rows += [
+            dict(dataset=dataset, model=name, answer=a["answer"], **a["conditions"].iloc[0])
+            for name, a in judged.items()
+        ]
+    table = pd.DataFrame(rows)
+    shown = table[table.model == "RQ-VAE"].iloc[0]
+    seeds = len(runs.CODEBOOK_SEEDS[embeddings.DECIDING[0]])
+    number = Number(shown["mean"], shown.low, shown.high, "share")
+    return Found(combine(words), number, seeds, comparisons=table)
+
+
+def _woken(answer: dict) -> str:
+    if answer["answer"] == "woken":
+        return YES
+    excluded = embeddings.refuted(answer) or answer["answer"] != "not woken"
+    return NO if excluded else CANNOT_TELL
