@@ -167,16 +167,17 @@ def text(notebook):
 
 
 def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):
-    notebook = executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192, learning_rate=1e-4)
-    shown = text(notebook)
-    assert "SMOKE PROFILE" in shown and "336 \\u2192 192" in shown and SYNTHETIC not in shown
+    asked = dict(attentions=["softmax", "zero"], pred_len=192)
+    shown = text(executed(tmp_path, "01", **asked))
+    assert "SMOKE PROFILE" in shown and "192 steps ahead" in shown and SYNTHETIC not in shown
     runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.attention) == {"softmax", "zero"} and set(runs.pred_len) == {192} and len(runs) == 4
-    assert all(f"{v:.4f}" in shown for v in runs.test_mse)
+    assert set(runs.pred_len) == {192} and set(runs.attention) <= {"softmax", "zero", "none"}
+    assert set(runs.learning_rate) == {1e-3, 1e-4, 1e-5} and not runs.feed_forward.all()
+    assert shown.count("own layer") == 2 and "0.000 apart" in shown  # the talk's column is found
     figures = {p.name for p in (tmp_path / "figures").iterdir()}
-    assert {"01_mse_by_attention.png", "01_mse_by_attention.svg", "01_learning_curves.png", "01_redundancy.png"} <= figures
-    again = text(executed(tmp_path, "01", attentions=["softmax", "zero"], pred_len=192, learning_rate=1e-4))
-    assert "4 runs read" in again and "runs trained" not in again
+    assert {"01_replaced.png", "01_itransformer.svg", "01_halves.png", "01_rates.png"} <= figures
+    again = text(executed(tmp_path, "01", **asked))
+    assert f"{len(runs)} runs read" in again and "runs trained" not in again
 
 
 def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
@@ -195,14 +196,16 @@ def test_chapter_4_executes_on_etth1(etth1, tmp_path):
 
 
 def test_chapter_2_executes_on_etth1(etth1, tmp_path):
-    shown = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
-                          grid_windows=8))
-    assert "SMOKE PROFILE" in shown and "attention removed" in shown
-    surfaces = Ledger(tmp_path / "results").read("perturbation")
-    assert len(surfaces) == 2 * 2 * 3 * 4  # seeds, sublayers, all layers or one of two, points
-    assert surfaces.groupby(["run_id", "sublayer", "layers"]).test_mse.nunique().min() > 1
-    again = text(executed(tmp_path, "02", seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
-                          grid_windows=8))
+    asked = dict(seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0], grid_windows=8)
+    shown = text(executed(tmp_path, "02", **asked))
+    assert "SMOKE PROFILE" in shown and "attention removed" in shown and "later months" in shown
+    ledger = Ledger(tmp_path / "results")
+    assert len(ledger.read("perturbation")) == 2 * 2 * 4  # seeds, sublayers, points
+    mixing = ledger.read("content_or_mixing")
+    assert len(mixing) == 2 * 2 * 2 and set(mixing.split) == {"test", "standard"}
+    apart = [float(v) for v in re.findall(r"largest difference (\S+?);", shown)]
+    assert len(apart) == 4 and max(apart) < 1e-5  # the formulas are what is measured
+    again = text(executed(tmp_path, "02", **asked))
     assert "measurements made" not in again and "runs trained" not in again
 
 

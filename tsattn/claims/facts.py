@@ -15,7 +15,7 @@ from .. import analysis, runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, judge, latent, synthetic
+from . import Outcome, judge, latent, replaced, synthetic
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -294,3 +294,5 @@ NUMBERS |= synthetic.NUMBERS
 STATEMENTS |= synthetic.STATEMENTS
 NUMBERS |= latent.NUMBERS
 STATEMENTS |= latent.STATEMENTS
+NUMBERS |= replaced.NUMBERS
+STATEMENTS |= replaced.STATEMENTS
