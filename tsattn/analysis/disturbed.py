@@ -8,7 +8,7 @@ import pandas as pd
 def against_undisturbed(rows: pd.DataFrame, by: str) -> pd.DataFrame:
     """Relative change of the test MSE, mean over draws: [run_id, value of ``by``].
 
-    ``rows`` are of a table that has ``undisturbed`` beside ``test_mse``; empty where there are none.
+    ``rows`` are of a table that has ``undisturbed`` beside ``test_mse``; empty without rows.
     """
     if rows.empty:
         return pd.DataFrame()

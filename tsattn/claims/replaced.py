@@ -33,7 +33,8 @@ def of(facts, table: str, rate: float) -> pd.DataFrame:
 
 def removed(facts, name: str, rate: float, layers: str = "all") -> tuple[float, float, float]:
     """Relative change of the error of trained models: mean and interval over the seeds."""
-    return interval(analysis.changes(facts.ledger.read("interventions"), softmax(rate), layers)[name])
+    table = facts.ledger.read("interventions")
+    return interval(analysis.changes(table, softmax(rate), layers)[name])
 
 
 def noise(facts, rate: float) -> pd.DataFrame:
