@@ -80,6 +80,18 @@ def pages(tmp_path_factory):
     return work / "report"
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_every_equation_of_a_chapter_can_be_drawn(path):
+    cells = nbformat.read(path, as_version=4).cells
+    prose = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
+    prose = re.sub(r"`[^`]*`", "", prose)
+    for latex in re.findall(r"\$\$(.+?)\$\$", prose, re.S):
+        mathml(latex, "block")
+    prose = re.sub(r"\$\$.+?\$\$", "", prose, flags=re.S)
+    for latex in re.findall(r"\$([^$\n]+)\$", prose):
+        mathml(latex, "inline")
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     if chromium.program() is None:

@@ -179,10 +179,13 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ready = [s for s in todo if s not in failed]
     side_by_side = max(1, min(places, len(ready)))
     if ready and not cluster and (progress or within is not None):
-        total = sum(seconds_here(ready, ledger, data_dir)) / side_by_side
+        # Where nothing may be trained, the ledger's timings will do.
+        each = seconds_expected(ready, ledger) if within == 0 else \
+            seconds_here(ready, ledger, data_dir)
+        total = sum(each) / side_by_side
         line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
                f"{side_by_side} at a time on this machine"
-        if within is not None and total > 60 * within:
+        if within is not None and not total <= 60 * within:
             print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
             return ledger.runs(settings)
         print(line, file=sys.stderr, flush=True)
