@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
+from ..analysis import pairs
 from ..ledger import Ledger
 from ..statistics import MARGIN, MIN_SEEDS, interval
 from .rules import (
@@ -192,3 +193,12 @@ def recall(ledger: Ledger, profile: str) -> Found | None:
 def codebook(ledger: Ledger, profile: str) -> None:
     """Not judged until the runs exist: whoever records them writes the rule here."""
     return None
+
+
+def others_pairs(ledger: Ledger, profile: str) -> Found:
+    """Published results of others, the same in every ledger."""
+    table = pairs.overview()
+    row = table.iloc[0]
+    number = Number(row.value, row.low, row.high)
+    verdict = YES if number.high < 0 else NO if number.low > 0 else CANNOT_TELL
+    return Found(verdict, number, detectable=row.detectable, comparisons=table)
