@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
+from test_analysis import record
 
-from tsattn import claims
-from tsattn.analysis import pairs
+from tsattn import analysis, claims
+from tsattn import runs as plan
+from tsattn.analysis import pairs, places
 from tsattn.claims.rules import NO
 from tsattn.ledger import ROOT, Ledger
 
@@ -54,3 +56,54 @@ def test_the_claim_counts_the_pairs_that_it_names():
     outcome = claims.judge(Ledger(ROOT / "results"), only=("others-pairs",))["others-pairs"]
     assert f"{len(pairs.pairs()):,}" in outcome.claim.en and outcome.verdict == NO
     assert outcome.number.low > 0
+
+
+# -- other architectures, periods and series
+
+
+def made_up(ledger, runs, error):
+    for i, s in enumerate(runs):
+        luck = np.random.default_rng([i, s.stride, s.n_layers])
+        record(ledger, s, error(s) * (1 + 1e-3 * luck.standard_normal()))
+
+
+def test_a_change_of_the_architecture_is_a_question_of_its_own(tmp_path):
+    ledger, asked = Ledger(tmp_path), plan.redundancy("smoke")
+    asked = {name: asked[name] for name in ("as it is", "1 layer", "6 layers", "stride 8")}
+    loss = {"as it is": 1.02, "1 layer": 1.10, "stride 8": 1.02}
+    for name in loss:
+        made_up(ledger, asked[name], lambda s, n=name: 0.4 * (loss[n] if s.attention == "zero"
+                                                              else 1))
+    found = places.redundancy_alone(ledger, asked).set_index("label")
+    assert list(found.index) == list(loss), "what has not been run is left out"
+    alone = analysis.replacements(ledger, asked["1 layer"]).p_different.iloc[0]
+    assert found.p_different["1 layer"] == pytest.approx(alone), "not corrected for the others"
+    assert found.change.tolist() == pytest.approx([2, 10, 2], abs=0.5)
+    assert found.moved["1 layer"] == pytest.approx(8, abs=0.8)
+    assert found.moved_low["1 layer"] > 0 > found.moved_low["stride 8"]
+    assert np.isnan(found.moved["as it is"])
+
+
+def test_a_list_of_runs_speaks_when_it_is_complete_and_three_give_the_next_one(tmp_path):
+    ledger, series = Ledger(tmp_path), plan.other_series("smoke")
+    assert places.by_list(ledger, series).empty and places.next_place(pd.DataFrame()) == {}
+    names = list(series)
+    for name in names[:3]:
+        made_up(ledger, series[name], lambda s: 0.42 if s.attention == "zero" else 0.4)
+    made_up(ledger, series[names[3]][:-1], lambda s: 0.4)
+    table = places.by_list(ledger, series)
+    assert set(table.cell) == set(names[:3]) and set(table.model) == {"zero", "mean"}
+    found = places.next_place(table)
+    assert found["places"] == 3 and found["mean"] == pytest.approx(5, abs=0.5)
+    assert found["new_low"] <= found["low"] < 5.3 and found["high"] <= found["new_high"]
+    done = places.recorded(ledger, ("other series",), "smoke").set_index("part").recorded
+    assert done.tolist() == [9, 9, 9, 8]
+
+
+def test_every_period_stands_by_itself(tmp_path):
+    ledger, runs = Ledger(tmp_path), plan.folds("ETTh1", "smoke")
+    of = [s for s in runs if s.split in ("fold-1", "fold-3")]
+    made_up(ledger, of, lambda s: 0.5 if s.split == "fold-3" and s.attention == "zero" else 0.4)
+    table = places.by_fold(ledger, "ETTh1", "smoke").set_index(["cell", "model"]).change
+    assert table["fold-1", "zero"] == pytest.approx(0, abs=0.5)
+    assert table["fold-3", "zero"] == pytest.approx(25, abs=1)
