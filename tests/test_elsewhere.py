@@ -12,6 +12,7 @@ from tsattn import runs as plan
 from tsattn.analysis import pairs, places
 from tsattn.claims.rules import NO
 from tsattn.ledger import ROOT, Ledger
+from tsattn.training import Result
 
 # -- pairs of others
 
@@ -107,3 +108,14 @@ def test_every_period_stands_by_itself(tmp_path):
     table = places.by_fold(ledger, "ETTh1", "smoke").set_index(["cell", "model"]).change
     assert table["fold-1", "zero"] == pytest.approx(0, abs=0.5)
     assert table["fold-3", "zero"] == pytest.approx(25, abs=1)
+
+
+def test_the_stretch_that_makes_the_difference_is_found(tmp_path):
+    ledger = Ledger(tmp_path)
+    for s in plan.attentions("smoke"):
+        errors = np.full(600, 0.4, "float32")
+        errors[200:300] -= 0.2 * (s.attention == "zero")
+        errors[400:600] -= 0.05 * (s.attention == "zero")
+        ledger.record_run(Result(s, best_epoch=1, val_mse=1.0, test_mse=errors.mean(dtype=float),
+                                 test_mae=0.4, test_errors=errors, how={"device": "cpu"}))
+    assert places.largest_share(ledger, {}, profile="smoke") == pytest.approx(20 / 30, abs=1e-4)

@@ -69,6 +69,14 @@ def moved(ledger: Ledger, usual: list[Settings], other: list[Settings]) -> np.nd
     return 100 * np.array([d.mean, *d.interval()])
 
 
+def largest_share(ledger: Ledger, changes: dict, part: int = 6, profile: str = "paper") -> float:
+    """Share of the whole difference between zero and softmax that falls into the one stretch of a
+    ``part`` of the test windows where most of it does; with ``changes`` of the usual run."""
+    loss = np.mean(list(_loss(ledger, plan.attentions(profile, **changes)).values()), axis=0)
+    n = len(loss) // part
+    return (np.convolve(loss, np.ones(n), "valid") / loss.sum()).max()
+
+
 def redundancy_alone(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.DataFrame:
     """Zero attention against softmax with each change of the architecture (name -> runs).
 

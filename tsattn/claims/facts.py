@@ -283,6 +283,9 @@ STATEMENTS |= {
         f.on_both.val["ETTh2-96"] > 0 > f.on_both.test["ETTh2-96"]),
     "itransformer-zero-lower-everywhere": lambda f: bool(
         (f.places["itransformer"].change.xs("zero", level=1) < 0).all()),
+    "itransformer-etth2-one-sixth": lambda f: all(
+        places.largest_share(f.ledger, dict(model="iTransformer", dataset="ETTh2", pred_len=h))
+        > 0.5 for h in (96, 192, 336, 720)),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all()
         and (t > f.places["itransformer"].change.xs("zero", level=1)[t.index]).all()),
