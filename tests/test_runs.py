@@ -4,7 +4,7 @@ import nbformat
 import pytest
 
 from tsattn.ledger import ROOT
-from tsattn.runs import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, toy
+from tsattn.runs import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, other_series, toy
 from tsattn.settings import ATTENTIONS, make
 
 
@@ -12,7 +12,11 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
     plan = evidence("smoke")
     names = list(plan)
     assert names[0] == "new months: PatchTST ETTh1-96"
-    assert names.index("rolling origin ETTh1") < names.index("rates: PatchTST ETTh1-96, 3e-5")
+    in_order = ["new months: PatchTST ETTh2-96", "other series: EPF-NP", "other series: illness",
+                "rates: iTransformer ETTh1-720, constant 1e-5", "rolling origin ETTh1",
+                "rolling origin ETTh2", "rates: PatchTST ETTh1-96, 3e-5", "perturbation ETTm2-96",
+                "PatchTST ETTh1-96, learning rate 1e-3"]
+    assert sorted(in_order, key=names.index) == in_order
     assert {s.split for s in plan["rolling origin ETTh2"]} == {f"fold-{k}" for k in range(1, 6)}
     assert len(plan["rolling origin ETTh1"]) == 5 * 3 * 4 and len(plan["new months: PatchTST ETTh2-96"]) == 30
     runs = {s.run_id: s for part in plan.values() for s in part}
@@ -26,6 +30,17 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
             assert f"baselines {dataset}-{pred_len}" in names
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
     assert {f"redundancy: {name}" for name in CHANGES} | {"iTransformer ETTh2-720, width 128"} <= set(names)
+
+
+def test_other_series_are_asked_three_attentions_at_the_lower_rate():
+    series = other_series()
+    assert list(series) == ["EPF-NP", "vic", "exchange", "illness"]
+    for dataset, named in series.items():
+        assert {(s.attention, s.seed) for s in named} == {
+            (a, seed) for a in ("softmax", "zero", "mean") for seed in (2021, 2022, 2023)}
+        lengths = (104, 24) if dataset == "illness" else (336, 96)
+        assert {(s.dataset, s.seq_len, s.pred_len, s.learning_rate, s.patience) for s in named} \
+            == {(dataset, *lengths, 1e-4, 5)}
 
 
 def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():

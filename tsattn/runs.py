@@ -125,6 +125,15 @@ def folds(dataset: str, profile: str = "paper") -> list[Settings]:
             if s.attention in ("softmax", "zero", "mean")]
 
 
+def other_series(profile: str = "paper") -> dict[str, list[Settings]]:
+    """Softmax, zero and mean on series of other kinds: electricity price and demand, exchange rates, illness."""
+    lengths = {"EPF-NP": {}, "vic": {}, "exchange": {}, "illness": dict(seq_len=104, pred_len=24)}
+    return {dataset: [make(profile, dataset=dataset, attention=a, seed=seed, learning_rate=LOW_RATE,
+                           patience=PATIENCE, **length)
+                      for seed in SEEDS for a in ("softmax", "zero", "mean")]
+            for dataset, length in lengths.items()}
+
+
 def rates(profile: str = "paper") -> dict[str, list[Settings]]:
     """Smaller learning rates: is a lead of the replacements a matter of where training stopped?"""
     small = {f"iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
@@ -139,6 +148,7 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     rate = rates(profile)
     return {
         **{f"new months: {name}": runs for name, runs in new_months(profile).items()},
+        **{f"other series: {name}": runs for name, runs in other_series(profile).items()},
         **{f"rates: {name}": runs for name, runs in rate.items() if name.startswith("iTransformer")},
         **{f"rolling origin {dataset}": folds(dataset, profile) for dataset in ("ETTh1", "ETTh2")},
         **{f"rates: {name}": runs for name, runs in rate.items() if name.startswith("PatchTST")},

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
-from ..analysis import embeddings
+from ..analysis import embeddings, pairs
 from ..ledger import Ledger
 from ..statistics import MARGIN, MIN_SEEDS, interval
 from .rules import (
@@ -223,3 +223,12 @@ def _woken(answer: dict) -> str:
         return YES
     excluded = embeddings.refuted(answer) or answer["answer"] != "not woken"
     return NO if excluded else CANNOT_TELL
+
+
+def others_pairs(ledger: Ledger, profile: str) -> Found:
+    """Published results of others, the same in every ledger."""
+    table = pairs.overview()
+    row = table.iloc[0]
+    number = Number(row.value, row.low, row.high)
+    verdict = YES if number.high < 0 else NO if number.low > 0 else CANNOT_TELL
+    return Found(verdict, number, detectable=row.detectable, comparisons=table)

@@ -12,10 +12,11 @@ from functools import cached_property
 import pandas as pd
 
 from .. import analysis, runs
+from ..analysis import cells, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, judge, latent, replaced, synthetic
+from . import Outcome, elsewhere, judge, latent, replaced, synthetic
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -132,6 +133,25 @@ class Facts:
     def event_multiple(self, attention: str, intervention: str = "none") -> float:
         """Error on events in multiples of the best possible."""
         return analysis.event_multiples_of(self.ledger, attention, intervention).mean()
+
+    @cached_property
+    def places(self) -> dict[str, pd.DataFrame]:
+        """Chapter 9: the replacements in every place, by model, [cell, attention]."""
+        named = dict(patchtst=cells.EVERYWHERE[0], itransformer=cells.CHOSEN,
+                     narrow=cells.WIDTHS[128])
+        tables = {k: places.places(self.ledger, title) for k, title in named.items()}
+        return {k: t.set_index(["cell", "model"]) for k, t in tables.items() if len(t)}
+
+    @cached_property
+    def redundancy(self) -> pd.DataFrame:
+        changed = runs.redundancy(seeds=runs.MORE_SEEDS)
+        return places.redundancy_alone(self.ledger, changed).set_index("label")
+
+    @cached_property
+    def on_both(self) -> pd.DataFrame:
+        """Zero against softmax in PatchTST, mean over seeds, by cell: ``val`` and ``test``."""
+        table = places.on_both(self.ledger, cells.EVERYWHERE[0])
+        return table[table.model == "zero"].groupby("cell")[["val", "test"]].mean()
 
     def recall(self, attention: str, dataset: str = "recall-4") -> float:
         return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
@@ -296,3 +316,5 @@ NUMBERS |= latent.NUMBERS
 STATEMENTS |= latent.STATEMENTS
 NUMBERS |= replaced.NUMBERS
 STATEMENTS |= replaced.STATEMENTS
+NUMBERS |= elsewhere.NUMBERS
+STATEMENTS |= elsewhere.STATEMENTS
