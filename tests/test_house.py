@@ -29,9 +29,8 @@ OLD_ROOMS: dict[str, str] = {}  # stands in the place of
 LONG: set[str] = set()
 HEAVY = {"figures", "01_attention_replacement.ipynb", "05_toy_dataset.ipynb"}
 OLD_CHAPTERS = {"01_attention_replacement.ipynb",
-                "02_attention_perturbation.ipynb", "03_positional_encoding.ipynb",
-                "04_patch_length.ipynb", "05_toy_dataset.ipynb", "06_latent_space.ipynb",
-                "07_cost.ipynb"}
+                "02_attention_perturbation.ipynb",
+                "05_toy_dataset.ipynb", "06_latent_space.ipynb"}
 
 
 # -- imports

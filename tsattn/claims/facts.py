@@ -15,7 +15,7 @@ from .. import analysis, runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, judge
+from . import Outcome, judge, token_facts
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 LOW = dict(learning_rate=runs.LOW_RATE)
@@ -219,3 +219,6 @@ STATEMENTS = {
         == 1
     ),
 }
+
+NUMBERS |= token_facts.NUMBERS
+STATEMENTS |= token_facts.STATEMENTS
