@@ -16,7 +16,7 @@ from ..analysis import cells, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, elsewhere, judge, latent, replaced, synthetic
+from . import Outcome, elsewhere, judge, latent, replaced, synthetic, token_facts
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -318,3 +318,5 @@ NUMBERS |= replaced.NUMBERS
 STATEMENTS |= replaced.STATEMENTS
 NUMBERS |= elsewhere.NUMBERS
 STATEMENTS |= elsewhere.STATEMENTS
+NUMBERS |= token_facts.NUMBERS
+STATEMENTS |= token_facts.STATEMENTS

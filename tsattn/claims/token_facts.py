@@ -1,0 +1,125 @@
+"""Numbers and statements of chapters 3 and 4; ``facts`` takes them in."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .. import analysis, runs
+from ..analysis import tokens
+from ..statistics import MARGIN, interval
+
+RATES = {"": runs.LOW_RATE, "-talk-rate": 1e-3}
+MOVED = "tokens permuted with their W_pos"
+
+
+def changed(facts, name: str, rate: float) -> tuple[float, float, float]:
+    """Relative change of the error of trained softmax models: mean and interval over the seeds."""
+    softmax = analysis.by_attention(runs.attentions(learning_rate=rate))["softmax"]
+    return interval(analysis.changes(facts.ledger.read("interventions"), softmax)[name])
+
+
+def _both(facts, name: str) -> list[tuple]:
+    return [changed(facts, name, rate) for rate in RATES.values()]
+
+
+def _relative(table: pd.DataFrame, column: str, value: str, part: str = "difference") -> float:
+    row = table[table[column] == value].iloc[0]
+    return row[part] / row.reference
+
+
+def none(facts) -> pd.DataFrame:
+    return tokens.cost_of_none(facts.ledger, tokens.without_encoding())
+
+
+def lead(facts) -> pd.DataFrame:
+    return tokens.lead(facts.ledger, tokens.by_length())
+
+
+def most_to_one(facts) -> pd.DataFrame:
+    named = tokens.by_length()
+    return tokens.fewer_tokens(facts.ledger, named, named,
+                               {"softmax": (8, 336), "zero": (4, 336)})
+
+
+def held_to_one(facts) -> pd.DataFrame:
+    named = tokens.by_length()
+    return tokens.fewer_tokens(facts.ledger, named, tokens.same_size(named),
+                               {a: (tokens.USUAL, 336) for a in tokens.KINDS})
+
+
+def given_back(facts) -> pd.DataFrame:
+    named = tokens.by_length()
+    return tokens.fewer_tokens(facts.ledger, named, tokens.same_size(named),
+                               {a: (336, 336) for a in tokens.KINDS})
+
+
+ENDS = {"": 0, "-low": 1, "-high": 2}
+PART = {"": "difference", "-low": "low", "-high": "high"}
+_TABLES = {"most-to-one": most_to_one, "held-to-one": held_to_one, "given-back": given_back}
+
+NUMBERS = {
+    **{f"position.{short}{at}{end}": (
+        "change", lambda f, n=name, r=rate, i=i: changed(f, n, r)[i])
+       for short, name in (("zeroed", "W_pos = 0"), ("set-to-half", "W_pos = 0.5"),
+                           ("rows-permuted", "W_pos rows permuted"), ("moved", MOVED))
+       for at, rate in RATES.items() for end, i in ENDS.items()},
+    **{f"no-encoding.{head}{end}": (
+        "change", lambda f, h=head, p=part: _relative(none(f), "label", h, p))
+       for head in tokens.HEADS for end, part in PART.items()},
+    "no-encoding.flatten-detectable": (
+        "share", lambda f: _relative(none(f), "label", "flatten", "detectable")),
+    "position.share": ("share", lambda f: f.ledger.read("positions").groupby(
+        "run_id").share.first().mean()),
+    **{f"{name}.{a}{end}": (
+        "change", lambda f, t=table, a=a, p=part: _relative(t(f), "label", a, p))
+       for name, table in _TABLES.items() for a in tokens.KINDS for end, part in PART.items()},
+    "one-token.zero-low": ("change", lambda f: _one_token_zero(f, "low")),
+    "one-token.zero-high": ("change", lambda f: _one_token_zero(f, "high")),
+    "token-lead.detectable": ("share", lambda f: (lead(f).detectable / lead(f).reference).max()),
+    **{f"one-token-on-events{end}": (
+        "times", lambda f, i=i: interval(tokens.one_token_on_events(f.ledger))[i])
+       for end, i in ENDS.items()},
+    "one-token-on-events.zero": (
+        "times", lambda f: interval(tokens.one_token_on_events(f.ledger, "zero"))[0]),
+    **{f"bench.{a}-ratio": ("times", lambda f, a=a: _bench(f, a, "ratio"))
+       for a in ("softmax", "zero")},
+    **{f"bench.{a}-floor": ("share", lambda f, a=a: _bench(f, a, "floor_share"))
+       for a in ("softmax", "zero")},
+}
+
+
+def _one_token_zero(facts, part: str) -> float:
+    return _relative(facts.outcomes["one-token"].found.comparisons, "model", "zero", part)
+
+
+def _bench(facts, attention: str, column: str) -> float:
+    rows = facts.ledger.read("bench_steps").query("profile == 'paper'")
+    return rows.set_index("attention")[column][attention]
+
+
+def _within(ends) -> bool:
+    return all(-MARGIN < low and high < MARGIN for _, low, high in ends)
+
+
+STATEMENTS = {
+    "position-within-margin-at-both-rates": lambda f: _within(_both(f, "W_pos = 0")),
+    "rows-permuted-within-margin-at-both-rates": (
+        lambda f: _within(_both(f, "W_pos rows permuted"))),
+    "moved-tokens-double-the-error-at-both-rates": (
+        lambda f: all(m > 0.9 and low > 0.5 for m, low, _ in _both(f, MOVED))),
+    "half-costs-more-than-zero-at-1e-4": (
+        lambda f: changed(f, "W_pos = 0.5", runs.LOW_RATE)[1]
+        > changed(f, "W_pos = 0", runs.LOW_RATE)[2]),
+    "half-undecided-at-1e-3": lambda f: changed(f, "W_pos = 0.5", 1e-3)[1] < 0,
+    "neighbours-not-shown-alike": lambda f: interval(
+        f.ledger.read("positions").query("distance == 1").cosine)[1] < 0,
+    "no-encoding-flatten-cannot-tell": (
+        lambda f: none(f).set_index("label").verdict["flatten"] == "undecided"),
+    "no-encoding-mean-worse": lambda f: none(f).set_index("label").verdict["mean"] == "worse",
+    "attention-leads-at-no-length": lambda f: not (lead(f).verdict == "worse").any(),
+    "zero-leads-at-no-length": lambda f: not (lead(f).verdict == "better").any(),
+    "given-back-changes-nothing-shown": (
+        lambda f: set(given_back(f).verdict) <= {"undecided", "equivalent"}),
+    "one-token-on-events-worse": (
+        lambda f: interval(tokens.one_token_on_events(f.ledger))[1] > 1),
+}
