@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -128,7 +129,8 @@ def test_every_number_on_a_slide_is_recomputed(decks, facts, lang):
                 known |= every_form(value, number.form)
             known |= every_form(found.detectable, "share")
     for name in NUMBERS:
-        known |= every_form(*facts.number(name))
+        with suppress(UnknownName):  # what has not been run
+            known |= every_form(*facts.number(name))
     settings = {"1 %", "95 %", "80 %", "100 %", "0.5", "16", "2509.20942"}
     for slide in decks[lang].slides:
         wrong = {n for n in numbers(words(slide)) if not n.isdigit()} - known - settings

@@ -110,6 +110,13 @@ def by_head(model, splits, windows: int, query: int | None = None) -> list[dict]
             for i in range(A.shape[1]) for h in range(A.shape[2])]
 
 
+def trained_matrix(model, splits, layer: int, head: int) -> list[dict]:
+    """A of one head (counted from 1), averaged over test windows and channels (``average``)."""
+    A = average(model, splits.test)[layer - 1][head - 1]  # [T, T]
+    return [dict(query=i + 1, key=j + 1, weight=v)
+            for i, row in enumerate(A.tolist()) for j, v in enumerate(row)]
+
+
 def by_query(model, splits, windows: int) -> list[dict]:
     """Mean lift over test windows and heads, by layer and query patch."""
     part = splits.test.first(windows)

@@ -323,6 +323,7 @@ MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fil
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
     "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
     "attention_by_head": maps.by_head, "attention_by_query": maps.by_query,
+    "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,
     "toy_continued": toy_continued, "toy_forecasts": toy_forecasts,
     "toy_event_heights": toy_event_heights, "embedding_spectrum": latent_space.spectrum,

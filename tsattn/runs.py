@@ -101,7 +101,7 @@ EXCHANGES = ("A = data-set average", "A = another window's")
 
 
 def exchanged(profile: str = "paper") -> list[tuple[str, list[Settings], list[dict]]]:
-    """(table, models, points) of the measurements that tell content from mixing.
+    """(table, models, points) of the measurements that tell content from mixing, and two matrices.
 
     The registered ones on the new months, the same models on the standard test months, and, as the
     positive control, the synthetic series on which content decides.
@@ -110,9 +110,12 @@ def exchanged(profile: str = "paper") -> list[tuple[str, list[Settings], list[di
               if s.attention == "softmax" and s.feed_forward]
     months = [dict(intervention=name, split=split) for split in ("test", "standard")
               for name in EXCHANGES]
+    shown = [s for s in new_months(profile)["PatchTST ETTh1-96"]
+             if s.attention in ("softmax", "fixed") and s.feed_forward and s.seed == SEEDS[0]]
     control = [toy(dataset, profile, seed=seed) for dataset in ("recall-4", "state-machine")
                for seed in SEEDS]
     return [("content_or_mixing", models, months),
+            ("trained_matrices", shown, [dict(layer=1, head=1)]),
             ("toy_errors", control, [dict(windows=1000, intervention=name, draw=0)
                                      for name in ("none", *EXCHANGES)])]
 

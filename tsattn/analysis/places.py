@@ -73,6 +73,8 @@ def largest_share(ledger: Ledger, changes: dict, part: int = 6, profile: str = "
     """Share of the whole difference between zero and softmax that falls into the one stretch of a
     ``part`` of the test windows where most of it does; with ``changes`` of the usual run."""
     loss = np.mean(list(_loss(ledger, plan.attentions(profile, **changes)).values()), axis=0)
+    if not loss.shape:  # nothing has been run
+        return np.nan
     n = len(loss) // part
     return (np.convolve(loss, np.ones(n), "valid") / loss.sum()).max()
 

@@ -10,7 +10,7 @@ from ..claims.facts import Facts
 from ..data import toy
 from ..figures import COLORS, PUBLISHED
 from ..statistics import interval
-from .drawn import band, bars, drawn, heading, in_percent, lacking, names, panels, row
+from .drawn import FONT, band, bars, drawn, heading, in_percent, lacking, names, panels, row
 
 
 @drawn
@@ -167,6 +167,31 @@ def patch_length(facts: Facts) -> Figure | None:
     )
     ax.set_xlabel("number of tokens (patches of 4 to 336 hours)")
     ax.set_ylabel("test MSE")
+    return fig
+
+
+@drawn
+def matrices(facts: Facts) -> Figure | None:
+    """The five matrices A of trained models: layer 1, head 1, the first seed."""
+    table = facts.ledger.read("trained_matrices")
+    if table.empty:
+        return None
+    trained = {table_id.split("-")[4]: part.pivot(index="query", columns="key", values="weight")
+               for table_id, part in table.groupby("run_id")}
+    if not {"softmax", "fixed"} <= set(trained):
+        return None
+    T = len(trained["softmax"])
+    shown = {"softmax": trained["softmax"], "identity": np.eye(T), "zero": np.zeros((T, T)),
+             "mean": np.full((T, T), 1 / T), "fixed": trained["fixed"]}
+    fig, (axes,) = panels(*[1] * len(shown))
+    for ax, (attention, A) in zip(axes, shown.items(), strict=True):
+        image = ax.imshow(A, cmap="Blues", vmin=0, vmax=3 / T)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(attention, fontsize=FONT, color=COLORS[attention], loc="center")
+    axes[0].set_ylabel("token looking")
+    axes[2].set_xlabel("token looked at")
+    bar = fig.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1 / T, 3 / T])
+    bar.ax.set_yticklabels(["0", "1/T", "≥ 3/T"])
     return fig
 
 
