@@ -220,7 +220,7 @@ def test_chapter_3_executes_on_etth1(etth1, tmp_path):
 
 def test_chapter_7_reads_the_committed_measurements(tmp_path):
     assert report(["B"], "paper", {"figures_dir": str(tmp_path)}, False, build=tmp_path / "build", with_site=False) == 0
-    assert {"07_step.png", "07_growth.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"B_step.png", "B_growth.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
 def test_chapter_5_executes_and_compares_with_the_best_possible_forecast(tmp_path):
@@ -240,13 +240,6 @@ def test_the_chapter_on_recall_executes_and_turns_the_dial(tmp_path):
     assert trained["recall-2"] == trained["dial-1"] == {"softmax", "zero"}
     assert "softmax" in trained["state-machine"]
     assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown
-
-
-def test_chapter_7_executes_with_another_embedding(tmp_path):
-    shown = text(executed(tmp_path, "07", seeds=[1], datasets=["state-machine"], embeddings=["linear", "mlp"], windows=32,
-                          probe_windows=20))
-    runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.embedding) == {"linear", "mlp"} and len(runs) == 4 and "SMOKE PROFILE" in shown
 
 
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():

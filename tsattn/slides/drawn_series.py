@@ -187,7 +187,8 @@ def matrices(facts: Facts) -> Figure | None:
     for ax, (attention, A) in zip(axes, shown.items(), strict=True):
         image = ax.imshow(A, cmap="Blues", vmin=0, vmax=3 / T)
         ax.set(xticks=[], yticks=[])
-        ax.set_title(attention, fontsize=FONT, color=COLORS[attention], loc="center")
+        ax.text(0.5, 1.04, attention, transform=ax.transAxes, fontsize=FONT, weight="bold",
+                color=COLORS[attention], ha="center")
     axes[0].set_ylabel("token looking")
     axes[2].set_xlabel("token looked at")
     bar = fig.colorbar(image, ax=axes, shrink=0.7, ticks=[0, 1 / T, 3 / T])
