@@ -86,11 +86,12 @@ def clear_leftovers(folder: Path) -> None:
     """Remove what a killed process has left half-written in a run's folder."""
     for path in folder.glob("*.tmp"):
         pid = path.name.split(".")[-2]
-        if not (pid.isdigit() and _alive(int(pid))):
+        if not (pid.isdigit() and alive(int(pid))):
             path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether there is a process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -16,6 +16,7 @@ import nbformat
 
 from . import anchors, site, slides
 from .chapter import checked, in_words, minutes
+from .checkpoints import alive
 from .data import DataError
 from .execution import FOLDERS, OWN, Chapter, execute, provenance_line
 from .harmless import harmless_markdown
@@ -102,16 +103,6 @@ def clean_up(build: Path) -> None:
         for file in folder.glob(".*.tmp"):
             if not alive(int(file.name.split(".")[-2])):
                 file.unlink()
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 # -- before anything runs

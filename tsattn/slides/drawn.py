@@ -238,12 +238,17 @@ def what_changes(facts: Facts) -> Figure | None:
     return fig
 
 
+def changed_after_training(facts: Facts) -> dict:
+    """Relative changes of the error of softmax models at 1e-4, by what is done to them."""
+    softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))["softmax"]
+    table = facts.ledger.read("interventions")
+    return analysis.changes(table, softmax) if len(table) else {}
+
+
 @drawn
 def used(facts: Facts) -> Figure | None:
     """What is taken out of a trained model costs: ETTh1, and events of the toy series."""
-    softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))["softmax"]
-    table = facts.ledger.read("interventions")
-    change = analysis.changes(table, softmax) if len(table) else {}
+    change = changed_after_training(facts)
     shown = (
         ("A = mean", "A = mean", COLORS["mean"]),
         ("attention removed", "no attention", COLORS["zero"]),
@@ -281,9 +286,7 @@ def used(facts: Facts) -> Figure | None:
 @drawn
 def positions(facts: Facts) -> Figure | None:
     """The encoding changed after training, and left out of the training, by head."""
-    softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))["softmax"]
-    table = facts.ledger.read("interventions")
-    change = analysis.changes(table, softmax) if len(table) else {}
+    change = changed_after_training(facts)
     shown = (
         ("W_pos = 0", "set to 0", COLORS["softmax"]),
         ("W_pos = 0.5", "set to 0.5", PUBLISHED),
