@@ -218,9 +218,17 @@ def test_chapter_3_executes_on_etth1(etth1, tmp_path):
                                                                 ("mean", "learned"), ("mean", "none")}
 
 
-def test_chapter_7_reads_the_committed_measurements(tmp_path):
-    assert report(["B"], "paper", {"figures_dir": str(tmp_path)}, False, build=tmp_path / "build", with_site=False) == 0
-    assert {"B_step.png", "B_growth.png"} <= {p.name for p in tmp_path.iterdir()}
+def test_appendix_b_reads_the_committed_measurements(tmp_path):
+    asked = {"figures_dir": str(tmp_path)}
+    assert report(["B"], "paper", asked, False, build=tmp_path / "build", with_site=False) == 0
+    assert {"B_steps.png", "B_pieces.png", "B_growth.png"} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_appendix_b_says_what_is_not_measured_and_counts_as_pytorch_does(tmp_path):
+    shown = text(executed(tmp_path, "B"))
+    assert shown.count("Not run yet") >= 4 and not (tmp_path / "figures").exists()
+    counts = re.findall(r"(\S+) billion forward, counted +(\S+);", shown)
+    assert len(counts) == 5 and all(ours == theirs for ours, theirs in counts)
 
 
 def test_chapter_5_executes_and_compares_with_the_best_possible_forecast(tmp_path):

@@ -28,7 +28,7 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
 OLD_ROOMS: dict[str, str] = {}  # stands in the place of
 LONG: set[str] = set()
 HEAVY: set[str] = set()
-OLD_CHAPTERS = {"B_cost.ipynb"}
+OLD_CHAPTERS: set[str] = set()
 
 
 # -- imports

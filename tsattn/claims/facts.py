@@ -16,7 +16,7 @@ from ..analysis import cells, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, elsewhere, judge, latent, replaced, synthetic, token_facts
+from . import Outcome, cost, elsewhere, judge, latent, replaced, synthetic, token_facts
 
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
@@ -320,3 +320,5 @@ NUMBERS |= elsewhere.NUMBERS
 STATEMENTS |= elsewhere.STATEMENTS
 NUMBERS |= token_facts.NUMBERS
 STATEMENTS |= token_facts.STATEMENTS
+NUMBERS |= cost.NUMBERS
+STATEMENTS |= cost.STATEMENTS

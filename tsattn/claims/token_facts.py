@@ -91,20 +91,11 @@ NUMBERS = {
        for end, i in ENDS.items()},
     "one-token-on-events.zero": (
         "times", lambda f: interval(tokens.one_token_on_events(f.ledger, "zero"))[0]),
-    **{f"bench.{a}-ratio": ("times", lambda f, a=a: _bench(f, a, "ratio"))
-       for a in ("softmax", "zero")},
-    **{f"bench.{a}-floor": ("share", lambda f, a=a: _bench(f, a, "floor_share"))
-       for a in ("softmax", "zero")},
 }
 
 
 def _one_token_zero(facts, part: str) -> float:
     return _relative(facts.outcomes["one-token"].found.comparisons, "model", "zero", part)
-
-
-def _bench(facts, attention: str, column: str) -> float:
-    rows = facts.ledger.read("bench_steps").query("profile == 'paper'")
-    return rows.set_index("attention")[column][attention]
 
 
 def _within(ends) -> bool:
