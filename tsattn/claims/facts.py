@@ -18,6 +18,8 @@ from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import Outcome, cost, elsewhere, judge, latent, replaced, synthetic, token_facts
 
+# What computing with rows or columns that nothing has recorded raises.
+ABSENT = (KeyError, IndexError, ValueError, AttributeError, pd.errors.UndefinedVariableError)
 REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 COLUMNS = {  # of ``analysis.errors_by_column``
     "talk-paper": "talk-paper",
@@ -57,7 +59,7 @@ class Facts:
             form, compute = NUMBERS[name]
             try:
                 return float(compute(self)), form
-            except (KeyError, IndexError, ValueError, AttributeError) as error:
+            except ABSENT as error:
                 raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
         claim, _, part = name.partition(".")
         if claim not in self.outcomes or part not in PARTS:
@@ -78,7 +80,7 @@ class Facts:
         if name in STATEMENTS:
             try:
                 return bool(STATEMENTS[name](self))
-            except (KeyError, IndexError, ValueError, AttributeError) as error:
+            except ABSENT as error:
                 raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
         claim, _, word = name.partition(".")
         if claim in self.outcomes and word:

@@ -62,11 +62,6 @@ def _none(table: pd.DataFrame, verdict: str) -> bool:
     return len(table) > 0 and not (table.verdict == verdict).any()
 
 
-def _positions(facts) -> pd.DataFrame:
-    table = facts.ledger.read("positions")
-    return table if len(table) else pd.DataFrame(columns=["distance", "cosine"], dtype=float)
-
-
 NUMBERS = {
     **{f"position.{short}{at}{end}": (
         "change", lambda f, n=name, r=rate, i=i: changed(f, n, r)[i])
@@ -113,7 +108,7 @@ STATEMENTS = {
         > changed(f, "W_pos = 0", runs.LOW_RATE)[2]),
     "half-undecided-at-1e-3": lambda f: changed(f, "W_pos = 0.5", 1e-3)[1] < 0,
     "neighbours-not-shown-alike": lambda f: interval(
-        _positions(f).query("distance == 1").cosine)[1] < 0,
+        f.ledger.read("positions").query("distance == 1").cosine)[1] < 0,
     "no-encoding-flatten-cannot-tell": (
         lambda f: none(f).set_index("label").verdict["flatten"] == "undecided"),
     "no-encoding-mean-worse": lambda f: none(f).set_index("label").verdict["mean"] == "worse",
