@@ -104,13 +104,17 @@ def use_threads(n: int):
         torch.set_num_threads(before)
 
 
+def _batch_size(windows: data.Windows) -> int:
+    return 512 if windows.series.is_cuda else 16
+
+
 @torch.no_grad()
 def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
 
     Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in the cache.
     """
-    batch_size = batch_size or (512 if windows.series.is_cuda else 16)
+    batch_size = batch_size or _batch_size(windows)
     training = model.training
     model.eval()
 
@@ -125,8 +129,9 @@ def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tup
 
 
 @torch.no_grad()
-def channel_errors(model, windows: data.Windows, batch_size: int = 16) -> torch.Tensor:
-    """MSE of every window and channel, [len(windows), C], with the model as it is (evaluation mode)."""
+def channel_errors(model, windows: data.Windows, batch_size: int | None = None) -> torch.Tensor:
+    """MSE of every window and channel, [len(windows), C], with the model as it is; batches as in ``evaluate``."""
+    batch_size = batch_size or _batch_size(windows)
     batches = (windows.batch(slice(i, i + batch_size)) for i in range(0, len(windows), batch_size))
     return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
 
