@@ -82,7 +82,7 @@ def test_as_good_cannot_be_told_where_seeds_scatter_by_more_than_the_margin(tmp_
     assert outcome.verdict == CANNOT_TELL and outcome.found.detectable > 0.01
     least = text.figure(outcome.found.detectable, "share")
     assert text.verdict(outcome) == f"cannot tell (could have seen ≥ {least})"
-    assert f"{least} 이상의 차이라면" in text.verdict(outcome, "ko")
+    assert f"최소 차이 {least}" in text.verdict(outcome, "ko")
 
 
 def test_one_or_two_seeds_get_no_verdict(tmp_path):

@@ -17,7 +17,7 @@ VERDICTS = {
         MOSTLY: "대체로",
         PARTLY: "일부만",
         NO: "아니요",
-        CANNOT_TELL: "알 수 없음",
+        CANNOT_TELL: "판단 불가",
         NOT_RUN: "아직 실행하지 않음",
     },
 }
@@ -75,7 +75,7 @@ def verdict(outcome: Outcome, lang: str = "en") -> str:
     return (
         f"{word} (could have seen ≥ {least})"
         if lang == "en"
-        else f"{word} ({least} 이상의 차이라면 보였을 것)"
+        else f"{word} (검출 가능한 최소 차이 {least})"
     )
 
 
@@ -128,7 +128,7 @@ def sentence(outcome: Outcome, lang: str = "en") -> str:
     return (
         f"{word}. 오차가 약 {size} {'큽니다' if number.value > 0 else '작습니다'} ({what}). "
         f"이 test 기간으로는 {low}와 "
-        f"{high}를 구별할 수 없습니다. {least} 이상의 차이라면 보였을 것입니다."
+        f"{high}를 구별할 수 없습니다. {least} 이상의 차이는 80 % 확률로 검출합니다."
     )
 
 
@@ -143,7 +143,7 @@ def scorecard(outcomes: list[Outcome], lang: str = "en", folder: str = "notebook
     """Markdown table, a row per claim: claim, replicated?, one number, chapter."""
     heads = {
         "en": ("claim", "replicated?", "one number", "chapter"),
-        "ko": ("주장", "재현되었나?", "숫자 하나", "장"),
+        "ko": ("주장", "재현되었나?", "대표 수치", "장"),
     }[lang]
     lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
     for o in outcomes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .. import preregistered
 from .. import runs as plan
 from ..ledger import ROOT, Ledger
 from ..settings import ATTENTIONS
@@ -289,7 +290,8 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     softmax at 1e-4.
 
     One row per change (``what``): ``value``, ``low``, ``high``, for other months; of the seeds
-    the range of the model's own errors about their mean. What has not been run is left out.
+    the range of the model's own errors about their mean. ", unseen": as registered, on the months
+    after the standard test. What has not been run is left out.
     """
     tables = (
         ("no feed-forward", attention_alone(ledger, profile), "attention only"),
@@ -327,4 +329,8 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                 high=mse.max() / mse.mean() - 1,
             )
         )
+    new = preregistered.judged(ledger, profile)
+    for r in new[new.family == "P2"].itertuples() if len(new) else ():
+        what = "no attention" if r.model == "zero" else "no feed-forward"
+        rows.append(dict(what=f"{what}, unseen", value=r.difference, low=r.low, high=r.high))
     return pd.DataFrame(rows, columns=["what", "value", "low", "high"])

@@ -9,25 +9,32 @@ from __future__ import annotations
 
 from .. import analysis
 from ..ledger import Ledger
-from ..statistics import MARGIN
-from . import evidence
-from .rules import NOT_RUN, THIS_SPLIT, Claim, Found, Outcome, better, not_worse
+from . import evidence, registered
+from .rules import (
+    EQUAL,
+    NOT_RUN,
+    NOT_WORSE,
+    THIS_SPLIT,
+    Claim,
+    Found,
+    Outcome,
+    better,
+    not_worse,
+)
 
-NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
-EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
 ONE_ROW = "ETTh1, 96 hours ahead, learning rate 1e-4"
 
 _ALL = (
+    registered.WITHOUT,
     Claim(
         "patchtst-without",
         "01_attention_replacement",
-        "PatchTST forecasts as well without attention.",
-        "PatchTST는 attention 없이도 똑같이 잘 예측합니다.",
+        "PatchTST forecasts as well without attention (ETTh1, standard test months).",
+        "PatchTST는 attention 없이도 똑같이 잘 예측합니다 (ETTh1, 표준 test 기간).",
         ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
         NOT_WORSE + ", four replacements",
         ONE_ROW,
         evidence.attentions(evidence.PRIMARY, not_worse),
-        scorecard=True,
     ),
     Claim(
         "itransformer-better",
@@ -129,6 +136,7 @@ _ALL = (
         target="new seeds",
         scorecard=True,
     ),
+    *registered.FURTHER,
     Claim(
         "patchtst-without-talk-rate",
         "01_attention_replacement",

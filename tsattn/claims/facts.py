@@ -16,7 +16,7 @@ from ..analysis import cells, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, cost, elsewhere, judge, latent, replaced, synthetic, token_facts
+from . import Outcome, cost, elsewhere, judge, latent, registered, replaced, synthetic, token_facts
 
 # What computing with rows or columns that nothing has recorded raises.
 ABSENT = (KeyError, IndexError, ValueError, AttributeError, pd.errors.UndefinedVariableError)
@@ -178,6 +178,8 @@ def _authors(model: str, attention: str, dataset: str = "ETTh1", pred_len: int =
 
 NUMBERS = {
     "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
+    "runs.graphics-card": ("count", lambda f: (
+        (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
     "removed.feed-forward": ("change", lambda f: f.removed("feed-forward removed")),
     "removed.mean": ("change", lambda f: f.removed("A = mean")),
@@ -322,5 +324,7 @@ NUMBERS |= elsewhere.NUMBERS
 STATEMENTS |= elsewhere.STATEMENTS
 NUMBERS |= token_facts.NUMBERS
 STATEMENTS |= token_facts.STATEMENTS
+NUMBERS |= registered.NUMBERS
+STATEMENTS |= registered.STATEMENTS
 NUMBERS |= cost.NUMBERS
 STATEMENTS |= cost.STATEMENTS

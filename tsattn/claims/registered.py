@@ -1,0 +1,334 @@
+"""Claims on months that nobody had looked at, as registered before (``preregistered``), and on
+series of other kinds; numbers and statements of both.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from scipy import stats
+
+from .. import preregistered, runs
+from ..analysis import places
+from ..ledger import Ledger
+from ..statistics import MARGIN
+from .rules import (
+    CANNOT_TELL,
+    EQUAL,
+    NO,
+    NOT_WORSE,
+    THIS_SPLIT,
+    YES,
+    Claim,
+    Found,
+    Number,
+    combine,
+    number_of,
+)
+
+HALVED, SMALL = (f"iTransformer ETTh1-96, {how}" for how in ("1e-4 halved", "constant 1e-5"))
+OTHERS = ("zero", "mean")  # attentions beside softmax on the other series
+
+
+def power(error, df) -> float:
+    """The smallest difference that a two-sided test at 5 % finds in 80 % of cases."""
+    return stats.t.ppf([0.975, 0.8], df).sum() * error
+
+
+def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """The registered comparisons as a table of ``compare``: relative, so that softmax is 1."""
+    table = preregistered.judged(ledger, profile)
+    if table.empty:
+        return table
+    error = (table.high - table.difference) / stats.t.ppf(0.975, table.df)
+    return table.assign(
+        reference=1.0,
+        detectable=[power(*v) for v in zip(error, table.df, strict=True)],
+        provable=table.difference + stats.t.ppf(0.95, table.df) * error,
+    )
+
+
+def family(name: str, shown: str, cell: str = ""):
+    """A claim decided by the registered family ``name``; its number is that of the model ``shown``.
+
+    A comparison holds where its test rejects. A loss is shown to all of a family of *not worse*
+    where the registered contrast of their mean finds one.
+    """
+
+    def judge(ledger: Ledger, profile: str) -> Found | None:
+        table = judged(ledger, profile)
+        rows = table[table.family == name] if len(table) else table
+        if rows.empty:
+            return None
+        contrast = table[table.family == f"{name} contrast"]
+        lost = bool((contrast.confirmed & (contrast.difference > 0)).any())
+        words = [YES if held else NO if lost else CANNOT_TELL for held in rows.confirmed]
+        row = rows[(rows.model == shown) & rows.cell.str.startswith(cell)].iloc[0]
+        return Found(
+            combine(words),
+            number_of(row),
+            int(row.seeds),
+            rows.detectable.max(),
+            rows.provable.max(),
+            comparisons=pd.concat([rows, contrast]),
+        )
+
+    return judge
+
+
+def exchanges(ledger: Ledger) -> pd.DataFrame:
+    table = ledger.read("content_or_mixing")
+    models = {s.run_id for s in runs.new_months()["PatchTST ETTh1-96"]}
+    return table[table.run_id.isin(models)] if len(table) else table
+
+
+def content(ledger: Ledger, profile: str) -> Found | None:
+    """P5: yes where both exchanges change the error by less than the margin, no where a change
+    beyond it is shown for both."""
+    table = exchanges(ledger) if profile == "paper" else pd.DataFrame()
+    if table.empty:
+        return None
+    table = preregistered.exchanged(table[table.split == "test"])
+    if table.empty or (table.seeds < len(runs.MORE_SEEDS)).any():
+        return None
+    beyond = (table.low > MARGIN) | (table.high < -MARGIN)
+    words = [
+        YES if held else NO if out else CANNOT_TELL
+        for held, out in zip(table.confirmed, beyond, strict=True)
+    ]
+    table = table.assign(reference=1.0, model=table.intervention)
+    row, df = table.iloc[0], int(table.seeds.min()) - 1
+    error = (table.high - table.difference) / stats.t.ppf(0.975, df)
+    return Found(
+        combine(words), number_of(row), int(row.seeds), power(error, df).max(), comparisons=table
+    )
+
+
+def other_series(ledger: Ledger, profile: str) -> Found | None:
+    """Over the series, by random effects: yes where the interval of the mean change lies below
+    the margin, no where it lies above zero."""
+    table = places.by_list(ledger, runs.other_series(profile))
+    found = {a: places.next_place(table, a) for a in OTHERS}
+    if not all(found.values()):
+        return None
+    mean = pd.DataFrame(found).T.rename_axis("model").reset_index()
+    mean = mean.assign(
+        difference=mean["mean"] / 100,
+        low=mean.low / 100,
+        high=mean.high / 100,
+        reference=1.0,
+        new_low=mean.new_low / 100,
+        new_high=mean.new_high / 100,
+    )
+    error, df = (mean.high - mean.difference) / stats.t.ppf(0.975, mean.places - 1), mean.places - 1
+    words = [
+        YES if r.high < MARGIN else NO if r.low > 0 else CANNOT_TELL for r in mean.itertuples()
+    ]
+    row = mean.iloc[0]
+    return Found(
+        combine(words),
+        Number(row.difference, row.low, row.high),
+        len(runs.SEEDS),
+        max(power(e, d) for e, d in zip(error, df, strict=True)),
+        few_blocks=bool((table.blocks < 5).any()),
+        comparisons=mean,
+    )
+
+
+# -- the claims
+
+
+UNSEEN = "ETTh1, 96 hours ahead, learning rate 1e-4; the 4 months after the standard test"
+REGISTERED = "registered before the first run on these months"
+WITHOUT = Claim(
+    "registered-without",
+    "01_attention_replacement",
+    "PatchTST forecasts as well without attention (ETTh1, unseen months).",
+    "PatchTST는 attention 없이도 똑같이 잘 예측합니다 (ETTh1, 새 기간).",
+    ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+    NOT_WORSE + f", four replacements; no where their mean is shown to be worse; {REGISTERED}",
+    UNSEEN,
+    family("P1", "zero"),
+    scorecard=True,
+)
+FURTHER = (
+    Claim(
+        "registered-halves",
+        "01_attention_replacement",
+        "Either half of PatchTST, attention or feed-forward networks, forecasts as well as both "
+        "(unseen months).",
+        "PatchTST의 두 절반인 attention과 feed-forward network는 어느 하나만으로도 똑같이 잘 "
+        "예측합니다 (새 기간).",
+        (
+            "error of attention alone, against the whole model",
+            "attention만 있는 모델의 오차 (전체 모델 대비)",
+        ),
+        NOT_WORSE + f", attention alone and zero attention; {REGISTERED}",
+        UNSEEN,
+        family("P2", "attention only"),
+    ),
+    Claim(
+        "registered-itransformer",
+        "09_elsewhere",
+        "iTransformer forecasts better without attention in both schedules (unseen months).",
+        "iTransformer는 두 학습 schedule 모두에서 attention이 없을 때 더 잘 예측합니다 (새 기간).",
+        (
+            "error with zero attention, 1e-4 halved every epoch, against softmax",
+            "zero attention의 오차 (1e-4를 epoch마다 절반으로, softmax 대비)",
+        ),
+        f"superiority (one-sided, Holm), identity and zero in two schedules; {REGISTERED}",
+        UNSEEN.replace("1e-4", "1e-4 halved every epoch, and constant 1e-5"),
+        family("P3", "zero", HALVED),
+    ),
+    Claim(
+        "registered-etth2",
+        "09_elsewhere",
+        "PatchTST forecasts as well without attention (ETTh2, unseen months).",
+        "PatchTST는 attention 없이도 똑같이 잘 예측합니다 (ETTh2, 새 기간).",
+        ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
+        NOT_WORSE + f", four replacements; no where their mean is shown to be worse; {REGISTERED}",
+        UNSEEN.replace("ETTh1", "ETTh2"),
+        family("P4", "zero"),
+    ),
+    Claim(
+        "content-unused",
+        "02_attention_perturbation",
+        "A trained PatchTST uses its attention for mixing alone, not for content (unseen months).",
+        "학습된 PatchTST는 attention을 mixing에만 쓰고 content에는 쓰지 않습니다 (새 기간).",
+        (
+            "error with the average matrix of each head in place of attention",
+            "attention을 head별 평균 행렬로 바꾼 뒤의 오차 변화",
+        ),
+        EQUAL + f"; {REGISTERED}",
+        UNSEEN,
+        content,
+        target=THIS_SPLIT,
+    ),
+    Claim(
+        "other-series",
+        "09_elsewhere",
+        "On other kinds of series PatchTST forecasts as well without attention.",
+        "다른 종류의 시계열에서 PatchTST는 attention 없이도 똑같이 잘 예측합니다.",
+        (
+            "error with zero attention over four series, against softmax",
+            "네 시계열에 걸친 zero attention의 오차 (softmax 대비)",
+        ),
+        f"the interval of the mean over the series (random effects) lies below +{MARGIN:.0%}, "
+        "zero and mean attention",
+        "electricity price and demand, exchange rates, illness; learning rate 1e-4",
+        other_series,
+        target="other series",
+    ),
+)
+
+# -- numbers and statements
+
+
+def _of(claim: str, cell: str, model: str, column: str):
+    def value(facts):
+        t = facts.outcomes[claim].found.comparisons
+        return t[t.cell.str.startswith(cell) & (t.model == model)].iloc[0][column]
+
+    return value
+
+
+def _other(model: str, column: str):
+    return lambda f: (
+        f.outcomes["other-series"].found.comparisons.set_index("model").loc[model, column]
+    )
+
+
+def _series(dataset: str, model: str, column: str):
+    def value(facts):
+        table = places.by_list(facts.ledger, runs.other_series())
+        return table.set_index(["cell", "model"]).loc[(dataset, model), column] / 100
+
+    return value
+
+
+def _exchanged(split: str, intervention: str, column: str):
+    def value(facts):
+        table = exchanges(facts.ledger)
+        found = preregistered.exchanged(table[table.split == split])
+        return found.set_index("intervention").loc[intervention, column]
+
+    return value
+
+
+def _control(intervention: str):
+    """Error on recall under an exchange, as a share of predicting zero."""
+
+    def value(facts):
+        table = facts.ledger.read("toy_errors")
+        models = {s.run_id for _, of, _ in runs.exchanged() for s in of if s.dataset == "recall-4"}
+        rows = table[table.run_id.isin(models) & (table.intervention == intervention)]
+        return (rows.mse / rows.zero_mse).mean()
+
+    return value
+
+
+ENDS = {"": "difference", ".low": "low", ".high": "high"}
+_ASKED = {  # name -> claim, cell, models
+    "registered-without": ("registered-without", "", (*preregistered.REPLACEMENTS, "mean of 4")),
+    "registered-etth2": ("registered-etth2", "", (*preregistered.REPLACEMENTS, "mean of 4")),
+    "registered-halves": ("registered-halves", "", ("attention only", "zero")),
+    "registered-itransformer": ("registered-itransformer", HALVED, ("identity", "zero")),
+    "registered-small-steps": ("registered-itransformer", SMALL, ("identity", "zero")),
+}
+NUMBERS = {
+    **{
+        f"{name}.{model.replace(' ', '-')}{end}": ("change", _of(claim, cell, model, column))
+        for name, (claim, cell, models) in _ASKED.items()
+        for model in models
+        for end, column in ENDS.items()
+    },
+    **{
+        f"control.{short}": ("share", _control(name))
+        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
+    },
+    "registered-without.p": ("weight", _of("registered-without", "", "mean of 4", "p")),
+    **{
+        f"other-series.{a}{end}": ("change", _other(a, column))
+        for a in OTHERS
+        for end, column in (*ENDS.items(), (".new_low", "new_low"), (".new_high", "new_high"))
+    },
+    **{
+        f"series.{dataset}.{a}{end}": ("change", _series(dataset, a, column))
+        for dataset in ("EPF-NP", "vic", "exchange", "illness")
+        for a in OTHERS
+        for end, column in (("", "change"), (".low", "change_low"), (".high", "change_high"))
+    },
+    **{
+        f"exchanged.{short}{at}{end}": ("change", _exchanged(split, name, column))
+        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
+        for at, split in (("", "test"), ("-standard", "standard"))
+        for end, column in ENDS.items()
+    },
+}
+STATEMENTS = {
+    "registered-none-excluded": lambda f: (
+        not (t := f.outcomes["registered-without"].found.comparisons)[
+            t.family == "P1"
+        ].confirmed.any()
+    ),
+    "registered-loss-shown": lambda f: bool(
+        (t := f.outcomes["registered-without"].found.comparisons)[
+            t.family == "P1 contrast"
+        ].confirmed.all()
+        and (t.difference > 0).all()
+    ),
+    "registered-halves-attention-alone": lambda f: (
+        (t := f.outcomes["registered-halves"].found.comparisons)[t.confirmed].model.tolist()
+        == ["attention only"]
+    ),
+    "registered-itransformer-halved-alone": lambda f: (
+        set((t := f.outcomes["registered-itransformer"].found.comparisons)[t.confirmed].cell)
+        == {HALVED}
+    ),
+    "other-series-mean-better": lambda f: f.number("other-series.mean.high")[0] < 0,
+    "other-series-mean-lower-on-each": lambda f: all(
+        f.number(f"series.{d}.mean")[0] < 0 for d in runs.other_series()
+    ),
+    "content-costs-more-on-new-months": lambda f: (
+        f.number("exchanged.average.low")[0] > f.number("exchanged.average-standard.high")[0]
+    ),
+}
