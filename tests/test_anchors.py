@@ -136,7 +136,7 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
         text.sentence(clear)
         == "No: error with zero attention, against softmax, +0.9 % [−0.1, +1.9]."
     )
-    assert text.sentence(open_, "ko").startswith("알 수 없음. 오차가 약 1 % 큽니다")
+    assert text.sentence(open_, "ko").startswith("판단 불가. 오차가 약 1 % 큽니다")
     assert text.targets(open_) == "on these test months alone: no" and text.targets(clear) == ""
     assert text.with_interval(Number(-0.0004, -0.0005, -0.0002)) == "−0.04 % [−0.05, −0.02]"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .. import preregistered, statistics
 from .. import runs as plan
-from .. import statistics
 from ..ledger import Ledger
 from ..settings import Settings
 from ..statistics import interval
-from .cells import FAMILIES, family
+from .cells import FAMILIES, attention_alone, family
 from .compare import by_attention, relative_mse, replacements
 
 
@@ -138,3 +138,22 @@ def next_place(table: pd.DataFrame, model: str = "zero") -> dict:
     found = statistics.random_effects(rows.change, error)
     return dict(places=len(rows), **{k: getattr(found, k) for k in (
         "mean", "low", "high", "new_low", "new_high", "tau")})
+
+
+def unseen(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """The registered comparisons of PatchTST on ETTh1 (P1 and P2) beside the same on the standard
+    test months, in %: ``model``, ``months`` ("unseen" or "standard"), ``change``, ``change_low``,
+    ``change_high``. Empty where the registered cell is not complete.
+    """
+    judged = preregistered.judged(ledger, profile)
+    new = judged[judged.family.isin(["P1", "P2"])] if len(judged) else judged
+    if new.empty:
+        return pd.DataFrame(columns=["model", "months"])
+    old = pd.concat([family(ledger, "PatchTST, learning rate 1e-4", profile, plan.MORE_SEEDS),
+                     attention_alone(ledger, profile)])
+    both = {"unseen": in_percent(new.drop_duplicates("model").assign(
+        reference=1.0, split_low=np.nan, split_high=np.nan, detectable=np.nan, provable=np.nan)),
+            "standard": in_percent(old)}
+    names = ["model", "change", "change_low", "change_high"]
+    return pd.concat([t[names].assign(months=months) for months, t in both.items()],
+                     ignore_index=True)
