@@ -65,7 +65,7 @@ class Ledger:
         state = self._base._state(table), self._own._state(table), self._base._state("runs")
         if self._joined.get(table, (0,))[0] != state:
             self._joined[table] = state, self._join(table)
-        return self._joined[table][1].copy()
+        return self._joined[table][1].copy(deep=False)  # copied where it is written to
 
     def _join(self, table: str) -> pd.DataFrame:
         base, own = self._base.frame(table), self._own.frame(table)
@@ -202,8 +202,8 @@ class Ledger:
         table = self.read("runs")
         if table.empty:
             return table
-        ids, known = [s.run_id for s in settings], set(table.run_id)
-        return table.set_index("run_id").reindex([i for i in ids if i in known]).reset_index()
+        at = pd.Index(table.run_id).get_indexer([s.run_id for s in settings])
+        return table.iloc[at[at >= 0]].reset_index(drop=True)
 
     def settings(self, run_id: str) -> Settings:
         """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they

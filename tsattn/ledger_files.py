@@ -169,8 +169,8 @@ class Folder:
         if self._frames.get(table, (0,))[0] != state:
             content, header, _ = self._read(table)
             rows = pd.read_csv(io.BytesIO(content), usecols=header) if header else pd.DataFrame()
-            self._frames[table] = state, rows
-        return self._frames[table][1].copy()
+            self._frames[table] = state, rows.copy()  # in few blocks: rows are taken often
+        return self._frames[table][1].copy(deep=False)  # copied where it is written to
 
     def rows(self, table: str) -> tuple[list[str], list[dict]]:
         """Columns and rows of a table, as texts."""

@@ -57,7 +57,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def keep_pages() -> None:
-    """Have glibc keep freed memory: otherwise every step gets its activations as fresh pages, a fifth of its time.
+    """Have glibc keep freed memory: otherwise every step gets its activations as fresh pages (appendix B: a few per cent).
 
     Without effect where the C library has no ``mallopt``.
     """
