@@ -260,6 +260,8 @@ def test_a_prediction_interval_holds_the_next_value():
 def test_random_effects_of_equal_series_are_their_weighted_mean():
     found = random_effects([0.1, 0.1, 0.1], [0.05, 0.02, 0.1])
     assert found.mean == pytest.approx(0.1) and found.tau == 0 and found.p_same == pytest.approx(1)
+    w = 1 / np.array([0.05, 0.02, 0.1]) ** 2  # agreement by chance makes no interval narrower
+    assert found.high - found.mean == pytest.approx(stats.t.ppf(0.975, 2) / np.sqrt(w.sum()))
     with pytest.raises(ValueError, match="2 series: a spread between them needs at least three"):
         random_effects([0.1, 0.2], [0.1, 0.1])
 
@@ -274,7 +276,7 @@ def test_random_effects_find_spread_and_cover_the_mean_and_a_new_series(tau, lea
         found.append(summary.tau**2)
         held.append(summary.low <= 1 <= summary.high)
         new.append(summary.new_low <= 1 + tau * rng.standard_normal() <= summary.new_high)
-    assert np.mean(held) == pytest.approx(0.95, abs=0.02)
+    assert 0.93 <= np.mean(held) <= 0.985  # not too narrow; wide where series happen to agree
     assert least <= np.mean(new) <= 0.98
     if tau == 2.0:
         assert np.mean(found) == pytest.approx(tau**2, rel=0.1)

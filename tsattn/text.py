@@ -6,7 +6,18 @@ import numpy as np
 import pandas as pd
 
 from . import analysis
-from .claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, THIS_SPLIT, YES, Number, Outcome
+from .claims.rules import (
+    CANNOT_TELL,
+    MOSTLY,
+    NO,
+    NOT_RUN,
+    PARTLY,
+    THIS_SPLIT,
+    UNSEEN,
+    YES,
+    Number,
+    Outcome,
+)
 from .settings import ROOT
 from .statistics import TOO_FEW, interval
 
@@ -20,6 +31,10 @@ VERDICTS = {
         CANNOT_TELL: "판단 불가",
         NOT_RUN: "아직 실행하지 않음",
     },
+}
+TARGETS = {
+    THIS_SPLIT: ("for these test months", "이 test 기간에 대해"),
+    UNSEEN: ("for these four months", "이 4개월에 대해"),
 }
 MINUS = "−"
 
@@ -84,8 +99,8 @@ def targets(outcome: Outcome, lang: str = "en") -> str:
     it says the same.
     """
     split = outcome.found.split_verdict
-    if outcome.claim.target == THIS_SPLIT and outcome.number:
-        return "for these test months" if lang == "en" else "이 test 기간에 대해"
+    if outcome.number and outcome.claim.target in TARGETS:
+        return TARGETS[outcome.claim.target][lang == "ko"]
     if not split or split == outcome.verdict:
         return ""
     word = VERDICTS[lang][split]

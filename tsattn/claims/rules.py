@@ -27,7 +27,7 @@ YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
 LEVEL = 0.05
 NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
 EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
-OTHER_MONTHS, THIS_SPLIT = "other months", "this test split"
+OTHER_MONTHS, THIS_SPLIT, UNSEEN = "other months", "this test split", "the unseen months"
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,8 @@ def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
     """Summary of ``effects`` of K series, whose truths differ, with standard ``errors``.
 
     Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp
-    (2001), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
+    (2001), not narrower than the errors themselves allow where series happen to agree (Knapp and
+    Hartung 2003), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
     latter falls short where series differ by less than their errors, as the spread is then often
     estimated as 0. Raises ``ValueError`` below three series.
     """
@@ -47,7 +48,7 @@ def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
     tau2 = optimize.brentq(lambda t: spread(t) - (K - 1), 0, top) if q > K - 1 else 0.0
     w = 1 / (v + tau2)
     mean = w @ y / w.sum()
-    error = np.sqrt(w @ (y - mean) ** 2 / (K - 1) / w.sum())
+    error = np.sqrt(max(1.0, w @ (y - mean) ** 2 / (K - 1)) / w.sum())
     t = stats.t.ppf(0.5 + level / 2, K - 1)
     new = t * np.sqrt(tau2 + error**2)
     return RandomEffects(
