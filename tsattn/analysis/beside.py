@@ -68,3 +68,19 @@ def wider_margin(ledger: Ledger, cell: str, margin: float = 0.02,
     block = block_length(s.seq_len, s.pred_len, by_window["softmax"].shape[1])
     return pd.Series({a: p_value(contrast(by_window, {a: 1.0, "softmax": -1.0}, block), "not worse",
                                  margin * base) for a in REPLACEMENTS})
+
+
+def every_model(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """Each model of each complete registered cell against softmax, judged as the registered ones
+    and corrected for nothing: ``cell``, ``model``, the change in % with its interval as ``said``.
+    """
+    rows = []
+    for cell, runs in new_months(profile).items():
+        by_window = {name: e.mean(2) for name, e in _errors(ledger, cell, profile).items()}
+        for name in [m for m in by_window if m != "softmax"]:
+            block = block_length(runs[0].seq_len, runs[0].pred_len, by_window[name].shape[1])
+            d = contrast(by_window, {name: 1.0, "softmax": -1.0}, block)
+            change = 100 * np.array([d.mean, *d.interval()]) / by_window["softmax"].mean()
+            said = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*change)
+            rows.append(dict(cell=cell, model=name, said=said))
+    return pd.DataFrame(rows)
