@@ -202,8 +202,9 @@ class Ledger:
         table = self.read("runs")
         if table.empty:
             return table
-        ids, known = [s.run_id for s in settings], set(table.run_id)
-        return table.set_index("run_id").reindex([i for i in ids if i in known]).reset_index()
+        at = {run_id: i for i, run_id in enumerate(table.run_id)}
+        rows = [at[s.run_id] for s in settings if s.run_id in at]
+        return table.iloc[rows].reset_index(drop=True)
 
     def settings(self, run_id: str) -> Settings:
         """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they
