@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsattn.estimates import seconds_expected, seconds_here
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.sweep import estimate, missing, outlook, seconds_here, sweep, verify
+from tsattn.sweep import estimate, missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -156,6 +157,53 @@ def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
     assert all(0 < t < 60 for t in seconds)
     assert all(t > 0 for t in seconds_here(RUNS, Ledger("/nowhere"))), "without any record"
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
+
+
+def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
+    ledger, s = Ledger(tmp_path), RUNS[0]
+    for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0), (3, "cpu", 900.0)):
+        ledger.record_run(Result(s.but(seed=seed, pred_len=96 if device != "cpu" else 48), test_mse=0.5,
+                                 seconds=seconds, how={"device": device, "threads": 2}))
+
+    def expected(device, card):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: card)
+        return seconds_expected([s.but(seed=9, device=device)], ledger)
+
+    assert expected("auto", False) == expected("cpu", True) == [1800.0], "closer rows of a card do not count"
+    assert expected("auto", True) == expected("cuda", False) == [10.0], "two cards, the mean of both"
+    only = Ledger(tmp_path / "only")
+    only.record_run(Result(s, test_mse=0.5, seconds=6.0, how={"device": "NVIDIA H200", "threads": 2}))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert seconds_expected([s], only) == [12.0], "better than nothing"
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(stride=32), "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
+    (dict(stride=15, pad_end=False), "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
+def test_patches_that_leave_steps_out_are_refused_before_training(change, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    runs = [s.but(**change) for s in RUNS]
+    table = sweep(runs, ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
+    assert set(table.status) == {"not run"} and words in table.reason[0]
+    said = capsys.readouterr().err
+    assert said.startswith(f"{runs[0].run_id} and 1 more: {words}") and said.count("\n") == 1
+
+
+def test_a_chapter_that_may_train_says_on_its_page_why_it_does_not(tmp_path, capsys):
+    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10, progress=False)
+    assert "too few for one window" in capsys.readouterr().out
+
+
+def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(swept, tmp_path, monkeypatch):
+    ledger, _, folder = swept
+    here = dict(checkpoints=folder / "checkpoints")
+    made = on_trained("m", RUNS, [{}], lambda *_: [dict(v=1)], ledger=ledger, within=0, **here)
+    assert list(made.v) == [1, 1] and trained(RUNS, ledger, folder / "checkpoints") == RUNS
+    other = Ledger(tmp_path / "r")
+    assert not trained(RUNS, other, folder / "checkpoints"), "weights alone are not enough"
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    rows = on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other, within=0, **here)
+    assert rows.empty and not other.read("m").size and not other.read("runs").size
 
 
 @pytest.mark.parametrize("folder", ["file", "/proc/tsattn"])
