@@ -266,6 +266,14 @@ def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
     assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
 
 
+@pytest.mark.parametrize("keys", [["None", "nan", "a"], ["1", "1.0", "01"], [1, 2, 3], [True, False, None], ["b", "a", "c,\""]])
+def test_a_key_is_what_is_written_not_what_a_reader_makes_of_it(keys, tmp_path):
+    for _ in range(2):
+        for i, key in enumerate(keys):
+            Ledger(tmp_path).record("t", [{"k": key, "i": i, "v": 0.5}], ["k"])
+    assert len(Ledger(tmp_path)._base.rows("t")[1]) == 3
+
+
 def remove(path, *lines):
     kept = [text for n, text in enumerate(path.read_text().splitlines(), 1) if n not in lines]
     path.write_text("\n".join(kept) + "\n")

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from pandas.api.types import is_string_dtype
 
 PATIENCE = 5  # seconds before it is said that another process holds the lock
 # Columns by which a row of these tables exists once; a measurement has the columns of its point.
@@ -310,11 +311,16 @@ class Folder:
         """Columns of a table, and the keys of its rows."""
         if fresh:
             return self._ends(table), set()
-        state, header, known = self._keys.get((table, key), (0, [], set()))
-        if state != self._state(table):
-            header, rows = self.rows(table)
-            known = {tuple(row.get(k, "") for k in key) for row in rows}
-        return header, known
+        state = self._state(table)
+        if self._keys.get((table, key), (0,))[0] != state:
+            t = self.frame(table)  # columns of text stand in it as they are written
+            if all(k in t and is_string_dtype(t[k]) and t[k].notna().all() for k in key):
+                header, known = list(t), set(zip(*(t[k] for k in key), strict=True))
+            else:
+                header, rows = self.rows(table)
+                known = {tuple(row.get(k, "") for k in key) for row in rows}
+            self._keys[table, key] = state, header, known
+        return self._keys[table, key][1:]
 
     def _ends(self, table: str) -> list[str]:
         """Columns of a table of which only the first and the last line are read."""
