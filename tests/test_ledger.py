@@ -214,6 +214,25 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_
         sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
 
 
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"x,y\n" + b])
+def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path)
+    ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2)]))
+    path = tmp_path / "curves.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(LedgerError, match="curves.csv, line . *"):
+        sweep(RUNS[1:], ledger=ledger, checkpoints=tmp_path, progress=False)
+
+
+def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / RUNS[0].run_id).write_text("in the way of its folder")
+    table = sweep(RUNS, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c", progress=False)
+    assert list(table.status) == ["not run", "complete"] and RUNS[0].run_id in table.reason[0]
+    assert list(Ledger(tmp_path / "r").read("runs").run_id) == [RUNS[1].run_id]
+
+
 def test_the_cores_are_those_that_the_process_may_use():
     code = "from tsattn.workers import cores; print(cores())"
     allowed = {"OMP_NUM_THREADS": "1"}, {}

@@ -1,9 +1,11 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import nbformat
 import pytest
@@ -155,6 +157,18 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
     assert "FAILED: the notebook cannot be read" in lines["03_broken"]
     assert "done" in lines["A_fine"]
     assert executed(checkout, "A_fine").cells[-1].outputs[0].text == "well\n"
+
+
+def test_a_chapters_progress_is_passed_on_now_and_then(capsys, monkeypatch):
+    now, progress = [0.0], execution.Progress()
+    monkeypatch.setattr("tsattn.execution.time.monotonic", lambda: now[0])
+    progress.chapters[threading.get_ident()] = "01_one"
+    for i in range(130):
+        now[0] += 1
+        text = f"\r25 runs: {i}%|##   | 01:00 < 02:00" if i % 2 else "a print of the chapter"
+        progress.emit(logging.makeLogRecord({"msg": text}))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and said[0].startswith("01_one: 25 runs: ") and "< 02:00" in said[0]
 
 
 def test_chapters_run_side_by_side(checkout):

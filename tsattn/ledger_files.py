@@ -189,15 +189,15 @@ class Folder:
         """Raises ``LedgerError`` where nothing could be recorded, before anything is trained."""
         probe = self.path / ".probe.tmp"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with open(probe, "wb") as f:
-                f.write(bytes(1 << 20))
-                f.flush()
-                os.fsync(f.fileno())
+            write(probe, bytes(1 << 20))
             probe.unlink()
+            for path in self.path.glob("*.csv"):
+                path.open("ab").close()
         except OSError as error:
             raise LedgerError(f"{self.path}: results cannot be written there ({error.strerror}); "
                               "make room or choose another folder with --results.") from None
+        for table in UNIQUE:
+            self._ends(table)  # where rows are added
 
     @contextmanager
     def writing(self):
