@@ -151,6 +151,11 @@ def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_p
     assert said == "1 of 3 runs are missing: about 60 min with 1 at a time on this machine. Nothing is trained; `make it` does it.\n"
 
 
+def test_an_unknown_time_is_called_so(tmp_path, capsys):
+    assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
+    assert capsys.readouterr().out.startswith("2 of 2 runs are missing: how long they take is not known. Nothing is")
+
+
 def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
     ledger, table, _ = swept
     seconds = seconds_here(RUNS, ledger)

@@ -131,8 +131,9 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         each = seconds_expected(ready, ledger) if within == 0 else \
             seconds_here(ready, ledger, data_dir)
         total = sum(each) / side_by_side
-        line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
-               f"{side_by_side} at a time on this machine"
+        line = f"{len(ready)} of {len(ids)} runs are missing: " + (
+            "how long they take is not known" if math.isnan(total) else
+            f"about {duration(total)} with {side_by_side} at a time on this machine")
         if within is not None and not total <= 60 * within:
             print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
             return ledger.runs(settings)
