@@ -10,6 +10,7 @@ import time
 
 import nbformat
 import pytest
+from own_csv import BASE
 
 from tsattn import bench
 from tsattn.data import SYNTHETIC
@@ -75,6 +76,36 @@ def test_a_mistyped_data_folder_is_forgotten_by_the_mended_command(tmp_path, ett
     assert main(["sweep", *command[3:], "--seeds", "1", "--dry-run"]) == 0
     assert "5 of 5 runs are missing" in capsys.readouterr().out
     assert main(command) == 0
+
+
+def test_measure_trains_nothing_unless_asked(tmp_path, capsys, monkeypatch):
+    """A model whose weights are here, from another ledger, and whose run is not recorded."""
+    command = ["run", "--attention", "softmax", *SMOKE, "--seed", "1", "--results"]
+    assert main([*command, str(tmp_path / "other")]) == 0
+    s, point = make("smoke", dataset=SYNTHETIC, seed=1), dict(windows=8, intervention="none", draw=0)
+    monkeypatch.setattr("tsattn.__main__.exchanged", lambda: [("toy_errors", [s], [point])])
+    ours = ["measure", "--tables", "toy_errors", "--results", str(tmp_path / "ours")]
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+        assert main(ours) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith(f"1 models have no weights here or no row in the ledger (first: {s.run_id})")
+    assert "`python -m tsattn measure --train`" in said and not list((tmp_path / "ours").glob("*.csv"))
+    assert main([*ours, "--train"]) == 0
+    ledger = Ledger(tmp_path / "ours")
+    assert ledger.complete([s]) and len(ledger.read("toy_errors")) == 1
+    assert main(ours) == 0, "now nothing is missing"
+
+
+def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys):
+    path = save(BASE.assign(OT=BASE.OT.where(BASE.index != 700, 1e12), off=0.1))
+    assert main(["sweep", "--profile", "smoke", "--dataset", path, "--seq-len", "48", "--pred-len", "24", "--seeds", "1", "2",
+                 "--attentions", "zero", "--results", str(tmp_path / "r")]) == 0
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first.startswith("warning: mine.csv: channel off is constant (0.1)")
+    assert second.startswith("warning: mine.csv, column OT: 1 value (1e+12), the first in row 701")
+    assert third.startswith("2 of 2 runs are missing")
 
 
 def test_a_model_that_is_too_large_is_refused_with_its_memory(tmp_path, capsys):

@@ -19,8 +19,8 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # An import points back along this line. A new room is put where all that it imports stands before.
 ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
-         "provenance", "ledger_files", "ledger", "ledger_repair", "workers", "sweep",
-         "statistics", "codebook_rule", "preregistered",
+         "provenance", "ledger_files", "ledger", "ledger_repair", "workers",
+         "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "analysis", "claims", "text", "anchors", "figures", "chapter",
          "slides", "harmless", "site", "execution", "report", "bench", "__main__"]
 

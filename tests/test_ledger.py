@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tsattn.estimates import seconds_expected, seconds_here
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.sweep import estimate, missing, outlook, seconds_here, sweep, verify
+from tsattn.sweep import estimate, missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -150,6 +151,11 @@ def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_p
     assert said == "1 of 3 runs are missing: about 60 min with 1 at a time on this machine. Nothing is trained; `make it` does it.\n"
 
 
+def test_an_unknown_time_is_called_so(tmp_path, capsys):
+    assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
+    assert capsys.readouterr().out.startswith("2 of 2 runs are missing: how long they take is not known. Nothing is")
+
+
 def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
     ledger, table, _ = swept
     seconds = seconds_here(RUNS, ledger)
@@ -158,12 +164,78 @@ def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
 
 
+def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
+    ledger, s = Ledger(tmp_path), RUNS[0]
+    for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0), (3, "cpu", 900.0)):
+        ledger.record_run(Result(s.but(seed=seed, pred_len=96 if device != "cpu" else 48), test_mse=0.5,
+                                 seconds=seconds, how={"device": device, "threads": 2}))
+
+    def expected(device, card):
+        monkeypatch.setattr("torch.cuda.is_available", lambda: card)
+        return seconds_expected([s.but(seed=9, device=device)], ledger)
+
+    assert expected("auto", False) == expected("cpu", True) == [1800.0], "closer rows of a card do not count"
+    assert expected("auto", True) == expected("cuda", False) == [10.0], "two cards, the mean of both"
+    only = Ledger(tmp_path / "only")
+    only.record_run(Result(s, test_mse=0.5, seconds=6.0, how={"device": "NVIDIA H200", "threads": 2}))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert seconds_expected([s], only) == [12.0], "better than nothing"
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(stride=32), "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
+    (dict(stride=15, pad_end=False), "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
+def test_patches_that_leave_steps_out_are_refused_before_training(change, words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    runs = [s.but(**change) for s in RUNS]
+    table = sweep(runs, ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
+    assert set(table.status) == {"not run"} and words in table.reason[0]
+    said = capsys.readouterr().err
+    assert said.startswith(f"{runs[0].run_id} and 1 more: {words}") and said.count("\n") == 1
+
+
+def test_a_chapter_that_may_train_says_on_its_page_why_it_does_not(tmp_path, capsys):
+    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10, progress=False)
+    assert "too few for one window" in capsys.readouterr().out
+
+
+def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(swept, tmp_path, monkeypatch):
+    ledger, _, folder = swept
+    here = dict(checkpoints=folder / "checkpoints")
+    made = on_trained("m", RUNS, [{}], lambda *_: [dict(v=1)], ledger=ledger, within=0, **here)
+    assert list(made.v) == [1, 1] and trained(RUNS, ledger, folder / "checkpoints") == RUNS
+    other = Ledger(tmp_path / "r")
+    assert not trained(RUNS, other, folder / "checkpoints"), "weights alone are not enough"
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    rows = on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other, within=0, **here)
+    assert rows.empty and not other.read("m").size and not other.read("runs").size
+
+
 @pytest.mark.parametrize("folder", ["file", "/proc/tsattn"])
 def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(LedgerError, match="cannot be written there .*choose another folder with --results"):
         sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"x,y\n" + b])
+def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path, monkeypatch):
+    ledger = Ledger(tmp_path)
+    ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2)]))
+    path = tmp_path / "curves.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(LedgerError, match="curves.csv, line . *"):
+        sweep(RUNS[1:], ledger=ledger, checkpoints=tmp_path, progress=False)
+
+
+def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / RUNS[0].run_id).write_text("in the way of its folder")
+    table = sweep(RUNS, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c", progress=False)
+    assert list(table.status) == ["not run", "complete"] and RUNS[0].run_id in table.reason[0]
+    assert list(Ledger(tmp_path / "r").read("runs").run_id) == [RUNS[1].run_id]
 
 
 def test_the_cores_are_those_that_the_process_may_use():
@@ -216,6 +288,14 @@ def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
     ledger.record("t", [{"k": 1, "v": 0.2, "w": "a, b\n\"c\""}], ["k"])
     table = ledger.read("t").set_index("k")
     assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
+
+
+@pytest.mark.parametrize("keys", [["None", "nan", "a"], ["1", "1.0", "01"], [1, 2, 3], [True, False, None], ["b", "a", "c,\""]])
+def test_a_key_is_what_is_written_not_what_a_reader_makes_of_it(keys, tmp_path):
+    for _ in range(2):
+        for i, key in enumerate(keys):
+            Ledger(tmp_path).record("t", [{"k": key, "i": i, "v": 0.5}], ["k"])
+    assert len(Ledger(tmp_path)._base.rows("t")[1]) == 3
 
 
 def remove(path, *lines):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.analysis import beside
+from tsattn.analysis import sensitivity
 from tsattn.ledger import RESULTS, ROOT, Ledger
 from tsattn.preregistered import (
     HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, judged, name_of,
@@ -129,7 +129,7 @@ def test_what_stands_beside_the_registered_tests_begins_with_them():
     ledger = Ledger(record=True)
     judged_ = judged(ledger)
     mean = judged_[judged_.family == "P1 contrast"].iloc[0]
-    table = beside.beside(ledger, mean.cell).set_index("how")
+    table = sensitivity.ways(ledger, mean.cell).set_index("how")
     found = table.loc["as registered", ["change", "change_low", "change_high"]] / 100
     assert np.allclose(found.astype(float), [mean.difference, mean.low, mean.high])
     by_channel = table[table.index.str.startswith("channel")]
@@ -137,5 +137,5 @@ def test_what_stands_beside_the_registered_tests_begins_with_them():
     weight = np.mean([ledger.channel_errors(s).mean(0) for s in softmax], axis=0)  # of each channel
     assert len(by_channel) == 7
     assert np.average(by_channel.change, weights=weight) / 100 == pytest.approx(mean.difference)
-    named = beside.every_model(ledger).set_index(["cell", "model"])
+    named = sensitivity.every_model(ledger).set_index(["cell", "model"])
     assert named.loc[("PatchTST ETTh2-96", "attention only"), "said"].endswith("]")

@@ -1,9 +1,11 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
+import logging
 import os
 import re
 import subprocess
 import sys
+import threading
 
 import nbformat
 import pytest
@@ -11,10 +13,10 @@ import pytest
 from tsattn import execution, site
 from tsattn import report as report_module
 from tsattn.__main__ import main
-from tsattn.chapter import checked
-from tsattn.ledger import Ledger
+from tsattn.chapter import checked, start
+from tsattn.ledger import OWN, RESULTS, Ledger
 from tsattn.report import report
-from tsattn.settings import make
+from tsattn.settings import ROOT, make
 
 RUNS = (
     "from tsattn.settings import make\n"
@@ -155,6 +157,18 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
     assert "FAILED: the notebook cannot be read" in lines["03_broken"]
     assert "done" in lines["A_fine"]
     assert executed(checkout, "A_fine").cells[-1].outputs[0].text == "well\n"
+
+
+def test_a_chapters_progress_is_passed_on_now_and_then(capsys, monkeypatch):
+    now, progress = [0.0], execution.Progress()
+    monkeypatch.setattr("tsattn.execution.time.monotonic", lambda: now[0])
+    progress.chapters[threading.get_ident()] = "01_one"
+    for i in range(130):
+        now[0] += 1
+        text = f"\r25 runs: {i}%|##   | 01:00 < 02:00" if i % 2 else "a print of the chapter"
+        progress.emit(logging.makeLogRecord({"msg": text}))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and said[0].startswith("01_one: 25 runs: ") and "< 02:00" in said[0]
 
 
 def test_chapters_run_side_by_side(checkout):
@@ -318,6 +332,15 @@ def test_the_commands_options_reach_the_report(checkout, capsys):
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "[4, 5]\n"
 
 
+def test_folders_left_empty_are_those_of_the_checkout_wherever_a_notebook_is_called(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    c = start("smoke", dataset="state-machine")
+    assert (c.ledger.folder, c.ledger.own, c.figures_dir) == (RESULTS, OWN, ROOT / "figures")
+    assert c.ledger.folder.is_absolute() and not list(tmp_path.iterdir())
+
+
 def test_a_chapter_begins_with_one_call(checkout, tmp_path):
     start = (
         "import matplotlib.pyplot as plt\nfrom tsattn import chapter\n"
@@ -345,7 +368,7 @@ def test_a_chapter_begins_with_one_call(checkout, tmp_path):
     begun, drawn, end = executed(checkout, "01_one").cells[-3:]
     words, time, left_out = (o.get("text") or o.data["text/markdown"] for o in begun.outputs)
     assert "SMOKE PROFILE" in words and left_out.startswith("**Not run yet:** 2 models.")
-    assert time.startswith("2 of 2 runs are missing: about")
+    assert time.startswith("2 of 2 runs are missing: how long they take is not known.")
     assert "Nothing is trained; `python -m tsattn report --train` does it." in time
     image, caption = drawn.outputs
     assert image.metadata["image/png"]["alt"] == "Two bars, equally high."

@@ -4,7 +4,17 @@ import nbformat
 import pytest
 
 from tsattn.ledger import ROOT
-from tsattn.runs import CHANGES, NARROWER, SMALL_STEPS, baselines, evidence, other_series, toy
+from tsattn.models import match
+from tsattn.runs import (
+    CHANGES,
+    NARROWER,
+    SMALL_STEPS,
+    baselines,
+    evidence,
+    matched,
+    other_series,
+    toy,
+)
 from tsattn.settings import ATTENTIONS, make
 
 
@@ -52,6 +62,15 @@ def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
 def test_every_change_of_the_architecture_is_a_run_of_its_own():
     runs = [make(**change).run_id for change in (*CHANGES.values(), dict(model="iTransformer"), *NARROWER.values())]
     assert len(set(runs)) == len(runs)
+
+
+def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
+    softmax, zero, mlp = make("smoke"), make("smoke", attention="zero"), make("smoke", model="MLP")
+    for s, cost in ((mlp, "parameters"), (zero, "parameters"), (zero, "multiply-adds")):
+        on_meta = matched(s, softmax, cost)
+        match.cache_clear()
+        assert on_meta == match(s, softmax, cost) != s
+        match.cache_clear()
 
 
 def test_rules_have_one_run_and_the_rest_one_per_seed():

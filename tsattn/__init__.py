@@ -21,6 +21,7 @@ ledger_files    tables on disk: append only, a checksum per row
 ledger          the record, ``results/``: one row per run, and how it was made
 ledger_repair   what is damaged in a ledger, and making it whole
 workers         processes that train one run at a time
+estimates       how long runs will take
 sweep           many runs, here or on Dask
 statistics      intervals and tests: numbers in, numbers out
 codebook_rule   whether a codebook has woken attention, by the rule set before its runs

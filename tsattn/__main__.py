@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from . import settings as settings_module
+from .data.findings import said_once
 from .ledger import Ledger, LedgerError
 from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
@@ -140,10 +141,9 @@ def _train(args, runs: list[Settings], **options) -> int:
         print(json.dumps(one))
     else:
         show(shown.drop(columns=["reason", "profile", "dataset", "attention", "seed", "epochs"]))
-    failed = table[table.status != "complete"]
-    for row in failed.itertuples():
+    for row in table[table.status == "failed"].itertuples():
         print(f"{row.run_id}: {row.reason}", file=sys.stderr)
-    return int(len(failed) > 0)
+    return int((table.status != "complete").any())
 
 
 def verify(args) -> int:
@@ -170,17 +170,18 @@ def bench(args) -> int:
 
 
 def measure(args) -> int:
-    """What is missing of the measurements that tell content from mixing, made on the weights that
-    are here; and measurements of an earlier version, counted, or made again."""
-    from .checkpoints import best_file
-    from .sweep import on_trained
+    """What is missing of the measurements that tell content from mixing, made on the models of the
+    ledger whose weights are here; and measurements of an earlier version, counted, or made
+    again."""
+    from .sweep import on_trained, trained
 
     measures, ledger, lost = _room("measures"), ledger_of(args), set()
+    options = dict(ledger=ledger, data_dir=args.data_dir, digest=measures.digest(),
+                   within=None if args.train else 0)
     for table, models, points in exchanged():
         if not args.tables or table in args.tables:
-            here = [s for s in models if args.train or best_file(s).is_file()]
-            on_trained(table, here, points, measures.MEASURES[table], ledger=ledger,
-                       data_dir=args.data_dir, digest=measures.digest())
+            here = models if args.train else trained(models, ledger)
+            on_trained(table, here, points, measures.MEASURES[table], **options)
             lost |= {s.run_id for s in models if s not in here and ledger.lacking(
                 table, [{"run_id": s.run_id, **point} for point in points])}
     for table, function in measures.MEASURES.items():
@@ -195,14 +196,14 @@ def measure(args) -> int:
               "an earlier version", flush=True)
         for run_id, points in runs.items() if args.stale else ():
             s = ledger.settings(run_id)
-            if args.train or best_file(s).is_file():
-                on_trained(table, [s], points, function, ledger=ledger, data_dir=args.data_dir,
-                           digest=measures.digest(), stale=True)
+            if args.train or trained([s], ledger):
+                on_trained(table, [s], points, function, stale=True, **options)
             else:
                 lost.add(run_id)
     if lost:
-        print(f"{len(lost)} models are not here; `python -m tsattn measure --train`, with --stale for "
-              "what an earlier version has measured, trains them again", file=sys.stderr)
+        print(f"{len(lost)} models have no weights here or no row in the ledger (first: "
+              f"{min(lost)}) and are not measured; `python -m tsattn measure --train`, with "
+              "--stale for what an earlier version has measured, trains them", file=sys.stderr)
     return int(bool(lost))
 
 
@@ -331,7 +332,8 @@ def options() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     try:
         args = options().parse_args(argv)
-        return args.function(args)
+        with said_once():
+            return args.function(args)
     except (LedgerError, ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

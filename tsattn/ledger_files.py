@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from pandas.api.types import is_string_dtype
 
 PATIENCE = 5  # seconds before it is said that another process holds the lock
 # Columns by which a row of these tables exists once; a measurement has the columns of its point.
@@ -188,15 +189,15 @@ class Folder:
         """Raises ``LedgerError`` where nothing could be recorded, before anything is trained."""
         probe = self.path / ".probe.tmp"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with open(probe, "wb") as f:
-                f.write(bytes(1 << 20))
-                f.flush()
-                os.fsync(f.fileno())
+            write(probe, bytes(1 << 20))
             probe.unlink()
+            for path in self.path.glob("*.csv"):
+                path.open("ab").close()
         except OSError as error:
             raise LedgerError(f"{self.path}: results cannot be written there ({error.strerror}); "
                               "make room or choose another folder with --results.") from None
+        for table in UNIQUE:
+            self._ends(table)  # where rows are added
 
     @contextmanager
     def writing(self):
@@ -310,11 +311,16 @@ class Folder:
         """Columns of a table, and the keys of its rows."""
         if fresh:
             return self._ends(table), set()
-        state, header, known = self._keys.get((table, key), (0, [], set()))
-        if state != self._state(table):
-            header, rows = self.rows(table)
-            known = {tuple(row.get(k, "") for k in key) for row in rows}
-        return header, known
+        state = self._state(table)
+        if self._keys.get((table, key), (0,))[0] != state:
+            t = self.frame(table)  # columns of text stand in it as they are written
+            if all(k in t and is_string_dtype(t[k]) and t[k].notna().all() for k in key):
+                header, known = list(t), set(zip(*(t[k] for k in key), strict=True))
+            else:
+                header, rows = self.rows(table)
+                known = {tuple(row.get(k, "") for k in key) for row in rows}
+            self._keys[table, key] = state, header, known
+        return self._keys[table, key][1:]
 
     def _ends(self, table: str) -> list[str]:
         """Columns of a table of which only the first and the last line are read."""

@@ -104,8 +104,13 @@ def _bad_runs(folder: Folder) -> dict[str, str]:
     return found
 
 
+def _errors_file(folder: Path, run_id: str) -> Path:
+    """Within the folder, whatever stands in a row."""
+    return folder / "window_errors" / f"{Path(run_id).name}.npy"
+
+
 def _errors(folder: Path, run_id: str, row: dict) -> str:
-    path = folder / "window_errors" / f"{run_id}.npy"
+    path = _errors_file(folder, run_id)
     try:
         content = path.read_bytes()
         mean = np.load(io.BytesIO(content), allow_pickle=False).mean(dtype=np.float64)
@@ -158,7 +163,7 @@ def _repair(folder: Folder) -> list[str]:
                             f"which a part is lost; set aside in {aside / (table + '.csv')}; they "
                             "are made again when they are asked for")
     for run_id in bad:
-        path = folder.path / "window_errors" / f"{run_id}.npy"
+        path = _errors_file(folder.path, run_id)
         if path.is_file():
             (aside / "window_errors").mkdir(parents=True, exist_ok=True)
             os.replace(path, aside / "window_errors" / path.name)

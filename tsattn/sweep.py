@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +15,11 @@ import torch
 
 from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
+from .estimates import seconds_expected, seconds_here
 from .ledger import Ledger, LedgerError, source_revision
 from .progress import bar, duration
 from .settings import DATASETS, Settings
-from .training import Result, check_memory, epoch_seconds, resolve_device, train
+from .training import Result, check_memory, resolve_device, train
 from .workers import cores
 
 DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
@@ -44,68 +43,17 @@ def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
     return [s for run_id, s in {s.run_id: s for s in settings}.items() if lacks(run_id, s)]
 
 
-# -- time
+def trained(settings: list[Settings], ledger: Ledger, checkpoints=CHECKPOINTS) -> list[Settings]:
+    """Those of ``settings`` that have a complete run in the ledger and their weights here."""
+    return [s for s in ledger.complete(settings) if best_file(s, checkpoints).is_file()]
 
 
-def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``table`` most like ``s``."""
-    for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len",
-                 "learning_rate"):
-        if table.empty:
-            break
-        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
-        table = closer if len(closer) else table
-    return table
-
-
-def _complete(ledger: Ledger) -> pd.DataFrame:
-    table = ledger.read("runs")
-    return table[table.status == "complete"] if "threads" in table else table.iloc[:0]
-
-
-def seconds_expected(settings: list[Settings], ledger: Ledger) -> list[float]:
-    """Core-seconds that each run will take, from the ledger's timings of the runs most like it.
-
-    A run without any precedent of its model and attention is estimated by the mean of all; NaN
-    where no run is complete.
-    """
-    table = _complete(ledger)
-    if table.empty:
-        return [math.nan] * len(settings)
-    table = table.assign(cost=table.seconds * table.threads)
-    return [_like(s, table).cost.mean() for s in settings]
+# -- what is missing, in words
 
 
 def estimate(settings: list[Settings], ledger: Ledger) -> float:
     """Core-hours of ``settings`` together, from the ledger; NaN where no run is complete."""
     return sum(seconds_expected(settings, ledger)) / 3600
-
-
-def seconds_here(settings: list[Settings], ledger: Ledger, data_dir=None) -> list[float]:
-    """Core-seconds that each run will take on this machine, from its first steps.
-
-    The kinds of runs that take longest are measured, five at most; the others keep their
-    proportion to these in the ledger. How many epochs a run lasts comes from the ledger.
-    """
-    table, recorded = _complete(ledger), seconds_expected(settings, ledger)
-    kinds: dict = {}
-    for i, s in enumerate(settings):
-        kinds.setdefault(s.but(seed=0, learning_rate=1.0, lr_decay=1.0, dropout=0.0), []).append(i)
-    known = Counter({kind: sum(recorded[i] for i in of) if table.size else len(of)
-                     for kind, of in kinds.items()})
-    found: dict[int, float] = {}
-    for kind, _ in known.most_common(5):
-        s = settings[kinds[kind][0]]
-        like = _like(s, table)
-        epochs = like.epochs_run.mean() if len(like) else min(s.epochs, 2 * s.patience)
-        with suppress(Exception):  # the run itself says what is wrong with it
-            seconds = epoch_seconds(s, data_dir) * min(epochs, s.epochs)
-            found |= dict.fromkeys(kinds[kind], seconds)
-    ratio = np.nanmean([v / recorded[i] if recorded[i] > 0 else math.nan for i, v in found.items()]
-                       or [math.nan]) if table.size else math.nan
-    mean = np.mean(list(found.values())) if found else math.nan
-    rest = [recorded[i] * ratio if recorded[i] * ratio > 0 else mean for i in range(len(settings))]
-    return [found.get(i, rest[i]) for i in range(len(settings))]
 
 
 def outlook(settings: list[Settings], ledger: Ledger, jobs: int | None = None,
@@ -175,7 +123,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
             f"window_errors but no line (first: {lost[0].stem}), so lines were lost; restore it "
             "from version control, or set aside what is left of them by `python -m tsattn ledger "
             f"repair --results {lost[0].parents[1]}`.")
-    failed = {} if cluster else _impossible(todo, data_dir)
+    failed = _impossible(todo, data_dir, here=not cluster)
     ready = [s for s in todo if s not in failed]
     side_by_side = max(1, min(places, len(ready)))
     if ready and not cluster and (progress or within is not None):
@@ -183,8 +131,9 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         each = seconds_expected(ready, ledger) if within == 0 else \
             seconds_here(ready, ledger, data_dir)
         total = sum(each) / side_by_side
-        line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
-               f"{side_by_side} at a time on this machine"
+        line = f"{len(ready)} of {len(ids)} runs are missing: " + (
+            "how long they take is not known" if math.isnan(total) else
+            f"about {duration(total)} with {side_by_side} at a time on this machine")
         if within is not None and not total <= 60 * within:
             print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
             return ledger.runs(settings)
@@ -212,6 +161,10 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
                               refresh=False)
             b.update(work[s])
     ledger.tally["runs trained"] += len(todo) - len(failed)
+    for reason in dict.fromkeys(failed.values()):  # a chapter keeps what is on stdout
+        of = [s.run_id for s, why in failed.items() if why == reason]
+        print(f"{of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {reason}", flush=True,
+              file=sys.stderr if within is None else sys.stdout)
     table, rows = ledger.runs(settings), [_absent(s, reason) for s, reason in failed.items()]
     if not rows:
         return table
@@ -221,17 +174,33 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     return table.sort_values("run_id", key=lambda c: c.map(order)).reset_index(drop=True)
 
 
-def _impossible(todo: list[Settings], data_dir) -> dict[Settings, str]:
-    """Which runs cannot be started here, and why: asked once, before anything is trained."""
+def _check_patches(s: Settings) -> None:
+    """Raises ``ValueError`` if steps of the window lie in no patch."""
+    if s.model != "PatchTST":
+        return
+    if s.stride > s.patch_len:
+        raise ValueError(f"stride={s.stride}: the steps between patches of {s.patch_len} would not "
+                         f"be seen; choose at most patch_len={s.patch_len}.")
+    if (rest := (s.seq_len - s.patch_len) % s.stride) and not s.pad_end:
+        raise ValueError(f"pad_end=False: the newest {rest} of {s.seq_len} steps would not be "
+                         "seen; set pad_end to true, or choose patch_len and stride that end with "
+                         "the window.")
+
+
+def _impossible(todo: list[Settings], data_dir, here: bool) -> dict[Settings, str]:
+    """Which runs cannot be started, and why: asked once, before anything is trained; of device,
+    data and memory only if they are trained ``here``."""
     found, checked, absent = {}, {}, {}
     for s in todo:
         key = s.but(seed=0, attention="none" if s.attention == "none" else "zero")
         if key not in checked:
             try:
-                resolve_device(s.device)
-                if s.dataset in absent:
-                    raise absent[s.dataset]
-                check_memory(s, len(data.of(s, data_dir).channels))
+                _check_patches(s)
+                if here:
+                    resolve_device(s.device)
+                    if s.dataset in absent:
+                        raise absent[s.dataset]
+                    check_memory(s, len(data.of(s, data_dir).channels))
                 checked[key] = ""
             except Exception as error:
                 if type(error).__name__ == "DataUnavailable":  # the network is asked only once
@@ -277,9 +246,9 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
 
     ``measure(model, splits, **point)`` gets the run's model with its best weights, in evaluation
     mode, and returns rows; they are kept under ``run_id`` and the columns of the point. Where
-    weights are not here, the run is trained again, after a word on how long that takes; beyond
-    ``within`` minutes it is not, and its rows are left out. ``digest`` and ``stale`` as in
-    ``Ledger.measured``.
+    weights are not here, or the ledger has no such run, it is trained, after a word on how long
+    that takes; beyond ``within`` minutes it is not, and its rows are left out. ``digest`` and
+    ``stale`` as in ``Ledger.measured``.
     """
     by_id = {s.run_id: s for s in runs}
     keys = [{"run_id": run_id, **point} for run_id in by_id for point in points]
@@ -291,7 +260,8 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
               file=sys.stderr, flush=True)
         sweep(lost, ledger=ledger, data_dir=data_dir, checkpoints=checkpoints, weights=True,
               within=within)
-    gone = {run_id for run_id in needed if not best_file(by_id[run_id], checkpoints).is_file()}
+    gone = set(needed) - {s.run_id for s in
+                          trained([by_id[run_id] for run_id in needed], ledger, checkpoints)}
 
     def at(run_id, **point):
         s = by_id[run_id]

@@ -11,12 +11,14 @@ import os
 import queue
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import loky
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
 
+from .data import DataWarning
 from .settings import Settings
 from .training import Result, train
 
@@ -52,6 +54,8 @@ def _place() -> ProcessPoolExecutor:
 
 
 def _end_with(parent: int) -> None:
+    warnings.simplefilter("ignore", DataWarning)  # the parent has read the data and said it
+
     def watch():
         while os.getppid() == parent:
             time.sleep(1)

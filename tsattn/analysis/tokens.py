@@ -6,7 +6,6 @@ import pandas as pd
 
 from .. import runs as plan
 from ..ledger import Ledger
-from ..models import match
 from ..settings import Settings, make
 from .compare import against, one_family
 
@@ -47,7 +46,7 @@ def usual(named: dict[tuple, list[Settings]]) -> int:
 def same_size(named: dict[tuple, list[Settings]], shortest: int = 84) -> dict[tuple, list]:
     """Those of ``by_length`` from patch length ``shortest`` on, with the ``d_ff`` at which they use
     as many parameters as those of the usual length. (Below 12 even ``d_ff`` = 1 is too much.)"""
-    return {(a, n): [match(run, named[a, usual(named)][0]) for run in of]
+    return {(a, n): [plan.matched(run, named[a, usual(named)][0]) for run in of]
             for (a, n), of in named.items() if n >= shortest and n != usual(named)}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,6 +202,23 @@ def spans(time: pd.DatetimeIndex, rows) -> dict[str, tuple[pd.Timestamp, pd.Time
 
 
 def warn(notes: list[str]) -> None:
-    """Say each sentence once where warnings are shown."""
+    """A ``DataWarning`` for each sentence."""
     for note in notes:
         warnings.warn(note, DataWarning, stacklevel=3)
+
+
+@contextmanager
+def said_once():
+    """Within the block a ``DataWarning`` is one line on stderr, however often a file is read."""
+    said, others = set(), warnings.showwarning
+
+    def show(message, category, *where):
+        if category is not DataWarning:
+            others(message, category, *where)
+        elif str(message) not in said:
+            said.add(str(message))
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -50,7 +50,7 @@ def read_csv(
     ``findings.hold`` decides about them.
     """
     name = name or plain(Path(path).name)
-    table, unnamed = _named(_parse(path, name), name)
+    table, unnamed = _named(_parse(path, name))
     chosen = _time_column(table, name)
     time = _times(table[chosen], name)
     steps = np.diff(time.to_numpy())
@@ -96,6 +96,11 @@ def _parse(path, name: str) -> pd.DataFrame:
                 f"{name}: needs a time column and at least one numeric channel, separated by "
                 f"commas; {seen}."
             )
+        names = [cell for cell in first if cell]  # pandas would number those that repeat
+        if twice := [cell for i, cell in enumerate(names) if cell in names[:i]]:
+            raise DataError(
+                f"{name}: two columns are named {twice[0]}; give each a name of its own."
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             table = pd.read_csv(path, index_col=False, skipinitialspace=True, low_memory=False)
@@ -138,16 +143,13 @@ def _is_value(cell: str) -> bool:
         )
 
 
-def _named(table: pd.DataFrame, name: str) -> tuple[pd.DataFrame, set[str]]:
+def _named(table: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:
     """The table with plain names, and which of them stand for none in the file."""
     unnamed = [str(c).startswith("Unnamed: ") for c in table.columns]
     table.columns = [
         f"column {i + 1}" if no_name else plain(c)
         for i, (c, no_name) in enumerate(zip(table.columns, unnamed, strict=True))
     ]
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DataError(f"{name}: two columns are named {twice[0]}; give each a name of its own.")
     return table, set(table.columns[unnamed])
 
 

@@ -27,7 +27,7 @@ def _errors(ledger: Ledger, cell: str, profile: str) -> dict[str, np.ndarray]:
     return {name: np.stack(each) for name, each in by.items()}
 
 
-def beside(ledger: Ledger, cell: str, profile: str = "paper") -> pd.DataFrame:
+def ways(ledger: Ledger, cell: str, profile: str = "paper") -> pd.DataFrame:
     """Mean of the four replacements against softmax in %, by ``how`` it is judged: ``change`` with
     its interval. The MAE has an interval over the seeds alone: it is not kept by window."""
     errors = _errors(ledger, cell, profile)
