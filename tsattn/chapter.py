@@ -13,10 +13,11 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from . import figures, measures
-from .data import available
+from .data import SYNTHETIC, available
 from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
 from .sweep import missing, on_trained, seconds_expected, sweep
+from .text import escape
 from .workers import cores
 
 
@@ -129,12 +130,15 @@ class Chapter:
 
 
 def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, results_dir="",
-          figures_dir="", train_minutes: float | None = 10, **others) -> Chapter:
+          figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
+          **others) -> Chapter:
     """Check a chapter's parameters and open what it works with.
 
     ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
     only checked (``attentions``, ``pred_len``, ...). Folders left empty are those of the checkout,
-    wherever the notebook was called from. Raises ``ValueError`` with one sentence.
+    wherever the notebook was called from. ``about`` is the series that the prose speaks of: run on
+    another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
+    sentence.
     """
     usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
     checked("profile", profile, "")
@@ -146,6 +150,11 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
     figures.style()
     if words:
         display(Markdown(f"**⚠ {words}**"))
+    if about and dataset not in ("", about, SYNTHETIC):
+        name = escape(Path(dataset).name)
+        display(Markdown(f"**Figures, tables and verdict lines are of {name}.** The text between "
+                         f"them was written about {about}: what it says of months, hours and "
+                         "transformer stations is of that series."))
     return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
                    Path(figures_dir) if figures_dir else ROOT / "figures", dataset,
                    seeds or SEEDS[profile], words, train_minutes)

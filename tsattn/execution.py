@@ -30,7 +30,8 @@ class Chapter:
     notebook: nbformat.NotebookNode | None = None  # as committed, then as executed
     defaults: dict = field(default_factory=dict)  # of its parameters
     values: dict = field(default_factory=dict)  # what it is executed with, where that was given
-    todo: list[Settings] | None = None  # runs it lacks; None: it does not say
+    asked: list[Settings] = field(default_factory=list)  # runs it rests on, where it says so
+    todo: list[Settings] | None = None  # those of them that are lacking; None: it does not say
     state: str = ""  # empty: not executed; "done"; else what went wrong
     seconds: float = 0.0
 
