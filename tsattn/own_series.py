@@ -3,7 +3,9 @@ its units."""
 
 from __future__ import annotations
 
+import re
 import shlex
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,6 +32,11 @@ def _table(heads, rows) -> str:
     """Markdown; every cell is text, whatever the file calls its columns."""
     lines = [heads, ["---"] * len(heads), *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def short(file: Path) -> str:
+    """A file's name in few characters that any folder may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "csv"
 
 
 # -- what is in the file

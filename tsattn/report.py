@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 import math
 import os
 import re
-import shlex
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -17,14 +15,15 @@ from pathlib import Path
 import nbformat
 
 from . import anchors, site, slides
-from .chapter import checked, in_words, minutes
+from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
 from .data import DataError, load
-from .execution import FOLDERS, OWN, Chapter, execute, provenance_line
+from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
 from .ledger import Ledger
+from .own_series import short
 from .settings import DATASETS, ROOT, Settings
-from .sweep import missing, seconds_here, sweep
+from .sweep import missing, sweep
 from .text import escape
 from .workers import cores
 
@@ -58,7 +57,8 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     checked("profile", profile)
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir()) if CHAPTER.fullmatch(p.name)]
     if own:
-        only = [c.label for c in chapters if c.label in ([*only, "C"] if only else OWN_SERIES)]
+        usual = [c.label for c in chapters if c.label in OWN_SERIES]
+        only = list(dict.fromkeys([*only, *[n for n in usual if n == "C" or not only]]))
     chosen = choose(chapters, only, profile, parameters)
     if in_place and own:
         raise ValueError("--in-place replaces the committed report, which is of ETTh1; a series of "
@@ -169,6 +169,8 @@ def from_here(name: str, value):
     """A path given on the command line belongs to the folder of the call, not to ``notebooks/``."""
     if name in FOLDERS and isinstance(value, str):
         return str(Path(value).resolve())
+    if name == "missing":  # -9999 on a command line is a number
+        return str(value)
     if name == "dataset" and isinstance(value, str) and value not in DATASETS:
         path = Path(value).expanduser().resolve()
         if path.is_file():
@@ -186,21 +188,6 @@ def own_file(parameters: dict) -> Path | None:
     return Path(dataset) if own else None
 
 
-def short(file: Path) -> str:
-    """Its name in few characters that any folder may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "csv"
-
-
-def command(chapters: list[Chapter], *options: str) -> str:
-    """The command that runs ``chapters`` as they are run now, with ``options``."""
-    given: dict = {}
-    for c in chapters:
-        given |= {k: v for k, v in c.changed.items() if k != "profile"}
-    said = [f"-p {k} {shlex.quote(v if isinstance(v, str) else json.dumps(v))}"
-            for k, v in given.items()]
-    return " ".join(["python -m tsattn report", *said, *options])
-
-
 def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
             own: Path | None = None) -> float | None:
     """Say what is missing and how long it takes, train it if it may be; returns the minutes that a
@@ -214,7 +201,7 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
     for c in chapters:
         if own and c.label == "C":
             used = c.defaults | c.values
-            load(str(own), used["seq_len"], used["pred_len"])
+            load(str(own), **{k: used[k] for k in ("seq_len", "pred_len", "gaps", "missing")})
         c.todo = needed(c, ledger)
     todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
     if not todo:
@@ -241,13 +228,6 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
               file=sys.stderr, flush=True)
         return 0
     return None if train else within
-
-
-def timed(todo: list[Settings], ledger: Ledger):
-    """Minutes that some of ``todo`` take side by side, from the first steps of each kind here."""
-    print("Timing a few steps of what has to be trained ...", file=sys.stderr, flush=True)
-    each = dict(zip((s.run_id for s in todo), seconds_here(todo, ledger), strict=True))
-    return lambda runs: sum(each[s.run_id] for s in runs) / 60 / max(1, min(cores(), len(runs)))
 
 
 def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
@@ -293,8 +273,9 @@ def page_of(chapter: Chapter, own: Path | None = None) -> site.Page:
         page.notices += [] if own else [site.notice(
             "warning", "Run with other settings",
             f"This page was computed with {changed}. The report itself has {usual}.")]
+        whose = "the report's own series" if own else f"`{usual}`"
         page.aside = harmless_markdown(
-            f"*The reading that stands here was written for `{usual}` and is set aside; "
+            f"*The reading that stands here was written for {whose} and is set aside; "
             "figures and tables speak for these settings.*")
     if chapter.todo and chapter.state and left(chapter):
         page.notices.append(site.notice(
