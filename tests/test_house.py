@@ -21,8 +21,8 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
          "provenance", "ledger_files", "ledger", "ledger_repair", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
-         "analysis", "claims", "text", "anchors", "figures", "chapter",
-         "slides", "harmless", "site", "execution", "report", "bench", "__main__"]
+         "analysis", "claims", "text", "anchors", "figures", "own_series", "chapter",
+         "slides", "harmless", "record_pages", "site", "execution", "report", "bench", "__main__"]
 
 # From before these rules. Each list is to become empty; put nothing in.
 OLD_ROOMS: dict[str, str] = {}  # stands in the place of

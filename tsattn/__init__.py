@@ -31,9 +31,11 @@ claims          each claim of the report, decided once
 text            numbers and verdicts -> words, English and Korean
 anchors         numbers in written prose, checked and refreshed
 figures         one look for every figure
+own_series      the answer for a series of one's own, with its forecasts
 chapter         the set-up of a chapter, in one call
 slides          the deck
 harmless        names from files are text on every page
+record_pages    the tables of the ledger as pages
 site            the pages
 execution       chapters side by side
 report          execute the chapters and build the site

@@ -82,19 +82,15 @@ def show(table) -> None:
 
 
 def report(args) -> int:
-    from .report import BUILD
     from .report import report as execute
 
     parameters = {k: value(v) for k, v in args.parameter}
     profile = parameters.pop("profile", None)
     if profile and args.profile and profile != args.profile:
         raise ValueError(f"-p profile {profile}: --profile says {args.profile}; give one of them.")
-    dataset = parameters.get("dataset")
-    if isinstance(dataset, str) and dataset.lower().endswith(".csv"):
-        parameters["dataset"] = str(Path(dataset).expanduser().resolve())
     return execute(args.only, profile or args.profile or "paper", parameters, args.in_place,
                    train=args.train, within=args.within, overwrite=args.overwrite_committed,
-                   build=(args.output or BUILD).resolve(), with_site=not args.notebooks_only)
+                   build=args.output and args.output.resolve(), with_site=not args.notebooks_only)
 
 
 def run(args) -> int:
@@ -264,7 +260,8 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--train", action="store_true", help="train what is missing, however long")
     c.add_argument("--within", type=float, default=10, metavar="MINUTES",
                    help="train what is missing if it takes no longer (default: 10)")
-    c.add_argument("--output", type=Path, metavar="FOLDER", help="default: build/report")
+    c.add_argument("--output", type=Path, metavar="FOLDER",
+                   help="default: build/report, or build/report-NAME for NAME.csv")
     c.add_argument("--notebooks-only", action="store_true", help="execute, but build no site")
     c.add_argument("--overwrite-committed", action="store_true",
                    help="allow --in-place with other settings")

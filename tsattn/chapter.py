@@ -6,6 +6,8 @@ A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, se
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,16 +15,24 @@ import pandas as pd
 from IPython.display import Markdown, display
 
 from . import figures, measures
-from .data import available
+from .data import SYNTHETIC, available
 from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
-from .sweep import missing, on_trained, seconds_expected, sweep
+from .sweep import missing, on_trained, seconds_expected, seconds_here, sweep
+from .text import escape
 from .workers import cores
 
 
 def minutes(runs: list[Settings], ledger: Ledger) -> float:
     """Time that training ``runs`` takes on this machine, side by side; NaN if nothing tells."""
     return sum(seconds_expected(runs, ledger)) / 60 / max(1, min(cores(), len(runs)))
+
+
+def timed(todo: list[Settings], ledger: Ledger) -> Callable[[list[Settings]], float]:
+    """``minutes`` of some of ``todo``, from the first steps of each kind of them here."""
+    print("Timing a few steps of what has to be trained ...", file=sys.stderr, flush=True)
+    each = dict(zip((s.run_id for s in todo), seconds_here(todo, ledger), strict=True))
+    return lambda runs: sum(each[s.run_id] for s in runs) / 60 / max(1, min(cores(), len(runs)))
 
 
 def in_words(duration: float) -> str:
@@ -129,12 +139,15 @@ class Chapter:
 
 
 def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, results_dir="",
-          figures_dir="", train_minutes: float | None = 10, **others) -> Chapter:
+          figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
+          **others) -> Chapter:
     """Check a chapter's parameters and open what it works with.
 
     ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
     only checked (``attentions``, ``pred_len``, ...). Folders left empty are those of the checkout,
-    wherever the notebook was called from. Raises ``ValueError`` with one sentence.
+    wherever the notebook was called from. ``about`` is the series that the prose speaks of: run on
+    another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
+    sentence.
     """
     usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
     checked("profile", profile, "")
@@ -146,6 +159,11 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
     figures.style()
     if words:
         display(Markdown(f"**⚠ {words}**"))
+    if about and dataset not in ("", about, SYNTHETIC):
+        name = escape(Path(dataset).name)
+        display(Markdown(f"**Figures, tables and verdict lines are of {name}.** The text between "
+                         f"them was written about {about}: what it says of months, hours and "
+                         "transformer stations is of that series."))
     return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
                    Path(figures_dir) if figures_dir else ROOT / "figures", dataset,
                    seeds or SEEDS[profile], words, train_minutes)

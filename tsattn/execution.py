@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shlex
 import sys
 import threading
 import time
@@ -30,7 +31,8 @@ class Chapter:
     notebook: nbformat.NotebookNode | None = None  # as committed, then as executed
     defaults: dict = field(default_factory=dict)  # of its parameters
     values: dict = field(default_factory=dict)  # what it is executed with, where that was given
-    todo: list[Settings] | None = None  # runs it lacks; None: it does not say
+    asked: list[Settings] = field(default_factory=list)  # runs it rests on, where it says so
+    todo: list[Settings] | None = None  # those of them that are lacking; None: it does not say
     state: str = ""  # empty: not executed; "done"; else what went wrong
     seconds: float = 0.0
 
@@ -42,6 +44,16 @@ class Chapter:
     def changed(self) -> dict:
         return {k: v for k, v in self.values.items()
                 if k not in (*FOLDERS, *OWN) and v != self.defaults[k]}
+
+
+def command(chapters: list[Chapter], *options: str) -> str:
+    """The command that runs ``chapters`` as they are run now, with ``options``."""
+    given: dict = {}
+    for c in chapters:
+        given |= {k: v for k, v in c.changed.items() if k != "profile"}
+    said = [f"-p {k} {shlex.quote(v if isinstance(v, str) else json.dumps(v))}"
+            for k, v in given.items()]
+    return " ".join(["python -m tsattn report", *said, *options])
 
 
 class Progress(logging.Handler):

@@ -15,23 +15,26 @@ from pathlib import Path
 import nbformat
 
 from . import anchors, site, slides
-from .chapter import checked, in_words, minutes
+from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
-from .data import DataError
-from .execution import FOLDERS, OWN, Chapter, execute, provenance_line
+from .data import DataError, load
+from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
 from .ledger import Ledger
+from .own_series import short
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
+from .text import escape
 from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
+OWN_SERIES = ("01", "02", "03", "04", "C")  # what runs on a file of one's own; C begins its site
 WITHIN = 10  # minutes of training that nobody has to be asked about
 
 
 def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, train: bool = False,
-           within: float = WITHIN, overwrite: bool = False, build: Path = BUILD,
+           within: float = WITHIN, overwrite: bool = False, build: Path | None = None,
            with_site: bool = True) -> int:
     """Execute chapters and build ``build/index.html``; returns an exit code.
 
@@ -39,17 +42,27 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     them); the others are shown as they are committed. Runs that are missing are trained first,
     unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
     does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
-    Raises ``ValueError`` for a chapter, parameter or value that does not exist.
+    A CSV file as ``dataset`` gets a site of its own, of the chapters ``OWN_SERIES`` alone.
+    Raises ``ValueError`` for a chapter, parameter or value that does not exist, or for a file that
+    cannot be used.
     """
-    clean_up(build)
     parameters = dict(parameters)
+    own = own_file(parameters)
+    build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
+    clean_up(build)
     if profile == "paper":
         profile = parameters.pop("profile", profile)
     if parameters.pop("profile", profile) != profile:
         raise ValueError(f"--profile {profile} and -p profile differ; give one of them.")
     checked("profile", profile)
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir()) if CHAPTER.fullmatch(p.name)]
+    if own:
+        usual = [c.label for c in chapters if c.label in OWN_SERIES]
+        only = list(dict.fromkeys([*only, *[n for n in usual if n == "C" or not only]]))
     chosen = choose(chapters, only, profile, parameters)
+    if in_place and own:
+        raise ValueError("--in-place replaces the committed report, which is of ETTh1; a series of "
+                         "your own gets a site of its own without it.")
     if in_place and (parameters or profile != "paper") and not overwrite:
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
@@ -58,16 +71,18 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     shutil.rmtree(work, ignore_errors=True)
     (work / "notebooks").mkdir(parents=True)
     try:
-        limit = prepare([c for c in chosen if c.notebook], ledger, train, within)
+        limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
-            deck = beside.submit(decks, work, ledger) if with_site else None
+            deck = beside.submit(decks, work, ledger) if with_site and not own else None
             execute([c for c in chosen if c.notebook], work, limit)
         if with_site:
-            if deck.result():
+            if deck and deck.result():
                 print(deck.result(), file=sys.stderr)
-            pages = [page_of(c) for c in chapters]
+            pages = [page_of(c, own) for c in (chosen if own else chapters)]
             print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
-            place = site.build(pages, ledger, work, build)
+            start = start_page(pages, own, work) if own else None
+            of = {s.run_id for c in chosen for s in c.asked} if own else None
+            place = site.build([p for p in pages if p is not start], ledger, work, build, start, of)
         else:
             place = without_site(chosen, work, build)
         if in_place:
@@ -154,6 +169,8 @@ def from_here(name: str, value):
     """A path given on the command line belongs to the folder of the call, not to ``notebooks/``."""
     if name in FOLDERS and isinstance(value, str):
         return str(Path(value).resolve())
+    if name == "missing":  # -9999 on a command line is a number
+        return str(value)
     if name == "dataset" and isinstance(value, str) and value not in DATASETS:
         path = Path(value).expanduser().resolve()
         if path.is_file():
@@ -164,28 +181,44 @@ def from_here(name: str, value):
     return value
 
 
-def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float) -> float | None:
+def own_file(parameters: dict) -> Path | None:
+    """The CSV file of the reader's that is asked for, if one is."""
+    dataset = from_here("dataset", parameters.get("dataset"))
+    own = isinstance(dataset, str) and dataset not in DATASETS and dataset.lower().endswith(".csv")
+    return Path(dataset) if own else None
+
+
+def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
+            own: Path | None = None) -> float | None:
     """Say what is missing and how long it takes, train it if it may be; returns the minutes that a
     chapter may train by itself (None: no limit).
 
     A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
-    imports what it uses and sets ``runs``, a list of ``Settings``.
+    imports what it uses and sets ``runs``, a list of ``Settings``. Runs on ``own``, for which the
+    ledger has no precedent, are timed by their first steps here. Raises ``DataError`` for a file
+    ``own`` that cannot be used.
     """
     for c in chapters:
+        if own and c.label == "C":
+            used = c.defaults | c.values
+            load(str(own), **{k: used[k] for k in ("seq_len", "pred_len", "gaps", "missing")})
         c.todo = needed(c, ledger)
     todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
-    for c in [c for c in chapters if c.todo]:
-        print(f"{c.path.stem}: {len(c.todo)} runs are not recorded; training them takes "
-              f"{in_words(minutes(c.todo, ledger))} on {cores()} cores.", file=sys.stderr)
     if not todo:
         return None if train else within
-    time_needed = minutes(todo, ledger)
+    needs = timed(todo, ledger) if own else lambda runs: minutes(runs, ledger)
+    for c in [c for c in chapters if c.todo]:
+        print(f"{c.path.stem}: {len(c.todo)} runs are not recorded; training them takes "
+              f"{in_words(needs(c.todo))} on {cores()} cores.", file=sys.stderr)
+    time_needed = needs(todo)
     small = math.isnan(time_needed) and all(s.profile == "smoke" for s in todo)
     if not (train or small or time_needed <= within):
         more = "" if math.isnan(time_needed) else f", or --within {math.ceil(time_needed)}"
         print(f"Together {in_words(time_needed)}, and nobody said that it may take more than "
               f"{within:g} min: the report shows what is recorded. To train, add --train{more}.",
               file=sys.stderr, flush=True)
+        if own and any(c.values.get("profile") == "paper" for c in chapters):
+            print(quick(chapters, ledger, within), file=sys.stderr, flush=True)
         return 0
     print(f"Training {len(todo)} runs: {in_words(time_needed)}.", file=sys.stderr, flush=True)
     try:
@@ -195,6 +228,17 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float)
               file=sys.stderr, flush=True)
         return 0
     return None if train else within
+
+
+def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
+    """What the same costs in the profile ``quick``, and the command for it."""
+    short_ones = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
+                  for c in chapters]
+    todo = list({s.run_id: s for c in short_ones for s in needed(c, ledger) or []}.values())
+    time_needed = timed(todo, ledger)(todo) if todo else 0.0
+    more = "" if time_needed <= within else " --train"
+    return (f"A first look without verdicts (2 epochs, one seed) takes {in_words(time_needed)}:\n"
+            f"{command(chapters, '--profile quick')}{more}")
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
@@ -210,31 +254,48 @@ def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
         raise ValueError(f"{chapter.path.stem}: {error}") from error
     except (DataError, OSError):
         return None  # the chapter says in its place what it lacks
-    return missing(list(names["runs"]), ledger)
+    chapter.asked = list(names["runs"])
+    return missing(chapter.asked, ledger)
 
 
 # -- what comes of it
 
 
-def page_of(chapter: Chapter) -> site.Page:
-    """The chapter's page, with what a reader must know about it first."""
+def page_of(chapter: Chapter, own: Path | None = None) -> site.Page:
+    """The chapter's page, with what a reader must know about it first; ``own`` is the file that the
+    whole site is about."""
     page = site.Page(chapter.path.stem, chapter.notebook)
     changed = ", ".join(f"{k} = {v!r}" for k, v in chapter.changed.items())
     if chapter.state not in ("", "done"):
         page.notices.append(site.notice("danger", "This chapter stopped", chapter.state))
     if changed and chapter.state:
         usual = ", ".join(f"{k} = {chapter.defaults[k]!r}" for k in chapter.changed)
-        page.notices.append(site.notice(
+        page.notices += [] if own else [site.notice(
             "warning", "Run with other settings",
-            f"This page was computed with {changed}. The report itself has {usual}."))
+            f"This page was computed with {changed}. The report itself has {usual}.")]
+        whose = "the report's own series" if own else f"`{usual}`"
         page.aside = harmless_markdown(
-            f"*The reading that stands here was written for `{usual}` and is set aside; "
-            "the tables and the verdict line speak for these settings.*")
+            f"*The reading that stands here was written for {whose} and is set aside; "
+            "figures and tables speak for these settings.*")
     if chapter.todo and chapter.state and left(chapter):
         page.notices.append(site.notice(
             "note", "Not everything has been run",
             f"{len(chapter.todo)} of its runs are not recorded. To train them: "
-            f"python -m tsattn report --only {chapter.label} --train"))
+            + command([chapter], *([] if own else [f"--only {chapter.label}"]), "--train")))
+    return page
+
+
+def start_page(pages: list[site.Page], own: Path, work: Path) -> site.Page | None:
+    """Chapter C as the first page of the site of the file ``own``; None if it cannot be read."""
+    page = next((p for p in pages if p.name.startswith("C_") and p.notebook), None)
+    if page:
+        page.name = site.START
+        cells = page.notebook.cells
+        cells[0].source = f"# Does attention matter in {escape(own.name)}?"
+        if (work / "figures" / "C_forecasts.csv").is_file():
+            link = '<a href="figures/C_forecasts.csv" download>All of these forecasts as CSV</a>'
+            at = next(i for i, c in enumerate(cells) if "own_series.forecasts(" in c.source)
+            cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
     return page
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import html
-import json
 import os
 import re
 import shutil
@@ -22,13 +21,13 @@ import yaml
 
 from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
+from .record_pages import write_tables
 from .settings import ROOT
 
 STATIC = Path(__file__).parent / "site_static"
 TITLE = "Does attention matter in time-series transformers?"
 START, KOREAN = "index", "ko"  # pages made of README.md and README.ko.md
 ENGLISH_LINK, KOREAN_LINK = "[English](index.md)\n\n", "[한국어](ko.md)\n\n"
-PAGE_BYTES = 1_200_000  # of a table's rows in one page; the CSV file beside it has them all
 
 
 @dataclass
@@ -40,34 +39,43 @@ class Page:
     notices: list[str] = field(default_factory=list)
     aside: str = ""  # instead of cells tagged ``reading``, if written for other settings
 
+    @property
+    def place(self) -> str:
+        """Where it stands on the site, without a suffix."""
+        return self.name if self.name == START else f"notebooks/{self.name}"
 
-def build(pages: list[Page], ledger: Ledger, work: Path, target: Path) -> Path:
+
+def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Page | None = None,
+          of: set[str] | None = None) -> Path:
     """Write the site of ``pages`` to ``target``, replaced as a whole; returns its ``index.html``.
 
-    ``work`` is a folder for what lies in between; ``work/figures`` is taken over, if it is there.
-    Raises ``RuntimeError`` with the messages of Sphinx if the site cannot be built.
+    It begins with the page ``start``; without one, with the READMEs. Of the ledger it has the rows
+    of the run_ids ``of``, or all. ``work`` is a folder for what lies in between; ``work/figures``
+    is taken over, if it is there. Raises ``RuntimeError`` with the messages of Sphinx if the site
+    cannot be built.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
-    for page in pages:
-        text = nbformat.writes(staged(page)) if page.notebook else unreadable(page)
-        suffix = "ipynb" if page.notebook else "md"
-        (source / "notebooks" / f"{page.name}.{suffix}").write_text(text, encoding="utf-8")
-    korean = (ROOT / "README.ko.md").is_file()
-    for readme, name, other in [("README.md", START, KOREAN_LINK if korean else ""),
-                                *[("README.ko.md", KOREAN, ENGLISH_LINK)] * korean]:
+    shown = {page.name for page in pages}
+    for page in [*pages, *[start] * bool(start)]:
+        text = nbformat.writes(staged(page, shown, source)) if page.notebook else unreadable(page)
+        (source / f"{page.place}.{'ipynb' if page.notebook else 'md'}").write_text(text, "utf-8")
+    korean = not start and (ROOT / "README.ko.md").is_file()
+    english = [] if start else [("README.md", START, KOREAN_LINK if korean else "")]
+    for readme, name, other in english + [("README.ko.md", KOREAN, ENGLISH_LINK)] * korean:
         text = relinked((ROOT / readme).read_text(encoding="utf-8"), source)
         other += decks_line(work)
         (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
                                            text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
-    tables = write_tables(ledger, source)
+    tables = write_tables(ledger, source, of)
     (source / "_toc.yml").write_text(yaml.safe_dump(contents(pages, tables, korean)))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static")
     sphinx(source, made, work / "sphinx.log")
-    for page in pages:
+    (made / "notebooks").mkdir(exist_ok=True)
+    for page in [*pages, *[start] * bool(start)]:
         if page.notebook:
-            nbformat.write(without_reading(page), made / "notebooks" / f"{page.name}.ipynb")
+            nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
     for deck in work.glob("slides-*.pptx"):
         shutil.copy(deck, made)
     for name, folder in [("results", source), ("figures", source), ("figures", work)]:
@@ -139,14 +147,17 @@ def sphinx(source: Path, made: Path, log: Path) -> None:
 # -- chapters
 
 
-def staged(page: Page) -> nbformat.NotebookNode:
+def staged(page: Page, shown: set[str] | None = None, source: Path | None = None):
     """A copy of the page's notebook as the site shows it: notices and parameters under the title,
-    outputs harmless, links between pages, a figure's caption and alternative text in its place."""
+    outputs harmless, links between the pages ``shown`` (None: all that are there), a figure's
+    caption and alternative text in its place. Files that it links are copied to ``source``."""
     notebook = without_reading(page)
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = relinked(cell.source, None, "../")
+            if page.name == START:  # its links begin in notebooks/, where it lies
+                cell.source = re.sub(r"\]\((?=\w+\.ipynb)", "](notebooks/", cell.source)
+            cell.source = relinked(cell.source, source, page.place.count("/") * "../", shown)
             cells.append(cell)
         elif "parameters" not in cell.metadata.get("tags", []):  # they stand in their box
             cells += figures_apart(cell)
@@ -165,12 +176,24 @@ def staged(page: Page) -> nbformat.NotebookNode:
     return notebook
 
 
+RESULT = re.compile("<!-- (?:n|holds|block):")  # the anchor of a number or of a statement
+
+
 def without_reading(page: Page) -> nbformat.NotebookNode:
-    """A copy of the notebook with ``page.aside`` instead of every cell tagged ``reading``."""
+    """A copy of the notebook with ``page.aside`` instead of every cell tagged ``reading``, of every
+    other paragraph that holds a result, and of what the report's claims, which have data and
+    settings of their own, come to."""
     notebook = copy.deepcopy(page.notebook)
-    for cell in notebook.cells:
-        if page.aside and "reading" in cell.metadata.get("tags", []):
+    for cell in notebook.cells if page.aside else []:
+        if cell.cell_type == "code":
+            if "claims.judge(" in cell.source and "own_series" not in cell.source:
+                said = {"text/markdown": page.aside}
+                cell.outputs = [nbformat.v4.new_output("display_data", data=said)]
+        elif "reading" in cell.metadata.get("tags", []):
             cell.source = page.aside
+        elif RESULT.search(cell.source):
+            cell.source = "\n\n".join(page.aside if RESULT.search(part) else part
+                                      for part in cell.source.split("\n\n"))
     return notebook
 
 
@@ -236,11 +259,11 @@ def source_less(output=None, mystnb: dict | None = None):
 LINK = re.compile(r"\]\(((?![a-z]+:|#)[^)\s]+)\)")
 
 
-def relinked(text: str, source: Path | None, up: str = "") -> str:
+def relinked(text: str, source: Path | None, up: str = "", shown: set[str] | None = None) -> str:
     """Markdown with links to files of the repository led to pages of the site.
 
     Other files that are there are copied to ``source``; ``up`` leads from the page to its root.
-    A link that the site cannot follow becomes its text.
+    A link that the site cannot follow, or to a chapter that is not ``shown``, becomes its text.
     """
     def lead(match: re.Match) -> str:
         target, _, anchor = match[1].partition("#")
@@ -253,7 +276,7 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
             return f"]({up}tables/{Path(inner).stem}.md)"
         file = ROOT / inner
         if file.is_file() and file.suffix == ".ipynb":
-            return match[0]
+            return match[0] if shown is None or file.stem in shown else "]()"
         if file.is_file() and not inner.startswith(".."):
             if source is not None:
                 (source / inner).parent.mkdir(parents=True, exist_ok=True)
@@ -263,47 +286,6 @@ def relinked(text: str, source: Path | None, up: str = "") -> str:
 
     text = LINK.sub(lead, text)
     return re.sub(r"(?<!!)\[([^\]\[]*)\]\(\)", r"\1", text)
-
-
-# -- the record
-
-
-def write_tables(ledger: Ledger, source: Path) -> list[str]:
-    """The page ``ledger`` and one page and CSV file per table; returns the names of the tables."""
-    folders = [f for f in (ledger.folder, getattr(ledger, "own", None)) if f is not None]
-    names = sorted({p.stem for folder in folders for p in Path(folder).glob("*.csv")})
-    (source / "tables").mkdir()
-    (source / "results").mkdir(exist_ok=True)
-    rows = []
-    for name in names:
-        table = ledger.read(name)
-        table.to_csv(source / "results" / f"{name}.csv", index=False)
-        rows.append(f"| [{name}](tables/{name}.md) | {len(table):,} | {len(table.columns)} | "
-                    f'<a href="results/{name}.csv" download>CSV</a> |')
-        (source / "tables" / f"{name}.md").write_text(table_page(name, table), encoding="utf-8")
-    text = ("# The ledger\n\nEvery number of the report is computed from these tables. Each row "
-            "says how it was made: versions, sources, time.\n\n")
-    head = "| table | rows | columns | file |\n|---|---:|---:|---|\n"
-    body = head + "\n".join(rows) if rows else "Nothing is recorded yet."
-    (source / "ledger.md").write_text(text + body + "\n", encoding="utf-8")
-    return names
-
-
-def table_page(name: str, table) -> str:
-    """A page that shows a table 50 rows at a time, with a search field; ``site.js`` draws it."""
-    lines = [[str(v) if v == v else "" for v in row] for row in table.itertuples(index=False)]
-    size, fits = 0, 0
-    for line in lines:
-        size += len(json.dumps(line).encode())
-        if size > PAGE_BYTES:
-            break
-        fits += 1
-    data = json.dumps({"columns": list(map(str, table.columns)), "rows": lines[:fits]},
-                      ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    first = "" if fits == len(lines) else f" The first {fits:,} are shown here."
-    return (f"# {name}\n\n{len(lines):,} rows, {len(table.columns)} columns.{first} "
-            f'<a href="../results/{name}.csv" download>Download all as CSV</a>\n\n'
-            f'<div class="ledger-table"><script type="application/json">{data}</script></div>\n')
 
 
 # -- the Sphinx extension
