@@ -193,6 +193,18 @@ def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
     assert nearest <= 8, "the colours of the five attentions survive"
 
 
+def test_a_name_that_looks_like_mathematics_is_drawn_as_it_stands(tmp_path):
+    fig, axes = plt.subplots(2)
+    with plt.rc_context({"svg.fonttype": "none"}):
+        axes[0].set_title(r"$\frac{a$.csv, 24 steps ahead")
+        axes[1].set(ylabel="$W_P$", yscale="log", ylim=(0.1, 10))
+        figures.save(fig, "names", tmp_path)
+    plt.close(fig)
+    svg = (tmp_path / "names.svg").read_text()
+    assert r">$\frac{a$.csv, 24 steps ahead</text>" in svg
+    assert "$W_P$</text>" not in svg and "10^{-1}}$</text>" not in svg
+
+
 # -- chapters
 
 

@@ -12,6 +12,8 @@ import seaborn as sns
 from IPython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 from PIL import Image
 
 from .data import SYNTHETIC
@@ -47,9 +49,20 @@ def caution(dataset: str, profile: str) -> str:
     return "; ".join(words)
 
 
+def _only_math_is_math(fig) -> None:
+    """Text with ``$`` that is no mathematics, such as a file's name, is drawn as it stands."""
+    for text in fig.findobj(Text):
+        try:
+            if text.get_text().count("$") > 1:
+                MathTextParser("agg").parse(text.get_text())
+        except ValueError:
+            text.set_parse_math(False)
+
+
 def picture(fig, dpi: float | None = None) -> bytes:
     """The figure as a PNG in 256 colours, at its own resolution or ``dpi``."""
     drawn, small = BytesIO(), BytesIO()
+    _only_math_is_math(fig)
     fig.savefig(drawn, format="png", dpi=dpi or fig.dpi)
     Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
         small, format="png", optimize=True, dpi=(dpi or fig.dpi,) * 2)
@@ -66,6 +79,7 @@ def save(fig, name: str, folder, words: str = "") -> None:
                  fontsize=18)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _only_math_is_math(fig)
     fig.savefig(folder / f"{name}.svg", metadata={"Date": None})
     (folder / f"{name}.png").write_bytes(picture(fig, DPI))
 
