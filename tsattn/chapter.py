@@ -154,11 +154,16 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
     seeds = checked("seeds", seeds)
     for name, value in others.items():
         checked(name, value, usual.get(name, value))
-    dataset = available(dataset) if dataset else ""
-    words = figures.caution(dataset, profile)
+    asked, dataset = dataset, available(dataset) if dataset else ""
+    recorded = dataset != asked and profile == "paper"  # there may be rows of it all the same
+    words = figures.caution("" if recorded else dataset, profile)
     figures.style()
     if words:
         display(Markdown(f"**⚠ {words}**"))
+    if recorded:
+        display(Markdown(f"**⚠ {asked} is not here and could not be downloaded.** What is recorded "
+                         "of it is shown. Formulas are tried, and windows drawn, on a synthetic "
+                         "series instead."))
     if about and dataset not in ("", about, SYNTHETIC):
         name = escape(Path(dataset).name)
         display(Markdown(f"**Figures, tables and verdict lines are of {name}.** The text between "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ..analysis import embeddings
+from ..codebook_rule import TOLERATED
 from ..statistics import interval
 
 DATASETS = ("recall-4", "state-machine", "ETTh1")
@@ -107,3 +108,28 @@ NUMBERS |= {
 STATEMENTS["codebook.none-collapsed"] = lambda f: (
     (t := f.ledger.read("codebook_floors"))[t.given == "codes"].codebook.eq("sound").all()
 )
+
+CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear", "before-fixed", "before-random")
+
+
+def _condition(name: str, at: int, end: str):
+    """A condition of the rule on the state machine; the second is shown as what softmax loses."""
+
+    def value(f):
+        row = embeddings.answers(f.ledger, "state-machine")[name]["conditions"].iloc[at]
+        if at != 2:
+            return row[end]
+        return TOLERATED - row[{"mean": "mean", "low": "high", "high": "low"}[end]]
+
+    return value
+
+
+NUMBERS |= {
+    f"codebook.{name}.{condition}{'.' * (end != 'mean')}{end * (end != 'mean')}": (
+        "change", _condition(name, i, end))
+    for name in ("code", "code-init", "RQ-VAE") for i, condition in enumerate(CONDITIONS)
+    for end in ("mean", "low", "high")
+}
+STATEMENTS["codebook.none-woken-on-state-machine"] = lambda f: {
+    a["answer"] for a in embeddings.answers(f.ledger, "state-machine").values()
+} <= {"not woken", "cannot tell"}

@@ -198,13 +198,13 @@ def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
     ]
 
 
-def available(dataset: str, data_dir=None) -> str:
+def available(dataset: str, data_dir=None, profile: str = "") -> str:
     """``dataset`` if its file is here or can be had, else the name of the embedded synthetic
-    series.
+    series; of full runs (``profile`` "paper") ``dataset`` in any case, as they may be recorded.
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """
-    if dataset in CATALOGUE:
+    if dataset in CATALOGUE and profile != "paper":
         try:
             find(dataset, data_dir)
         except DataUnavailable:
