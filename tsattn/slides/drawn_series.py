@@ -197,6 +197,34 @@ def matrices(facts: Facts) -> Figure | None:
 
 
 @drawn
+def other_series(facts: Facts) -> Figure | None:
+    """Zero and mean attention against softmax on series of other kinds, and over them."""
+    labels = {"EPF-NP": "electricity price", "vic": "electricity demand",
+              "exchange": "exchange rates", "illness": "illness", "all four": "all four"}
+    table = analysis.places.by_list(facts.ledger, runs.other_series())
+    if table.empty:
+        return None
+    over = facts.outcomes["other-series"].found.comparisons
+    if len(over):
+        over = over.assign(cell="all four")
+    fig, (axes,) = panels(1, 1)
+    for ax, (attention, words) in zip(
+        axes, (("zero", "zero (no mixing)"), ("mean", "mean (average of all tokens)")), strict=True
+    ):
+        band(ax)
+        for part in (table, over):
+            for r in part[part.model == attention].itertuples() if len(part) else ():
+                row(ax, list(labels).index(r.cell), in_percent(r), COLORS[attention])
+        names(ax, list(labels.values()))
+        ax.axhline(3.5, color="0.7", lw=1)
+        ax.tick_params(axis="y", labelleft=ax is axes[0])
+        heading(ax, words)
+        ax.set_xlim(-7.5, 7)
+        ax.set_xlabel("change of the test error (%)")
+    return fig
+
+
+@drawn
 def every_cell(facts: Facts) -> Figure | None:
     """Zero attention against softmax on both data sets, at every horizon."""
     table = analysis.every_cell(facts.ledger)
@@ -218,7 +246,7 @@ def every_cell(facts: Facts) -> Figure | None:
         if len(part):
             ends = 100 * part[["low", "high"]].div(part.reference, axis=0)
             low, high = min(-1, ends.low.min()), max(1, ends.high.max())
-            ax.set_xlim(1.05 * low, high - 0.35 * low)
+            ax.set_xlim(1.05 * low, high - 0.45 * low)
         ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("change of the test error (%)")
     return fig
