@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from .. import analysis, figures, preregistered, runs
 from ..claims import registered
-from ..claims.facts import LOW, Facts, UnknownName
+from ..claims.facts import LOW, Facts
 from ..figures import COLORS, FEED_FORWARD, PUBLISHED
 from ..statistics import MARGIN, interval
 
@@ -217,20 +217,16 @@ def patchtst(facts: Facts) -> Figure | None:
 @drawn
 def itransformer(facts: Facts) -> Figure | None:
     """The same replacements under two training schedules, on standard and new months."""
-    registered = facts.outcomes["registered-itransformer"].found.comparisons
-    schedules = (
+    tables = {claim: outcome.found.comparisons for claim, outcome in facts.outcomes.items()}
+    found = []
+    for claim, ending, words in (
         ("itransformer-better", "halved", "1e-4, halved every epoch"),
         ("itransformer-small-steps", "1e-5", "constant 1e-5"),
-    )
-    found = [
-        (
-            words,
-            registered[registered.cell.str.endswith(ending)] if len(registered) else registered,
-            table[table.cell == "ETTh1-96"] if len(table) else table,
-        )
-        for claim, ending, words in schedules
-        if (table := facts.outcomes[claim].found.comparisons) is not None
-    ]
+    ):
+        new, standard = tables["registered-itransformer"], tables[claim]
+        new = new[new.cell.str.endswith(ending)] if len(new) else new
+        standard = standard[standard.cell == "ETTh1-96"] if len(standard) else standard
+        found.append((words, new, standard))
     if all(new.empty and standard.empty for _, new, standard in found):
         return None
     fig, (axes,) = panels(1, 1, 0.45)
@@ -303,14 +299,14 @@ def used(facts: Facts) -> Figure | None:
         ("feed-forward removed", "feed-forward out", FEED_FORWARD),
     )
     left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
+    table = registered.exchanges(facts.ledger)
     tables = [
         preregistered.exchanged(table[table.split == split]) if len(table) else table
-        for table in [registered.exchanges(facts.ledger)]
         for split in ("test", "standard")
     ]
     if not left and all(t.empty for t in tables):
         return None
-    fig, (axes,) = panels(1, 1, 0.6)
+    fig, (axes,) = panels(1, 1.15, 0.65)
     explained(axes[2])
     if left:
         bars(axes[0], left, percent)
@@ -329,41 +325,7 @@ def used(facts: Facts) -> Figure | None:
     band(ax)
     twice(ax, labels, new, standard)
     heading(ax, "A exchanged")
-    room(ax, 0.45)
+    ax.locator_params(axis="x", nbins=4)
+    room(ax, 0.7)
     ax.set_xlabel("change of the test error (%)")
-    return fig
-
-
-@drawn
-def positions(facts: Facts) -> Figure | None:
-    """The encoding changed after training, and left out of the training, by head."""
-    change = changed_after_training(facts)
-    shown = (
-        ("W_pos = 0", "set to 0", COLORS["softmax"]),
-        ("W_pos = 0.5", "set to 0.5", PUBLISHED),
-        ("W_pos rows permuted", "rows shuffled", COLORS["softmax"]),
-    )
-    left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
-    right = analysis.without_positions(facts.ledger)
-    if not left and not right:
-        return None
-    fig, (axes,) = panels(1, 1)
-    if left:
-        bars(axes[0], left, lambda v: percent(v, 2 if abs(v) < 0.1 else 1))
-        heading(axes[0], "encoding of a trained model changed")
-        axes[0].set_xlabel("change of the test error (%)")
-    else:
-        lacking(axes[0])
-    if right:
-        ax, labels = axes[1], {"flatten": "flatten head", "mean": "mean head"}
-        ax.axvline(0, color="0.4", lw=1.5)
-        for y, t in enumerate(right.values()):
-            row(ax, y, in_percent(t.iloc[0]), COLORS["softmax"])
-        names(ax, [labels[head] for head in right])
-        heading(ax, "trained without encoding")
-        ax.locator_params(axis="x", nbins=4)
-        room(ax, 0.5)
-        ax.set_xlabel("change of the test error (%)")
-    else:
-        lacking(axes[1])
     return fig

@@ -1,4 +1,6 @@
-"""The deck's figures on the series made for this report, on other lengths and on other data."""
+"""The deck's figures on positions, on the series made for this report, on other lengths and on
+other data.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,56 @@ from ..claims.facts import Facts
 from ..data import toy
 from ..figures import COLORS, PUBLISHED
 from ..statistics import interval
-from .drawn import FONT, band, bars, drawn, heading, in_percent, lacking, names, panels, row
+from .drawn import (
+    FONT,
+    band,
+    bars,
+    changed_after_training,
+    drawn,
+    heading,
+    in_percent,
+    lacking,
+    names,
+    panels,
+    percent,
+    room,
+    row,
+)
+
+
+@drawn
+def positions(facts: Facts) -> Figure | None:
+    """The encoding changed after training, and left out of the training, by head."""
+    change = changed_after_training(facts)
+    shown = (
+        ("W_pos = 0", "set to 0", COLORS["softmax"]),
+        ("W_pos = 0.5", "set to 0.5", PUBLISHED),
+        ("W_pos rows permuted", "rows shuffled", COLORS["softmax"]),
+    )
+    left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
+    right = analysis.without_positions(facts.ledger)
+    if not left and not right:
+        return None
+    fig, (axes,) = panels(1, 1)
+    if left:
+        bars(axes[0], left, lambda v: percent(v, 2 if abs(v) < 0.1 else 1))
+        heading(axes[0], "encoding of a trained model changed")
+        axes[0].set_xlabel("change of the test error (%)")
+    else:
+        lacking(axes[0])
+    if right:
+        ax, labels = axes[1], {"flatten": "flatten head", "mean": "mean head"}
+        ax.axvline(0, color="0.4", lw=1.5)
+        for y, t in enumerate(right.values()):
+            row(ax, y, in_percent(t.iloc[0]), COLORS["softmax"])
+        names(ax, [labels[head] for head in right])
+        heading(ax, "trained without encoding")
+        ax.locator_params(axis="x", nbins=4)
+        room(ax, 0.5)
+        ax.set_xlabel("change of the test error (%)")
+    else:
+        lacking(axes[1])
+    return fig
 
 
 @drawn
