@@ -74,7 +74,7 @@ def bodies(lang):
 def test_both_languages_tell_the_same_story():
     told = {lang: story.read(lang)[1] for lang in LANGUAGES}
     ko, en = told["ko"], told["en"]
-    assert [name for name, _ in ko] == [name for name, _ in en] and len(ko) == 18
+    assert [name for name, _ in ko] == [name for name, _ in en] and len(ko) == 19
     for (name, mine), (_, theirs) in zip(ko, en, strict=True):
         kinds = [[(key, conditions) for key, conditions, _ in lines] for lines in (mine, theirs)]
         assert kinds[0] == kinds[1], f"{name}: other lines in English than in Korean"
@@ -91,7 +91,7 @@ def test_the_files_have_the_same_slides(decks):
         ]
         for lang, deck in decks.items()
     }
-    assert shapes["ko"] == shapes["en"] and len(shapes["ko"]) == 18
+    assert shapes["ko"] == shapes["en"] and len(shapes["ko"]) == 19
     for deck in decks.values():
         assert deck.slide_width / deck.slide_height == pytest.approx(16 / 9, abs=1e-3)
 
@@ -154,10 +154,10 @@ def every_form(value, form):
 
 
 def test_the_scorecard_is_the_claims(decks, facts):
-    [table] = [s.table for s in decks["ko"].slides[12].shapes if s.has_table]
+    [table] = [s.table for s in decks["ko"].slides[13].shapes if s.has_table]
     rows = [[cell.text for cell in row.cells] for row in table.rows][1:]
     cards = [o for o in facts.outcomes.values() if o.claim.scorecard]
-    assert [r[1] for r in rows] == [text.VERDICTS["ko"][o.verdict] for o in cards]
+    assert [r[1] for r in rows] == [text.verdict(o, "ko") for o in cards]
     assert [r[2] for r in rows] == [
         text.with_interval(o.number) if o.number else story.LACKING for o in cards
     ]
@@ -278,7 +278,7 @@ def test_another_program_opens_it(decks, tmp_path):
     decks["ko"].save(tmp_path / "deck.pptx")
     convert = ["soffice", "--headless", "--convert-to", "pdf", "--outdir", str(tmp_path)]
     subprocess.run([*convert, str(tmp_path / "deck.pptx")], check=True, capture_output=True)
-    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "deck.pdf").read_bytes())) == 18
+    assert len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "deck.pdf").read_bytes())) == 19
 
 
 # -- thin and damaged ledgers, bad input
@@ -286,14 +286,14 @@ def test_another_program_opens_it(decks, tmp_path):
 
 def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path):
     deck = Presentation(slides.build("en", tmp_path / "deck.pptx", Ledger(tmp_path / "none")))
-    assert len(deck.slides) == 18
+    assert len(deck.slides) == 19
     fixed = story.read("en")[0]
     for i, slide in enumerate(deck.slides, 1):
         assert not any(s.shape_type == 13 for s in slide.shapes), f"slide {i}: a figure of nothing"
         assert not re.search(r"nan|[{}]", words(slide)), f"slide {i}"
     said = [words(slide) for slide in deck.slides]
     assert fixed["nothing"] in said[4] and fixed["lacking"] in said[3]
-    assert said[12].count("not run yet") == 8
+    assert said[13].count("not run yet") == 8
 
 
 def test_of_nothing_no_statement_holds(tmp_path):

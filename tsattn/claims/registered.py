@@ -340,6 +340,7 @@ STATEMENTS = {
     "other-series-mean-lower-on-each": lambda f: all(
         f.number(f"series.{d}.mean")[0] < 0 for d in runs.other_series()
     ),
+    "patchtst-elsewhere-undecided": lambda f: f.places["patchtst"].verdict.eq("undecided").all(),
     "content-costs-more-on-new-months": lambda f: (
         f.number("exchanged.average.low")[0] > f.number("exchanged.average-standard.high")[0]
     ),

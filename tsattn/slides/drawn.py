@@ -14,14 +14,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from .. import analysis, figures, runs
-from ..claims.facts import LOW, Facts, UnknownName
+from .. import analysis, figures, preregistered, runs
+from ..claims import registered
+from ..claims.facts import LOW, Facts
 from ..figures import COLORS, FEED_FORWARD, PUBLISHED
 from ..statistics import MARGIN, interval
 
 SIZE = (12.3, 3.75)  # inches on the slide
 FONT = 18
 BETTER = "change of the test error (%)    ← better | worse →"
+CHANGED = {  # of ``figures.CHANGES``, in one line and apart from what is taken out after training
+    "no feed-forward": "trained without feed-forward",
+    "linear model": "a linear model",
+    "no attention": "trained without attention",
+    "no feed-forward, unseen": "trained without feed-forward (new)",
+    "no attention, unseen": "trained without attention (new)",
+    "seeds": "another seed",
+    "learning rate": "learning rate 1e-3, not 1e-4",
+}
 DRAWN: dict[str, Callable[[Facts], Figure | None]] = {}
 
 
@@ -82,12 +92,16 @@ def band(ax) -> None:
     ax.axvline(0, color="0.4", lw=1.5)
 
 
-def row(ax, y: float, triple, color, right: float = 0) -> None:
-    """A value with its interval, and its number to the right of it (and of ``right``)."""
+def row(ax, y: float, triple, color, right: float = 0, hollow: bool = False) -> None:
+    """A value with its interval, and its number to the right of it (and of ``right``).
+
+    ``hollow``: on the standard test months, where the new ones stand beside.
+    """
     value, low, high = triple
     if np.isfinite(low):
-        ax.plot([low, high], [y, y], color=color, lw=4, solid_capstyle="butt")
-    ax.plot(value, y, "o", ms=13, color=color)
+        ax.plot([low, high], [y, y], color=color, lw=2 if hollow else 4, solid_capstyle="butt")
+    ax.plot(value, y, "o", ms=11 if hollow else 13, color=color, mew=2,
+            mfc="white" if hollow else color)
     ax.annotate(
         percent(value),
         (np.nanmax([value, high, right]), y),
@@ -95,8 +109,18 @@ def row(ax, y: float, triple, color, right: float = 0) -> None:
         textcoords="offset points",
         va="center",
         color=color,
-        weight="bold",
+        weight="normal" if hollow else "bold",
     )
+
+
+def twice(ax, labels: list[str], new: pd.DataFrame, standard: pd.DataFrame) -> None:
+    """Rows ``labels`` of both tables (model, difference, low, high, reference), where they have it:
+    the new months above, filled; the standard ones below, hollow."""
+    for table, shift in ((new, -0.2), (standard, 0.2)):
+        for r in table.itertuples():
+            color = COLORS.get(r.model, COLORS["softmax"])
+            row(ax, labels.index(r.model) + shift, in_percent(r), color, hollow=shift > 0)
+    names(ax, labels, [COLORS.get(m, COLORS["softmax"]) for m in labels])
 
 
 def names(ax, labels: list[str], colors: list[str] | None = None) -> None:
@@ -106,6 +130,18 @@ def names(ax, labels: list[str], colors: list[str] | None = None) -> None:
     ax.spines["left"].set_visible(False)
     for label, color in zip(ax.get_yticklabels(), colors or [], strict=False):
         label.set_color(color)
+
+
+def explained(ax, authors: bool = False) -> None:
+    """What ``twice`` draws, in a panel of its own."""
+    ax.axis("off")
+    kinds = [("o", "0.3", "new months"), ("o", "white", "standard test")]
+    for i, (marker, fill, words) in enumerate(kinds + [("D", "white", "authors")] * authors):
+        ax.plot(0, 0.9 - 0.17 * i, marker, ms=11, color="0.3", mfc=fill, mew=2, clip_on=False)
+        ax.annotate(words, (0, 0.9 - 0.17 * i), (16, 0), textcoords="offset points",
+                    va="center", color=PUBLISHED)
+    ax.text(0, 0.2, "bars: 95 %\nintervals\ngrey: ±1 %", va="center", color=PUBLISHED)
+    ax.set(xlim=(0, 1), ylim=(0, 1))
 
 
 def room(ax, share: float = 0.16) -> None:
@@ -151,55 +187,61 @@ def lacking(ax, words: str = "not run yet") -> None:
 
 @drawn
 def patchtst(facts: Facts) -> Figure | None:
-    """Each replacement against softmax, every seed, the authors' values beside."""
-    table = facts.outcomes["patchtst-without"].found.comparisons
-    if table.empty:
+    """Each replacement, and attention alone, against softmax: as registered on the new months,
+    beside the standard ones with the authors' values."""
+    new, standard = (
+        pd.concat([facts.outcomes[claim].found.comparisons for claim in claims])
+        for claims in (
+            ("registered-without", "registered-halves"),
+            ("patchtst-without", "attention-alone"),
+        )
+    )
+    if new.empty and standard.empty:
         return None
+    if len(new):
+        new = new[~new.family.str.endswith("contrast")].drop_duplicates("model")
+    labels = list(dict.fromkeys([*new.get("model", ()), *standard.get("model", ())]))
     fig, ((ax, key),) = panels(3, 1)
-    try:
-        seeds = 100 * facts.relative(**LOW)
-    except UnknownName:
-        seeds = pd.DataFrame()
     band(ax)
-    for y, r in enumerate(table.itertuples()):
-        color = COLORS[r.model]
-        row(ax, y, in_percent(r), color, seeds.get(r.model, pd.Series([0])).max())
-        if r.model in seeds:
-            ax.scatter(seeds[r.model], np.full(len(seeds), y - 0.27), s=45, color=color, alpha=0.6)
-        if np.isfinite(r.authors):
-            ax.scatter(100 * r.authors, y + 0.28, marker="D", s=70, fc="none", ec=PUBLISHED, lw=2)
-    names(ax, list(table.model), [COLORS[m] for m in table.model])
-    room(ax, 0.12)
+    twice(ax, labels, new, standard)
+    if "authors" in standard:
+        at = [labels.index(m) + 0.45 for m in standard.model]
+        ax.scatter(100 * standard.authors, at, marker="D", s=60, fc="white", ec="black", lw=2,
+                   zorder=3)
+    room(ax, 0.14)
     ax.set_xlabel(BETTER)
-    key.axis("off")
-    said = "small dots: seeds\nbars: 95 % interval\ndiamonds: authors\ngrey band: ±1 %"
-    key.text(0, 0.5, said, transform=key.transAxes, va="center", color=PUBLISHED)
+    explained(key, authors=True)
     return fig
 
 
 @drawn
 def itransformer(facts: Facts) -> Figure | None:
-    """The same replacements under two training schedules."""
-    found = [
-        facts.outcomes[claim].found.comparisons
-        for claim in ("itransformer-better", "itransformer-small-steps")
-    ]
-    if all(t.empty for t in found):
-        return None
-    fig, (axes,) = panels(1, 1)
-    for ax, table, words in zip(
-        axes, found, ("learning rate 1e-4, halved every epoch", "constant 1e-5"), strict=True
+    """The same replacements under two training schedules, on standard and new months."""
+    tables = {claim: outcome.found.comparisons for claim, outcome in facts.outcomes.items()}
+    found = []
+    for claim, ending, words in (
+        ("itransformer-better", "halved", "1e-4, halved every epoch"),
+        ("itransformer-small-steps", "1e-5", "constant 1e-5"),
     ):
-        if table.empty:
+        new, standard = tables["registered-itransformer"], tables[claim]
+        new = new[new.cell.str.endswith(ending)] if len(new) else new
+        standard = standard[standard.cell == "ETTh1-96"] if len(standard) else standard
+        found.append((words, new, standard))
+    if all(new.empty and standard.empty for _, new, standard in found):
+        return None
+    fig, (axes,) = panels(1, 1, 0.45)
+    explained(axes[2])
+    for ax, (words, new, standard) in zip(axes[:2], found, strict=True):
+        if new.empty and standard.empty:
             lacking(ax)
             continue
-        table = table[table.cell == "ETTh1-96"]
         band(ax)
-        for y, r in enumerate(table.itertuples()):
-            row(ax, y, in_percent(r), COLORS[r.model])
-        names(ax, list(table.model), [COLORS[m] for m in table.model])
+        labels = list(dict.fromkeys([*standard.get("model", ()), *new.get("model", ())]))
+        twice(ax, labels, new, standard)
         heading(ax, words)
+        ax.tick_params(axis="y", labelleft=ax is axes[0])
         ax.set_xlim(-11.5, 5)
+        ax.locator_params(axis="x", nbins=4)
         ax.set_xlabel("change of the test error (%)")
     return fig
 
@@ -215,7 +257,7 @@ def what_changes(facts: Facts) -> Figure | None:
     band(ax)
     labels, colors = [], []
     for y, r in enumerate(rows.sort_values("size").itertuples()):
-        label, color = figures.CHANGES[r.what]
+        label, color = CHANGED[r.what], figures.CHANGES[r.what][1]
         value, low, high = (100 * v for v in (r.value, r.low, r.high))
         if r.what == "seeds":
             ax.plot([low, high], [y, y], color=color, lw=14, solid_capstyle="butt", alpha=0.7)
@@ -247,72 +289,43 @@ def changed_after_training(facts: Facts) -> dict:
 
 @drawn
 def used(facts: Facts) -> Figure | None:
-    """What is taken out of a trained model costs: ETTh1, and events of the toy series."""
+    """What is taken out of a trained model costs, and what it costs to give every window the same
+    matrix."""
     change = changed_after_training(facts)
     shown = (
         ("A = mean", "A = mean", COLORS["mean"]),
-        ("attention removed", "no attention", COLORS["zero"]),
+        ("attention removed", "attention out", COLORS["zero"]),
         ("A = identity", "A = identity", COLORS["identity"]),
-        ("feed-forward removed", "no feed-forward", FEED_FORWARD),
+        ("feed-forward removed", "feed-forward out", FEED_FORWARD),
     )
     left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
-    right = [
-        (label, events, color)
-        for n, label, color in shown
-        if len(events := analysis.removal_on_events(facts.ledger, n))
+    table = registered.exchanges(facts.ledger)
+    tables = [
+        preregistered.exchanged(table[table.split == split]) if len(table) else table
+        for split in ("test", "standard")
     ]
-    if not left and not right:
+    if not left and all(t.empty for t in tables):
         return None
-    fig, (axes,) = panels(1.1, 1)
-    for ax, rows, words, said, unit in (
-        (axes[0], left, "ETTh1, 96 hours ahead", percent, "change of the test error (%)"),
-        (
-            axes[1],
-            right,
-            "toy series, events",
-            lambda v: f"×{v:.1f}",
-            "error (undisturbed: 1)",
-        ),
-    ):
-        if not rows:
-            lacking(ax)
-            continue
-        bars(ax, rows, said)
-        heading(ax, words)
-        ax.set_xlabel(unit)
-    return fig
-
-
-@drawn
-def positions(facts: Facts) -> Figure | None:
-    """The encoding changed after training, and left out of the training, by head."""
-    change = changed_after_training(facts)
-    shown = (
-        ("W_pos = 0", "set to 0", COLORS["softmax"]),
-        ("W_pos = 0.5", "set to 0.5", PUBLISHED),
-        ("W_pos rows permuted", "rows shuffled", COLORS["softmax"]),
-    )
-    left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
-    right = analysis.without_positions(facts.ledger)
-    if not left and not right:
-        return None
-    fig, (axes,) = panels(1, 1)
+    fig, (axes,) = panels(1, 1.15, 0.65)
+    explained(axes[2])
     if left:
-        bars(axes[0], left, lambda v: percent(v, 2 if abs(v) < 0.1 else 1))
-        heading(axes[0], "encoding of a trained model changed")
+        bars(axes[0], left, percent)
+        heading(axes[0], "changed after training")
         axes[0].set_xlabel("change of the test error (%)")
     else:
         lacking(axes[0])
-    if right:
-        ax, labels = axes[1], {"flatten": "flatten head", "mean": "mean head"}
-        ax.axvline(0, color="0.4", lw=1.5)
-        for y, t in enumerate(right.values()):
-            row(ax, y, in_percent(t.iloc[0]), COLORS["softmax"])
-        names(ax, [labels[head] for head in right])
-        heading(ax, "trained without encoding")
-        ax.locator_params(axis="x", nbins=4)
-        room(ax, 0.5)
-        ax.set_xlabel("change of the test error (%)")
-    else:
+    if all(t.empty for t in tables):
         lacking(axes[1])
+        return fig
+    ax, labels = axes[1], ["average A", "another A"]
+    model = dict(zip(runs.EXCHANGES, labels, strict=True))
+    new, standard = (
+        t.assign(model=t.intervention.map(model), reference=1.0) if len(t) else t for t in tables
+    )
+    band(ax)
+    twice(ax, labels, new, standard)
+    heading(ax, "A exchanged")
+    ax.locator_params(axis="x", nbins=4)
+    room(ax, 0.7)
+    ax.set_xlabel("change of the test error (%)")
     return fig

@@ -1,4 +1,6 @@
-"""The deck's figures on the series made for this report, on other lengths and on other data."""
+"""The deck's figures on positions, on the series made for this report, on other lengths and on
+other data.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,56 @@ from ..claims.facts import Facts
 from ..data import toy
 from ..figures import COLORS, PUBLISHED
 from ..statistics import interval
-from .drawn import FONT, band, bars, drawn, heading, in_percent, lacking, names, panels, row
+from .drawn import (
+    FONT,
+    band,
+    bars,
+    changed_after_training,
+    drawn,
+    heading,
+    in_percent,
+    lacking,
+    names,
+    panels,
+    percent,
+    room,
+    row,
+)
+
+
+@drawn
+def positions(facts: Facts) -> Figure | None:
+    """The encoding changed after training, and left out of the training, by head."""
+    change = changed_after_training(facts)
+    shown = (
+        ("W_pos = 0", "set to 0", COLORS["softmax"]),
+        ("W_pos = 0.5", "set to 0.5", PUBLISHED),
+        ("W_pos rows permuted", "rows shuffled", COLORS["softmax"]),
+    )
+    left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
+    right = analysis.without_positions(facts.ledger)
+    if not left and not right:
+        return None
+    fig, (axes,) = panels(1, 1)
+    if left:
+        bars(axes[0], left, lambda v: percent(v, 2 if abs(v) < 0.1 else 1))
+        heading(axes[0], "encoding of a trained model changed")
+        axes[0].set_xlabel("change of the test error (%)")
+    else:
+        lacking(axes[0])
+    if right:
+        ax, labels = axes[1], {"flatten": "flatten head", "mean": "mean head"}
+        ax.axvline(0, color="0.4", lw=1.5)
+        for y, t in enumerate(right.values()):
+            row(ax, y, in_percent(t.iloc[0]), COLORS["softmax"])
+        names(ax, [labels[head] for head in right])
+        heading(ax, "trained without encoding")
+        ax.locator_params(axis="x", nbins=4)
+        room(ax, 0.5)
+        ax.set_xlabel("change of the test error (%)")
+    else:
+        lacking(axes[1])
+    return fig
 
 
 @drawn
@@ -197,6 +248,34 @@ def matrices(facts: Facts) -> Figure | None:
 
 
 @drawn
+def other_series(facts: Facts) -> Figure | None:
+    """Zero and mean attention against softmax on series of other kinds, and over them."""
+    labels = {"EPF-NP": "electricity price", "vic": "electricity demand",
+              "exchange": "exchange rates", "illness": "illness", "all four": "all four"}
+    table = analysis.places.by_list(facts.ledger, runs.other_series())
+    if table.empty:
+        return None
+    over = facts.outcomes["other-series"].found.comparisons
+    if len(over):
+        over = over.assign(cell="all four")
+    fig, (axes,) = panels(1, 1)
+    for ax, (attention, words) in zip(
+        axes, (("zero", "zero (no mixing)"), ("mean", "mean (average of all tokens)")), strict=True
+    ):
+        band(ax)
+        for part in (table, over):
+            for r in part[part.model == attention].itertuples() if len(part) else ():
+                row(ax, list(labels).index(r.cell), in_percent(r), COLORS[attention])
+        names(ax, list(labels.values()))
+        ax.axhline(3.5, color="0.7", lw=1)
+        ax.tick_params(axis="y", labelleft=ax is axes[0])
+        heading(ax, words)
+        ax.set_xlim(-7.5, 7)
+        ax.set_xlabel("change of the test error (%)")
+    return fig
+
+
+@drawn
 def every_cell(facts: Facts) -> Figure | None:
     """Zero attention against softmax on both data sets, at every horizon."""
     table = analysis.every_cell(facts.ledger)
@@ -218,7 +297,7 @@ def every_cell(facts: Facts) -> Figure | None:
         if len(part):
             ends = 100 * part[["low", "high"]].div(part.reference, axis=0)
             low, high = min(-1, ends.low.min()), max(1, ends.high.max())
-            ax.set_xlim(1.05 * low, high - 0.35 * low)
+            ax.set_xlim(1.05 * low, high - 0.45 * low)
         ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("change of the test error (%)")
     return fig

@@ -4,8 +4,9 @@ A slide begins with ``## name``. Its lines are ``title:``, ``figure:``, ``alt:``
 ``say:``, ``Q:`` followed by ``A:``, ``- `` (a line on the slide) and ``| `` (a row of a table).
 
 ``{NAME}`` is a number of ``claims.facts``, written as in ``anchors``: ``{NAME:abs0}`` without its
-sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict, ``{CLAIM!split}`` that for these test
-months alone, ``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
+sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict ("cannot tell" with the smallest
+difference that would have been found), ``{CLAIM!split}`` that for these test months alone,
+``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
 
 ``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
 Of several titles the first that holds and can be filled is taken. What cannot be filled has not
@@ -87,10 +88,11 @@ class Filler:
                 raise UnknownName(f"{name}: no claim has this name")
             outcome = self.facts.outcomes[name]
             if part in ("verdict", "split"):
-                word = outcome.verdict if part == "verdict" else outcome.found.split_verdict
-                if not word:
+                if part == "verdict":
+                    return text.verdict(outcome, self.lang)
+                if not outcome.found.split_verdict:
                     raise UnknownName(f"{name}: not run yet")
-                return text.VERDICTS[self.lang][word]
+                return text.VERDICTS[self.lang][outcome.found.split_verdict]
             if outcome.number is None:
                 raise UnknownName(f"{name}: not run yet")
             return text.with_interval(outcome.number)
