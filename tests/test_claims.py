@@ -151,7 +151,7 @@ def test_that_a_rate_matters_more_needs_intervals_apart(tmp_path):
 @pytest.mark.parametrize("softmax, verdict", [(0.01, NO), (0.75, CANNOT_TELL)])
 def test_recall_decides_whether_the_linear_embedding_leaves_nothing(tmp_path, softmax, verdict):
     ledger = Ledger(tmp_path)
-    for i, seed in enumerate(runs.SEEDS):
+    for i, seed in enumerate(runs.FEW_SEEDS):
         for attention, share in (("softmax", softmax), ("zero", 0.75), ("fixed", 0.74)):
             s = runs.toy("recall-4", attention=attention, seed=seed)
             ledger.record(
@@ -236,13 +236,13 @@ def test_removal_from_the_files(facts):
 
 def test_recall_and_events_from_the_files(facts):
     table = pd.read_csv(RESULTS / "toy_errors.csv")
-    recall = {s.run_id: s.seed for s in (runs.toy("recall-4", seed=seed) for seed in runs.SEEDS)}
+    recall = {runs.toy("recall-4", seed=seed).run_id: seed for seed in runs.FEW_SEEDS}
     share = table[table.run_id.isin(recall) & (table.intervention == "none")]
     assert facts.outcomes["linear-embedding"].number.value == pytest.approx(
         (share.mse / share.zero_mse).mean()
     )
     assert facts.outcomes["linear-embedding"].verdict == NO
-    events = {s.run_id for s in (runs.toy("state-machine", seed=seed) for seed in runs.SEEDS)}
+    events = {s.run_id for s in (runs.toy("state-machine", seed=seed) for seed in runs.FEW_SEEDS)}
     event = (
         table[table.run_id.isin(events)]
         .groupby(["run_id", "intervention"])

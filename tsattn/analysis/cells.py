@@ -15,7 +15,7 @@ from ..statistics import interval
 from .compare import (
     against,
     at_last_epoch,
-    baselines,
+    at_preferred_rates,
     by_attention,
     one_family,
     preferred,
@@ -53,7 +53,7 @@ def family(
     ledger: Ledger,
     title: str,
     profile: str = "paper",
-    seeds=plan.SEEDS,
+    seeds=plan.FEW_SEEDS,
     dataset: str = "ETTh1",
     pred_len: int = 96,
 ) -> pd.DataFrame:
@@ -262,7 +262,7 @@ def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         known = plan.baselines(profile, learning_rate=rate)
         softmax = by_attention(plan.attentions(profile, learning_rate=rate))["softmax"]
         named[rate] = {"softmax": softmax, **{n: known[n] for n in names}}
-    return baselines(ledger, named, RATES["1e-3"])[1]
+    return at_preferred_rates(ledger, named, RATES["1e-3"])[1]
 
 
 def larger_rate(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:

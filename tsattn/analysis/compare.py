@@ -130,7 +130,7 @@ def preferred(ledger: Ledger, *choices: list[Settings]) -> list[Settings]:
     )
 
 
-def baselines(
+def at_preferred_rates(
     ledger: Ledger, named: dict[float, dict[str, list[Settings]]], rate: float
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     """Every model of ``named`` (learning rate -> model -> runs) against softmax: all at
@@ -149,18 +149,3 @@ def baselines(
         for models in (named[rate], best)
     ]
     return *tables, best
-
-
-def redundancy(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.DataFrame:
-    """Zero attention against softmax with each change of the architecture that has been run
-    (name -> runs), as one family.
-    """
-    return one_family({name: replacements(ledger, runs) for name, runs in changed.items()})
-
-
-def learning_rates(ledger: Ledger, of_rate: dict[float, list[Settings]]) -> pd.DataFrame:
-    """Every attention at the smallest learning rate of ``of_rate`` (rate -> runs) against itself
-    at the largest, as one family.
-    """
-    large, small = by_attention(of_rate[max(of_rate)]), by_attention(of_rate[min(of_rate)])
-    return one_family({a: against(ledger, large[a], {a: small[a]}) for a in ATTENTIONS})

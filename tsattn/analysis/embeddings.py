@@ -32,7 +32,7 @@ def unit(dataset: str) -> str:
 
 
 def embedding_runs(
-    dataset: str, profile: str = "paper", embeddings=None, attentions=BOTH, seeds=plan.SEEDS,
+    dataset: str, profile: str = "paper", embeddings=None, attentions=BOTH, seeds=plan.FEW_SEEDS,
     **changes,
 ) -> dict[tuple[str, str, int], Settings]:
     """Runs by embedding, attention and seed; ``embeddings`` maps names to changes of settings.
@@ -62,7 +62,7 @@ def codebook_runs(
     known = plan.CODEBOOKS | plan.MORE_CODEBOOKS
     names = plan.CODEBOOKS if names is None else names
     if seeds is None:
-        seeds = plan.CODEBOOK_SEEDS.get(dataset, plan.SEEDS)
+        seeds = plan.CODEBOOK_SEEDS.get(dataset, plan.FEW_SEEDS)
     rate = {} if dataset in UNITS else dict(learning_rate=plan.LOW_RATE)
     return embedding_runs(dataset, profile, {n: known[n] for n in names}, attentions, seeds,
                           **rate, **changes)

@@ -28,8 +28,9 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 def places(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
     """``family`` of ``FAMILIES[title]`` in every cell that has been run, each cell a family of
     its own; the shorter horizons first within a data set."""
-    tables = [family(ledger, title, profile, plan.MORE_SEEDS if cell == plan.CELLS[0] else
-                     plan.SEEDS, dataset=cell[0], pred_len=cell[1]) for cell in sorted(plan.CELLS)]
+    tables = [family(ledger, title, profile,
+                     plan.MORE_SEEDS if cell == plan.CELLS[0] else plan.FEW_SEEDS,
+                     dataset=cell[0], pred_len=cell[1]) for cell in sorted(plan.CELLS)]
     found = [in_percent(t) for t in tables if len(t)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 

@@ -74,7 +74,7 @@ class Synthetic:
         runs = [
             plan.toy("state-machine", self.profile, attention=a, seed=seed, **changes)
             for a in ATTENTIONS
-            for seed in plan.SEEDS
+            for seed in plan.FEW_SEEDS
         ]
         return beside(self.ledger.read("toy_continued"), runs)
 
@@ -101,7 +101,8 @@ class Synthetic:
             (22, {}),
         ):
             runs = [
-                plan.toy("state-machine", self.profile, seed=seed, **changes) for seed in plan.SEEDS
+                plan.toy("state-machine", self.profile, seed=seed, **changes)
+                for seed in plan.FEW_SEEDS
             ]
             rows = beside(self.ledger.read("toy_errors"), runs)
             mse[n] = rows[rows.intervention == "none"].groupby("seed").event_mse.mean()
@@ -123,7 +124,7 @@ class Synthetic:
         """Error on recall (4 pairs) as a share of predicting zero, trained with RevIN."""
         runs = [
             plan.toy("recall-4", self.profile, attention=attention, seed=seed, revin=True)
-            for seed in plan.SEEDS
+            for seed in plan.FEW_SEEDS
         ]
         rows = beside(self.ledger.read("toy_errors"), runs)
         return (rows.mse / rows.zero_mse).mean()

@@ -16,7 +16,7 @@ KINDS = ("softmax", "zero")
 USUAL = 16  # patch length of the other chapters, whose models repeat the last value at the end
 
 
-def without_encoding(profile: str = "paper", seeds=plan.SEEDS, **data) -> dict[tuple, list]:
+def without_encoding(profile: str = "paper", seeds=plan.FEW_SEEDS, **data) -> dict[tuple, list]:
     """Softmax with each head, with positional encoding and without: (head, encoding) -> runs."""
     return {(head, encoding): [make(profile, head=head, positional_encoding=encoding, seed=seed,
                                     **data) for seed in seeds]
@@ -29,7 +29,7 @@ def cost_of_none(ledger: Ledger, named: dict[tuple, list[Settings]]) -> pd.DataF
                        for head in HEADS})
 
 
-def by_length(profile: str = "paper", seeds=plan.SEEDS, lengths=PATCH_LENGTHS,
+def by_length(profile: str = "paper", seeds=plan.FEW_SEEDS, lengths=PATCH_LENGTHS,
               softmax_from: int = 8, **data) -> dict[tuple, list[Settings]]:
     """(attention, patch length) -> runs whose stride is the patch length, without padding."""
     lengths = [n for n in lengths if n <= data.get("seq_len", 336)]
@@ -68,7 +68,7 @@ def lead(ledger: Ledger, named: dict[tuple, list[Settings]]) -> pd.DataFrame:
     return table.assign(tokens=table.label.map(tokens).astype(int))
 
 
-def toy_by_length(profile: str = "paper", seeds=plan.SEEDS, lengths=TOY_LENGTHS,
+def toy_by_length(profile: str = "paper", seeds=plan.FEW_SEEDS, lengths=TOY_LENGTHS,
                   **changes) -> dict[tuple, list[Settings]]:
     """(attention, patch length) -> runs on the state machine; at the usual length as chapter 5
     trains them."""

@@ -63,7 +63,7 @@ def toy_rows(
     named = [
         plan.toy(dataset, profile, attention=a, seed=seed)
         for a in ATTENTIONS
-        for seed in plan.SEEDS
+        for seed in plan.FEW_SEEDS
     ]
     named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in named])
     found = ledger.read(table)

@@ -44,7 +44,7 @@ def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
                 ledger,
                 title,
                 profile,
-                runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.SEEDS,
+                runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.FEW_SEEDS,
                 dataset=cell[0],
                 pred_len=cell[1],
             )
@@ -165,7 +165,7 @@ def event_weights(ledger: Ledger, profile: str) -> Found | None:
         YES if high < SINGLED_OUT else NO if low > SINGLED_OUT else CANNOT_TELL,
         YES if high < ABOUT_ZERO else NO if low > ABOUT_ZERO else CANNOT_TELL,
     ]
-    return Found(combine(parts), Number(value, low, high, "weight"), len(runs.SEEDS))
+    return Found(combine(parts), Number(value, low, high, "weight"), len(runs.FEW_SEEDS))
 
 
 def events_without(ledger: Ledger, profile: str) -> Found | None:

@@ -112,7 +112,7 @@ STATEMENTS["codebook.none-collapsed"] = lambda f: (
 CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear", "before-fixed", "before-random")
 
 
-def _condition(name: str, at: int, end: str):
+def _woken(name: str, at: int, end: str):
     """A condition of the rule on the state machine; the second is shown as what softmax loses."""
 
     def value(f):
@@ -126,10 +126,10 @@ def _condition(name: str, at: int, end: str):
 
 NUMBERS |= {
     f"codebook.{name}.{condition}{'.' * (end != 'mean')}{end * (end != 'mean')}": (
-        "change", _condition(name, i, end))
+        "change", _woken(name, i, end))
     for name in ("code", "code-init", "RQ-VAE") for i, condition in enumerate(CONDITIONS)
     for end in ("mean", "low", "high")
 }
 STATEMENTS["codebook.none-woken-on-state-machine"] = lambda f: {
-    a["answer"] for a in embeddings.answers(f.ledger, "state-machine").values()
-} <= {"not woken", "cannot tell"}
+    embeddings.answers(f.ledger, "state-machine")[name]["answer"] for name in ("code", "RQ-VAE")
+} == {"not woken"}

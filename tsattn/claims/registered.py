@@ -128,7 +128,7 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
     return Found(
         combine(words),
         Number(row.difference, row.low, row.high),
-        len(runs.SEEDS),
+        len(runs.FEW_SEEDS),
         max(power(e, d) for e, d in zip(error, df, strict=True)),
         few_blocks=bool((table.blocks < 5).any()),
         comparisons=mean,

@@ -63,7 +63,7 @@ def moved(facts, sublayer: str, kind: str, strength: float, column: str = "relat
     return own if column == "relative_size" else own / still
 
 
-def detectable(triple: tuple, seeds: int = len(runs.SEEDS)) -> float:
+def detectable(triple: tuple, seeds: int = len(runs.FEW_SEEDS)) -> float:
     """The smallest change that a t test over the seeds finds in 80 % of cases."""
     quantiles = stats.t.ppf([0.975, 0.8], seeds - 1)
     return (triple[2] - triple[0]) / quantiles[0] * quantiles.sum()
