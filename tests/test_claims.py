@@ -267,7 +267,7 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     for ask, name, words in (
         (facts.number, "nonsense", "no claim and no number"),
         (facts.holds, "nonsense", "no statement"),
-        (facts.number, "codebook", "not run yet"),
+        (Facts(Ledger(tmp_path)).number, "codebook", "not run yet"),
         (Facts(Ledger(tmp_path)).number, "removed.mean", "not in this ledger"),
     ):
         with pytest.raises(UnknownName, match=words):
