@@ -161,3 +161,11 @@ def test_interval_as_text():
     assert text.weight_in_words((0.97, 0.92, 1.02), (0.42, 0.38, 0.45)).startswith(
         "not zero; averaged over heads and layers it ranks below"
     )
+
+
+def test_no_line_begins_with_an_anchor():
+    """A line that begins with a comment ends its paragraph, in Jupyter and on the site."""
+    begins = re.compile(r"\s*(?:[-*]|\d+\.)?\s*<!-- (?:n:|holds:|/ -->)")
+    said = [f"{path.name}: {line[:60]}" for (path, _), written in anchors.texts().items()
+            for line in anchors.BLOCK.sub("", written).splitlines() if begins.match(line)]
+    assert not said, "\n".join(said)
