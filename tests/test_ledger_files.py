@@ -209,7 +209,7 @@ def test_rows_of_an_earlier_version_are_reported_and_made_again_when_asked(tmp_p
     rows = ledger.measured("m", keys, None, digest="new")
     assert list(rows.v) == [1, 1] and ledger.lacking("m", keys, "new") == []
     assert (
-        "2 of the latter measured by an earlier version (`python -m tsattn measure --stale`"
+        "2 of them measured by an earlier version (`python -m tsattn measure --stale`"
         in ledger.summary()
     )
     assert ledger.lacking("m", keys, "old", stale=True) == keys[:1]

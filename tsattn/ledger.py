@@ -116,7 +116,7 @@ class Ledger:
                 if not rows or (stale and old)]
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
-        self.tally[f"of the latter {STALE}"] += 0 if stale else sum(earlier)
+        self.tally[f"of them {STALE}"] += 0 if stale else sum(earlier)
         made = _side_by_side(measure, todo, jobs)
         with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
             for key, rows in zip(todo, made, strict=True):
