@@ -10,7 +10,7 @@ from scipy import stats
 from .. import preregistered, runs
 from ..analysis import places
 from ..ledger import Ledger
-from ..statistics import MARGIN
+from ..statistics import FEW_BLOCKS, MARGIN
 from .rules import (
     CANNOT_TELL,
     EQUAL,
@@ -130,7 +130,7 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
         Number(row.difference, row.low, row.high),
         len(runs.FEW_SEEDS),
         max(power(e, d) for e, d in zip(error, df, strict=True)),
-        few_blocks=bool((table.blocks < 5).any()),
+        few_blocks=bool((table.blocks < FEW_BLOCKS).any()),
         comparisons=mean,
     )
 
