@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from ..ledger import ROOT
-from ..statistics import interval
+from ..statistics import interval, least_found
 
 
 def pairs(metric: str = "mse") -> pd.DataFrame:
@@ -45,7 +45,7 @@ def over_data_sets(table: pd.DataFrame, middle: str = "mean") -> dict:
     """
     centres = table.groupby("dataset").log_ratio.agg(middle)
     value, low, high = np.expm1(interval(centres))
-    power = stats.t.ppf([0.975, 0.8], len(centres) - 1).sum() * stats.sem(centres)
+    power = least_found(stats.sem(centres), len(centres) - 1)
     return dict(value=value, low=low, high=high, detectable=np.expm1(power),
                 data_sets=len(centres), pairs=len(table), lower=(table.log_ratio < 0).mean())
 

@@ -10,7 +10,7 @@ from scipy import stats
 from .. import preregistered, runs
 from ..analysis import places
 from ..ledger import Ledger
-from ..statistics import FEW_BLOCKS, MARGIN
+from ..statistics import FEW_BLOCKS, MARGIN, least_found
 from .rules import (
     CANNOT_TELL,
     EQUAL,
@@ -29,11 +29,6 @@ HALVED, SMALL = (f"iTransformer ETTh1-96, {how}" for how in ("1e-4 halved", "con
 OTHERS = ("zero", "mean")  # attentions beside softmax on the other series
 
 
-def power(error, df) -> float:
-    """The smallest difference that a two-sided test at 5 % finds in 80 % of cases."""
-    return stats.t.ppf([0.975, 0.8], df).sum() * error
-
-
 def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """The registered comparisons as a table of ``compare``: relative, so that softmax is 1."""
     table = preregistered.judged(ledger, profile)
@@ -42,7 +37,7 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     error = (table.high - table.difference) / stats.t.ppf(0.975, table.df)
     return table.assign(
         reference=1.0,
-        detectable=[power(*v) for v in zip(error, table.df, strict=True)],
+        detectable=[least_found(*v) for v in zip(error, table.df, strict=True)],
         provable=table.difference + stats.t.ppf(0.95, table.df) * error,
     )
 
@@ -100,7 +95,11 @@ def content(ledger: Ledger, profile: str) -> Found | None:
     row, df = table.iloc[0], int(table.seeds.min()) - 1
     error = (table.high - table.difference) / stats.t.ppf(0.975, df)
     return Found(
-        combine(words), number_of(row), int(row.seeds), power(error, df).max(), comparisons=table
+        combine(words),
+        number_of(row),
+        int(row.seeds),
+        least_found(error, df).max(),
+        comparisons=table,
     )
 
 
@@ -129,7 +128,7 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
         combine(words),
         Number(row.difference, row.low, row.high),
         len(runs.FEW_SEEDS),
-        max(power(e, d) for e, d in zip(error, df, strict=True)),
+        max(least_found(e, d) for e, d in zip(error, df, strict=True)),
         few_blocks=bool((table.blocks < FEW_BLOCKS).any()),
         comparisons=mean,
     )

@@ -9,7 +9,7 @@ from .. import analysis, runs
 from ..analysis.disturbed import against_own, against_undisturbed
 from ..ledger import ROOT
 from ..settings import ATTENTIONS
-from ..statistics import interval, paired
+from ..statistics import interval, least_found, paired
 
 RATES = {"": runs.LOW_RATE, "-talk-rate": 1e-3}
 ENDS = {"": 0, ".low": 1, ".high": 2}
@@ -65,8 +65,7 @@ def moved(facts, sublayer: str, kind: str, strength: float, column: str = "relat
 
 def detectable(triple: tuple, seeds: int = len(runs.FEW_SEEDS)) -> float:
     """The smallest change that a t test over the seeds finds in 80 % of cases."""
-    quantiles = stats.t.ppf([0.975, 0.8], seeds - 1)
-    return (triple[2] - triple[0]) / quantiles[0] * quantiles.sum()
+    return least_found((triple[2] - triple[0]) / stats.t.ppf(0.975, seeds - 1), seeds - 1)
 
 
 def of_family(facts, claim: str, model: str, column: str = "difference") -> float:

@@ -21,12 +21,13 @@ from .families import (
     verdict,
     verdicts,
 )
-from .samples import equivalence, interval, not_worse, paired
+from .samples import equivalence, interval, least_found, not_worse, paired
 from .several import RandomEffects, next_value, random_effects
 
 __all__ = [
     "equivalence",
     "interval",
+    "least_found",
     "not_worse",
     "paired",
     "FEW_BLOCKS",

@@ -6,6 +6,13 @@ import numpy as np
 from scipy import stats
 
 
+def least_found(error, df):
+    """The smallest difference with standard ``error`` that a two-sided t test at 5 % finds in 80 %
+    of cases.
+    """
+    return stats.t.ppf([0.975, 0.8], df).sum() * error
+
+
 def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
     than two.
