@@ -37,6 +37,7 @@ slides          the deck
 harmless        names from files are text on every page
 record_pages    the tables of the ledger as pages
 site            the pages
+kernels         of notebooks, forked where everything is imported
 execution       chapters side by side
 report          execute the chapters and build the site
 bench           what a training step costs

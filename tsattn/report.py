@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 
-from . import anchors, site, slides
+from . import anchors, kernels, site, slides
 from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
 from .data import DataError, load
@@ -50,6 +50,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     own = own_file(parameters)
     build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
     clean_up(build)
+    kernels.ready()
     if profile == "paper":
         profile = parameters.pop("profile", profile)
     if parameters.pop("profile", profile) != profile:

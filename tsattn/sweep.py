@@ -123,11 +123,12 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
             f"window_errors but no line (first: {lost[0].stem}), so lines were lost; restore it "
             "from version control, or set aside what is left of them by `python -m tsattn ledger "
             f"repair --results {lost[0].parents[1]}`.")
-    failed = _impossible(todo, data_dir, here=not cluster)
+    # Where nothing may be trained, nothing is looked at but the ledger's timings.
+    look = within != 0 or not sum(seconds_expected(todo, ledger)) > 0
+    failed = _impossible(todo, data_dir, here=not cluster) if look else {}
     ready = [s for s in todo if s not in failed]
     side_by_side = max(1, min(places, len(ready)))
     if ready and not cluster and (progress or within is not None):
-        # Where nothing may be trained, the ledger's timings will do.
         each = seconds_expected(ready, ledger) if within == 0 else \
             seconds_here(ready, ledger, data_dir)
         total = sum(each) / side_by_side
