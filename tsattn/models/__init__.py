@@ -1,4 +1,4 @@
-"""Models: windows [B, C, seq_len] -> forecasts [B, C, pred_len]; what they cost, and how to make two cost the same."""
+"""Models: windows [B, C, seq_len] -> forecasts [B, C, pred_len]; costs, and how to match them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from . import baselines
 from .itransformer import ITransformer
 from .patchtst import PatchTST
 
-MODELS = {"PatchTST": PatchTST, "iTransformer": ITransformer, "MLP": baselines.MLP, "linear": baselines.Linear,
-          "DLinear": baselines.DLinear, "last-value": baselines.LastValue, "seasonal-naive": baselines.SeasonalNaive}
+MODELS = {"PatchTST": PatchTST, "iTransformer": ITransformer, "MLP": baselines.MLP,
+          "linear": baselines.Linear, "DLinear": baselines.DLinear,
+          "last-value": baselines.LastValue, "seasonal-naive": baselines.SeasonalNaive}
 
 __all__ = ["MODELS", "build", "count_multiply_adds", "count_parameters", "match"]
 
 
 def build(settings, n_channels: int, *codebook) -> torch.nn.Module:
-    """The model of ``settings``, from its seed and any fitted ``codebook``; the global random state stays."""
+    """The model of ``settings``, from its seed and any ``codebook``; global random state stays."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return MODELS[settings.model](settings, n_channels, *codebook)
@@ -28,12 +29,12 @@ def build(settings, n_channels: int, *codebook) -> torch.nn.Module:
 
 def _with_input(settings, n_channels: int):
     """The model in evaluation mode, and one window."""
-    return build(settings, n_channels).eval(), torch.randn(1, n_channels + len(CALENDAR) * settings.calendar,
-                                                           settings.seq_len)
+    return build(settings, n_channels).eval(), torch.randn(
+        1, n_channels + len(CALENDAR) * settings.calendar, settings.seq_len)
 
 
 def count_parameters(settings, n_channels: int = 1) -> tuple[int, int]:
-    """Number of parameters in total, and of those that the forecast depends on (that receive a gradient)."""
+    """Number of parameters in total, and of those the forecast uses (that receive a gradient)."""
     model, x = _with_input(settings, n_channels)
     total = sum(p.numel() for p in model.parameters())
     if total:
@@ -42,27 +43,29 @@ def count_parameters(settings, n_channels: int = 1) -> tuple[int, int]:
 
 
 def count_multiply_adds(settings, n_channels: int = 1) -> int:
-    """Multiply-adds in the matrix products of one forecast of one window, as PyTorch's FLOP counter sees them."""
+    """Multiply-adds in the matrix products of one window's forecast, by PyTorch's FLOP counter."""
     model, x = _with_input(settings, n_channels)
     with FlopCounterMode(display=False) as counter:
         model(x)
     return counter.get_total_flops() // 2
 
 
-COSTS = {"parameters": lambda s, n_channels: count_parameters(s, n_channels)[1], "multiply-adds": count_multiply_adds}
+COSTS = {"parameters": lambda s, n_channels: count_parameters(s, n_channels)[1],
+         "multiply-adds": count_multiply_adds}
 
 
 @cache
 def match(settings, target, cost: str = "parameters", n_channels: int = 1):
-    """``settings`` with the ``d_ff`` at which their cost comes closest to that of the settings ``target``.
+    """``settings`` with the ``d_ff`` whose cost comes closest to that of the settings ``target``.
 
-    ``cost`` is "parameters" (those used) or "multiply-adds". Both are polynomials in d_ff, of degree 1 or (MLP) 2, so
-    three small models determine them. Raises ``ValueError`` where even d_ff = 1 costs more.
-    """
+    ``cost`` is "parameters" (those used) or "multiply-adds". Both are polynomials in d_ff, of
+    degree 1 or (MLP) 2, so three small models determine them. Raises ``ValueError`` where even
+    d_ff = 1 costs more."""
     wanted = COSTS[cost](target, n_channels)
     small = [COSTS[cost](settings.but(d_ff=d_ff), n_channels) for d_ff in (1, 2, 3)]
     if small[0] > wanted:
-        raise ValueError(f"d_ff: even at 1 {settings.model} has more than the {wanted:,} {cost} of {target.run_id}.")
+        raise ValueError(f"d_ff: even at 1 {settings.model} has more than the {wanted:,} {cost} of "
+                         f"{target.run_id}.")
     square = (small[2] - 2 * small[1] + small[0]) / 2
     slope = small[1] - small[0] - 3 * square
     excess = np.poly1d([square, slope, small[0] - square - slope - wanted])

@@ -10,8 +10,7 @@ All variants compute  out = W_o concat_h(A_h V_h),  V = W_v x,  and differ in A 
 
 Every variant owns the same W_q, W_k, W_v, W_o, so that models of one seed start from equal weights;
 what a variant does not need it does not compute, and the weights it leaves idle are counted by
-``tsattn.models.count_parameters``.
-"""
+``tsattn.models.count_parameters``."""
 
 from __future__ import annotations
 
@@ -38,8 +37,7 @@ class Attention(nn.Module):
 class SoftmaxAttention(Attention):
     """A = softmax(Q K' / sqrt(d_k)), plus, if ``residual``, the scores of the layer below.
 
-    Points: ``scores`` (before the softmax) and ``weights`` (A), both [N, H, T, T].
-    """
+    Points: ``scores`` (before the softmax) and ``weights`` (A), both [N, H, T, T]."""
 
     def __init__(self, d_model: int, n_heads: int, n_tokens: int, residual: bool = True):
         super().__init__(d_model, n_heads, n_tokens)
@@ -76,7 +74,7 @@ class MeanAttention(Attention):
     """A = 1/T. The mean of the values is the value of the mean: one token is projected, not T."""
 
     def forward(self, x, scores=None):
-        return self.W_o(self.W_v(x.mean(1, keepdim=True))).expand_as(x), None  # [N, 1, D] -> [N, T, D]
+        return self.W_o(self.W_v(x.mean(1, keepdim=True))).expand_as(x), None  # mean [N, 1, D]
 
 
 class FixedAttention(Attention):

@@ -1,10 +1,10 @@
 """Dropout whose masks are drawn in bulk.
 
-PyTorch draws Bernoulli masks one by one in a single thread, which takes a fifth to a third of a training step on a
-CPU. Here a mask is the comparison of 16 random bits, which SFC64 delivers about twenty times as fast, with the
-threshold nearest to the requested probability; the kept values are scaled by the exact inverse of the probability so
-obtained, so the expectation is unchanged. On a GPU PyTorch's own dropout is used.
-"""
+PyTorch draws Bernoulli masks one by one in a single thread, which takes a fifth to a third of a
+training step on a CPU. Here a mask is the comparison of 16 random bits, which SFC64 delivers about
+twenty times as fast, with the threshold nearest to the requested probability; the kept values are
+scaled by the exact inverse of the probability so obtained, so the expectation is unchanged. On a
+GPU PyTorch's own dropout is used."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ class MaskSource:
 
 
 class Dropout(nn.Module):
-    """Inverted dropout with probability ``p`` in training, identity in evaluation; adds ``residual`` if one is given.
+    """Inverted dropout with probability ``p`` in training, identity in evaluation.
 
-    ``times`` dropouts in a row are one with keep probability (1 - p) ** times.
-    """
+    Adds ``residual``, if any. ``times`` in a row are one with keep probability (1 - p) ** times."""
 
     def __init__(self, p: float, source: MaskSource, times: int = 1):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Patches [..., patch_len] -> tokens [..., d_model], each patch by itself, so that attention stays the only mixing."""
+"""Patches [..., patch_len] -> tokens [..., d_model], each by itself: only attention mixes them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ class ConvEmbedding(nn.Module):
 
     def __init__(self, patch_len: int, d_model: int, channels: int = 8, kernel: int = 5):
         super().__init__()
-        self.layers = nn.Sequential(nn.Conv1d(1, channels, kernel, padding="same"), nn.GELU(),
-                                    nn.Conv1d(channels, channels, kernel, padding="same"), nn.GELU(),
-                                    nn.Flatten(), nn.Linear(channels * patch_len, d_model))
+        self.layers = nn.Sequential(
+            nn.Conv1d(1, channels, kernel, padding="same"), nn.GELU(),
+            nn.Conv1d(channels, channels, kernel, padding="same"), nn.GELU(),
+            nn.Flatten(), nn.Linear(channels * patch_len, d_model))
 
     def forward(self, x):
         return self.layers(x.reshape(-1, 1, x.shape[-1])).view(*x.shape[:-1], -1)
@@ -36,9 +37,11 @@ def mlp(patch_len: int, d_hidden: int, d_model: int):
 
 
 def make_embedding(s, codebook: Codebook | None = None) -> nn.Module:
-    """The embedding that ``s.embedding`` names; without a fitted codebook an empty one, to be loaded."""
+    """The embedding that ``s.embedding`` names; lacking a fitted codebook, an empty one to load."""
     if s.coded:
-        return CodeEmbedding(s, codebook or Codebook(s.patch_len, s.codes, s.code_levels, s.tokenizer == "vq-vae"))
-    return {"linear": lambda: nn.Linear(s.patch_len, s.d_model), "mlp": lambda: mlp(s.patch_len, s.d_ff, s.d_model),
+        return CodeEmbedding(s, codebook or Codebook(s.patch_len, s.codes, s.code_levels,
+                                                     s.tokenizer == "vq-vae"))
+    return {"linear": lambda: nn.Linear(s.patch_len, s.d_model),
+            "mlp": lambda: mlp(s.patch_len, s.d_ff, s.d_model),
             "conv": lambda: ConvEmbedding(s.patch_len, s.d_model),
             "residual": lambda: ResidualEmbedding(s.patch_len, s.d_ff, s.d_model)}[s.embedding]()

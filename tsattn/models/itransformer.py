@@ -1,12 +1,12 @@
-"""iTransformer (Liu et al., ICLR 2024): every channel's whole window is one token, and attention is between channels.
+"""iTransformer (Liu et al., ICLR 2024): a channel's window is a token; attention mixes channels.
 
-    tokens   h_c = W_e x_c + b_e, for the C normalised channels and, beside them, the calendar features of the window
-    encoder  LayerNorm(h + attention(h)), then LayerNorm(h + feed-forward(h)), and a LayerNorm at the end
+    tokens   h_c = W_e x_c + b_e, for the C normalised channels and the window's calendar features
+    encoder  LayerNorm(h + attention(h)), LayerNorm(h + feed-forward(h)), and a LayerNorm at the end
     head     y_c = W_y h_c + b_y, for the channels alone
 
-Tokens have no order, so there is no positional encoding, and permuting the channels permutes the forecasts. Unlike the
-original there is no dropout on the matrix A, so that all five attentions are trained alike, as in PatchTST here.
-"""
+Tokens have no order: there is no positional encoding, and permuting channels permutes forecasts.
+Unlike the original there is no dropout on A, so that all five attentions are trained alike, as in
+PatchTST here."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from .patchtst import EncoderLayer
 
 
 class ITransformer(nn.Module):
-    """Windows [B, C (+ F), seq_len] -> forecasts [B, C, pred_len], the last F = 4 rows being calendar features, if used.
+    """Windows [B, C (+ F), seq_len] -> forecasts [B, C, pred_len].
 
-    Points: those of the layers, as in PatchTST.
-    """
+    The last F = 4 rows: calendar features, if used. Points: those of the layers, as in PatchTST."""
 
     def __init__(self, s, n_channels: int):
         super().__init__()
@@ -31,7 +30,8 @@ class ITransformer(nn.Module):
         self.masks = MaskSource()
         T = n_channels + len(CALENDAR) * s.calendar
         self.W_e, self.dropout = nn.Linear(s.seq_len, s.d_model), Dropout(s.dropout, self.masks)
-        self.layers = nn.ModuleList(EncoderLayer(s, T, self.masks, attention_dropouts=1) for _ in range(s.n_layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(s, T, self.masks, attention_dropouts=1) for _ in range(s.n_layers))
         self.norm = nn.LayerNorm(s.d_model)
         self.head = nn.Linear(s.d_model, s.pred_len)
 
@@ -39,7 +39,7 @@ class ITransformer(nn.Module):
         x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        h, scores = self.dropout(self.W_e(torch.cat([x, calendar], 1))), None  # [B, T, D], T = C (+ F)
+        h, scores = self.dropout(self.W_e(torch.cat([x, calendar], 1))), None  # [B, C (+ F), D]
         for layer in self.layers:
             h, scores = layer(h, scores)
         y = self.head(self.norm(h)[:, :self.n_channels])  # [B, C, pred_len]

@@ -2,8 +2,7 @@
 
 Settings follow the PatchTST configuration of the paper's authors: end padding, learned positional
 encoding in +-0.02, post-norm BatchNorm over batch and tokens, GELU, residual attention, a flatten
-head shared by the channels. N = B * C sequences of T tokens of size D = d_model go through the layers.
-"""
+head shared by the channels. N = B * C sequences of T tokens of size D = d_model pass the layers."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from .points import Point
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Statistics per feature over batch and tokens of [N, T, D]; ``ValueError`` for a single token."""
+    """Statistics per feature over batch and tokens of [N, T, D]; ``ValueError`` for one token."""
 
     def forward(self, x):
         if self.training and x.shape[0] * x.shape[1] < 2:
@@ -45,15 +44,14 @@ class EncoderLayer(nn.Module):
     """x + attention(x), then x + feed-forward(x), each normalised after (post) or before (pre) it.
 
     With ``feed_forward=False`` in the settings the second sublayer and its norm are absent.
-    Points: ``attention_out`` and ``feed_forward_out``, [N, T, D], before dropout and residual.
-    """
+    Points: ``attention_out`` and ``feed_forward_out``, [N, T, D], before dropout and residual."""
 
     def __init__(self, s, n_tokens, source, attention_dropouts: int = 2):
         super().__init__()
         self.pre = s.norm_position == "pre"
         norm = {"batch": BatchNorm, "layer": nn.LayerNorm}[s.norm]
         self.attention, self.norm_1 = make_attention(s, n_tokens), norm(s.d_model)
-        # PatchTST drops the attention's output and again the residual branch: two dropouts in a row.
+        # PatchTST drops attention's output and again the residual branch: two dropouts in a row.
         self.dropout_1 = Dropout(s.dropout, source, times=attention_dropouts)
         self.attention_out, self.feed_forward = Point(), None
         if s.feed_forward:
@@ -75,10 +73,9 @@ class EncoderLayer(nn.Module):
 class PatchTST(nn.Module):
     """Windows [B, C, seq_len] -> forecasts [B, C, pred_len].
 
-    Points: ``tokens`` [N, T, D], ``position`` [T, D] and those of the layers.
-    """
+    Points: ``tokens`` [N, T, D], ``position`` [T, D] and those of the layers."""
 
-    def __init__(self, s, n_channels: int, codebook=None):  # the channels are independent: any number will do
+    def __init__(self, s, n_channels: int, codebook=None):  # channels are independent: any number
         super().__init__()
         self.s, T = s, s.n_tokens
         self.masks = MaskSource()
@@ -92,7 +89,7 @@ class PatchTST(nn.Module):
         self.tokens, self.position = Point(), Point()
 
     def patches(self, x):
-        """Windows [N, seq_len] -> patches [N, T, patch_len]; the last value is repeated at the end."""
+        """Windows [N, seq_len] -> patches [N, T, patch_len]; the end repeats the last value."""
         if self.s.pad_end:
             x = F.pad(x.unsqueeze(1), (0, self.s.stride), mode="replicate").squeeze(1)
         return x.unfold(-1, self.s.patch_len, self.s.stride)

@@ -4,10 +4,9 @@ from torch import nn
 
 
 class Point(nn.Module):
-    """Passes a tensor through unchanged, unless an intervention has set ``act`` to a function tensor -> tensor.
+    """Passes a tensor through, unless an intervention sets ``act`` to a function tensor -> tensor.
 
-    A point is found by its name among ``model.named_modules()``, e.g. ``layers.0.attention.weights``.
-    """
+    It is found by its name in ``model.named_modules()``, e.g. ``layers.0.attention.weights``."""
 
     def __init__(self):
         super().__init__()

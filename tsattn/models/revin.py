@@ -4,7 +4,7 @@ import torch
 
 
 def normalise(x, eps: float = 1e-5):
-    """Each window [B, C, L] to zero mean and unit standard deviation over L; returns it with both, [B, C, 1]."""
+    """Windows [B, C, L] to mean 0, standard deviation 1 over L; returned with these, [B, C, 1]."""
     mean = x.mean(-1, keepdim=True)
     std = torch.sqrt(x.var(-1, keepdim=True, unbiased=False) + eps)
     return (x - mean) / std, mean, std
