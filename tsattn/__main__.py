@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def value(text: str):
-    """What a parameter of a chapter is given as: JSON or Python's form of a value, else the text."""
+    """The value of a chapter's parameter: written in JSON or as in Python, else the text itself."""
     known = {"True": True, "False": False, "None": None}
     if text in known:
         return known[text]
@@ -306,7 +306,8 @@ def options() -> argparse.ArgumentParser:
     command(refresh, "bring the numbers in the prose up to date with the ledger")
     c = command(slides, "build the lab deck, an editable PowerPoint file with notes")
     c.add_argument("--lang", default="ko", metavar="ko|en")
-    c.add_argument("--lab", default="", metavar="NAME", help="whose talk it is, for the first slide")
+    c.add_argument("--lab", default="", metavar="NAME",
+                   help="whose talk it is, for the first slide")
     c.add_argument("--out", type=Path, metavar="FILE",
                    help="default: build/report/slides-<lang>.pptx")
     c = command(ledger, "what is recorded, whether it is whole, and making it whole")

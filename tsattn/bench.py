@@ -1,4 +1,4 @@
-"""What a training step costs: against a peer, against its own matrix products, and as the work grows."""
+"""What a training step costs: against a peer, its own matrix products, and as the work grows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from .settings import ATTENTIONS, Settings, make
 from .training import evaluate, keep_pages, train, use_threads
 
 CHANNELS = 7
-CURVES = {  # what grows, its values, and what is held smaller so that the largest still fits into memory
+# What grows, its values, and what is held smaller so that the largest still fits into memory.
+CURVES = {
     "seq_len": ((96, 192, 336, 720, 1440, 2880), dict(batch_size=16)),
     "channels": ((7, 21, 70, 321, 862), dict(batch_size=4)),
     "batch_size": ((8, 16, 32, 64, 128), {}),
@@ -44,7 +45,8 @@ def stepper(s: Settings, channels: int = CHANNELS, fused: bool = True, bulk: boo
         if isinstance(module, Dropout):
             module.forward = partial(_plain_dropout, module.p)
     optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, fused=fused)
-    x, y = torch.randn(s.batch_size, channels, s.seq_len), torch.randn(s.batch_size, channels, s.pred_len)
+    x = torch.randn(s.batch_size, channels, s.seq_len)
+    y = torch.randn(s.batch_size, channels, s.pred_len)
 
     def step():
         (model(x) - y).square().mean().backward()
@@ -60,19 +62,20 @@ def _plain_dropout(p: float, x, residual=None):
 
 
 def peer_stepper(s: Settings, channels: int = CHANNELS):
-    """The same for the PatchTST of ``transformers`` with the same sizes; raises ``ImportError`` where that is absent."""
+    """The same for the PatchTST of ``transformers``; raises ``ImportError`` if that is absent."""
     from transformers import PatchTSTConfig, PatchTSTForPrediction
 
     torch.manual_seed(0)
     config = PatchTSTConfig(
-        num_input_channels=channels, context_length=s.seq_len, prediction_length=s.pred_len, patch_length=s.patch_len,
-        patch_stride=s.stride, d_model=s.d_model, ffn_dim=s.d_ff, num_attention_heads=s.n_heads,
-        num_hidden_layers=s.n_layers, norm_type="batchnorm", pre_norm=False, positional_dropout=s.dropout,
-        path_dropout=s.dropout, ff_dropout=s.dropout, attention_dropout=0.0, head_dropout=0.0, use_cls_token=False,
-        scaling="std", loss="mse")
+        num_input_channels=channels, context_length=s.seq_len, prediction_length=s.pred_len,
+        patch_length=s.patch_len, patch_stride=s.stride, d_model=s.d_model, ffn_dim=s.d_ff,
+        num_attention_heads=s.n_heads, num_hidden_layers=s.n_layers, norm_type="batchnorm",
+        pre_norm=False, positional_dropout=s.dropout, path_dropout=s.dropout, ff_dropout=s.dropout,
+        attention_dropout=0.0, head_dropout=0.0, use_cls_token=False, scaling="std", loss="mse")
     model = PatchTSTForPrediction(config).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate)
-    x, y = torch.randn(s.batch_size, s.seq_len, channels), torch.randn(s.batch_size, s.pred_len, channels)
+    x = torch.randn(s.batch_size, s.seq_len, channels)
+    y = torch.randn(s.batch_size, s.pred_len, channels)
 
     def step():
         model(past_values=x, future_values=y).loss.backward()
@@ -83,35 +86,40 @@ def peer_stepper(s: Settings, channels: int = CHANNELS):
 
 
 def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]]:
-    """Matrix products [m, k] [k, n] of one forward pass; attention's own, [T, d_k] [d_k, T] by head, as one of equal work."""
+    """Matrix products [m, k] [k, n] of one forward pass.
+
+    Attention's own, [T, d_k] [d_k, T] by head, stand as one of equal work.
+    """
     N, T, D = s.batch_size * channels, s.n_tokens, s.d_model
     M = N * T
-    attention = {"softmax": [(M, D, D)] * 4 + [(M, D, T)] * 2, "identity": [(M, D, D)] * 2, "zero": [],
-                 "mean": [(N, D, D)] * 2, "fixed": [(M, D, D)] * 2 + [(M, D, T)]}[s.attention]
+    attention = {"softmax": [(M, D, D)] * 4 + [(M, D, T)] * 2, "identity": [(M, D, D)] * 2,
+                 "zero": [], "mean": [(N, D, D)] * 2,
+                 "fixed": [(M, D, D)] * 2 + [(M, D, T)]}[s.attention]
     layer = attention + [(M, D, s.d_ff), (M, s.d_ff, D)]
     return layer * s.n_layers + [(M, s.patch_len, D), (N, T * D, s.pred_len)]
 
 
 def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
-    """Milliseconds of a step's matrix products alone: forward, and two more of the same work backward.
+    """Milliseconds of a step's matrix products alone, by the least of five times.
 
-    The least of five times counts.
+    Forward, and two more of the same work backward.
     """
     total = 0.0
     for m, k, n in products(s, channels):
         a, b = torch.randn(m, k), torch.randn(k, n)
-        total += 3 * min(_time(lambda: a @ b) for _ in range(5))
+        total += 3 * min(_time(partial(torch.matmul, a, b)) for _ in range(5))
     return 1000 * total
 
 
 def peak_mb(s: Settings, channels: int = CHANNELS, peer: bool = False, n_threads: int = 1) -> float:
-    """Memory that three steps add at their peak to a fresh process that has built nothing yet, in MB."""
+    """Memory in MB that three steps add at their peak to a fresh process without any model."""
     return _in_process("_peak", s, channels, peer, n_threads)["peak_mb"]
 
 
 def _peak(s, channels, peer, n_threads) -> dict:
     if peer:
-        import transformers.models.patchtst.modeling_patchtst  # noqa: F401  its import is not its training's memory
+        # Its import is not its training's memory.
+        import transformers.models.patchtst.modeling_patchtst  # noqa: F401
     keep_pages()
     # What PyTorch loads at the first step of any model is not the memory of this one.
     first = torch.nn.Linear(1, 1)
@@ -125,31 +133,37 @@ def _peak(s, channels, peer, n_threads) -> dict:
 
 
 def _memory(field: str) -> float:
-    """Memory of this process in MB: ``VmRSS`` now, ``VmHWM`` at its peak; the peak for both where there is no /proc."""
+    """Memory of this process in MB: ``VmRSS`` now, ``VmHWM`` at its peak (both, without /proc)."""
     try:
         with open("/proc/self/status", encoding="utf-8") as f:
             return next(int(line.split()[1]) / 1024 for line in f if line.startswith(field))
     except OSError:
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _in_process(name: str, s: Settings, *arguments) -> dict:
     """Result of a function of this file, called in a process of its own."""
-    code = (f"import json, sys; from tsattn import bench; from tsattn.settings import Settings; "
-            f"s, *rest = json.loads(sys.argv[1]); print(json.dumps(bench.{name}(Settings(**s), *rest)))")
-    done = subprocess.run([sys.executable, "-c", code, json.dumps([asdict(s), *arguments])], capture_output=True, text=True)
+    code = ("import json, sys; from tsattn import bench; from tsattn.settings import Settings; "
+            "s, *rest = json.loads(sys.argv[1]); "
+            f"print(json.dumps(bench.{name}(Settings(**s), *rest)))")
+    done = subprocess.run([sys.executable, "-c", code, json.dumps([asdict(s), *arguments])],
+                          capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{name} at {arguments} ended with {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
+        raise RuntimeError(f"{name} at {arguments} ended with {done.returncode}: "
+                           f"{done.stderr.strip().splitlines()[-1:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_threads: int | None = None) -> pd.DataFrame:
-    """One row per attention; the peer and every variant take turns in one process, and the least time counts.
+def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8,
+          n_threads: int | None = None) -> pd.DataFrame:
+    """One row per attention; the peer and every variant take turns in one process.
 
-    The least, because whatever else the machine does can only add to it. ``ratio`` is the median over the rounds of the
-    peer's time over the variant's in the same round. Without the peer's package its columns are empty.
+    The least time counts, because whatever else the machine does can only add to it. ``ratio`` is
+    the median over the rounds of the peer's time over the variant's in the same round. Without the
+    peer's package its columns are empty.
     """
     n_threads = n_threads or os.cpu_count() or 1
     keep_pages()
@@ -168,15 +182,19 @@ def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8, n_thre
                 times[a].append(_time(step))
     del ours, peer, step  # and their memory, before that of others is measured
     # The peer has one attention, whatever ours is: its memory is measured once.
-    peer_mb = peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads) if times["peer"] else None
+    peer_mb = (peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads)
+               if times["peer"] else None)
     rows = []
     for a, s in runs.items():
         with use_threads(n_threads):
             took, floor = 1000 * min(times[a][1:]), floor_ms(s)
         rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
-                         peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads, profile=profile,
+                         peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads,
+                         profile=profile,
                          peer_step_ms=1000 * min(times["peer"][1:]) if times["peer"] else None,
-                         ratio=statistics.median(p / t for p, t in zip(times["peer"][1:], times[a][1:])) if times["peer"] else None,
+                         ratio=statistics.median(
+                             p / t for p, t in zip(times["peer"][1:], times[a][1:], strict=True)
+                         ) if times["peer"] else None,
                          peer_peak_mb=peer_mb))
     return pd.DataFrame(rows)
 
@@ -188,15 +206,17 @@ def _time(step) -> float:
 
 
 def around(profile: str = "paper") -> pd.DataFrame:
-    """What an epoch does besides its steps: seconds to measure 1,000 windows, and one of chapter 2's surfaces."""
+    """What is not a step: seconds to measure 1,000 windows, and one of chapter 2's surfaces."""
     s = make(profile, dataset=data.SYNTHETIC)
     splits = data.of(s)
     model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
     with use_threads(os.cpu_count() or 1):
-        evaluation = min(_time(lambda: evaluate(model, windows)) for _ in range(3)) * 1000 / len(windows)
+        least = min(_time(lambda: evaluate(model, windows)) for _ in range(3))
+        evaluation = least * 1000 / len(windows)
     grid = np.linspace(0, 1, 11).tolist()
     few = windows.first(16)
-    surface = _time(lambda: measures.perturbation_grid(model, few, "attention", grid, grid, draws=1))
+    surface = _time(lambda: measures.perturbation_grid(model, few, "attention", grid, grid,
+                                                       draws=1))
     return pd.DataFrame([dict(what="measure 1,000 windows", seconds=evaluation, profile=profile),
                          dict(what="121-point surface on 128 windows, one thread",
                               seconds=surface * 128 / len(few), profile=profile)])
@@ -209,8 +229,8 @@ PIECES = ("masks drawn in bulk", "kept pages", "fused Adam")
 def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int = 8) -> pd.DataFrame:
     """One row per piece and attention: a step's time without it over that with all, one thread.
 
-    Each attention in a fresh process: first without kept pages, which cannot be given up again, then
-    all variants in turns; the least of ``rounds`` counts.
+    Each attention in a fresh process: first without kept pages, which cannot be given up again,
+    then all variants in turns; the least of ``rounds`` counts.
     """
     rows = []
     for a in attentions:
@@ -222,7 +242,8 @@ def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int =
 
 
 def _pieces(s: Settings, rounds: int) -> dict:
-    steps_ = {without: stepper(s, fused=without != "fused Adam", bulk=without != "masks drawn in bulk")
+    steps_ = {without: stepper(s, fused=without != "fused Adam",
+                               bulk=without != "masks drawn in bulk")
               for without in ("", *PIECES)}
     least = dict.fromkeys(steps_, float("inf"))
     with use_threads(1):
@@ -244,13 +265,13 @@ def curves(profile: str = "paper", attentions=("softmax", "zero")) -> pd.DataFra
                 own = {} if grows == "channels" else {grows: value}
                 s = make(profile, attention=a, **{**held, **own})
                 channels = value if grows == "channels" else CHANNELS
-                rows.append(dict(grows=grows, value=value, attention=a, batch_size=s.batch_size, profile=profile,
-                                 **_in_process("_peak", s, channels, False, 1)))
+                rows.append(dict(grows=grows, value=value, attention=a, batch_size=s.batch_size,
+                                 profile=profile, **_in_process("_peak", s, channels, False, 1)))
     return pd.DataFrame(rows)
 
 
 def _large(s: Settings, rows: int) -> dict:
-    """Seconds to load a CSV of ``rows`` rows and 7 channels, and the memory that loading and a short training add."""
+    """Seconds to load a CSV of ``rows`` x 7 values, and MB that this and a short training add."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.csv"
         values = np.random.default_rng(0).normal(size=(rows, CHANNELS)).round(3)
@@ -267,19 +288,26 @@ def _load(s: Settings, folder: str) -> dict:
     return {"seconds": seconds, "peak_mb": _memory("VmHWM") - before}
 
 
-def bench(profile: str = "paper", rounds: int = 8, growth: bool = False, ledger: Ledger | None = None) -> dict:
-    """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``; recorded in ``ledger`` if given."""
+def bench(profile: str = "paper", rounds: int = 8, growth: bool = False,
+          ledger: Ledger | None = None) -> dict:
+    """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``.
+
+    Recorded in ``ledger`` if given.
+    """
     tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=rounds),
               "around": around(profile)}
     if growth:
         tables["curves"] = curves(profile)
         large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
-        tables["around"] = pd.concat([tables["around"], pd.DataFrame([large | {"profile": profile}])])
+        tables["around"] = pd.concat(
+            [tables["around"], pd.DataFrame([large | {"profile": profile}])])
     keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
-            "pieces": ["piece", "attention", "profile"], "curves": ["grows", "value", "attention", "profile"]}
+            "pieces": ["piece", "attention", "profile"],
+            "curves": ["grows", "value", "attention", "profile"]}
     if ledger:
         for name, table in tables.items():
-            rows = [{**row, "cpu": _processor(), **provenance()} for row in table.to_dict("records")]
+            rows = [{**row, "cpu": _processor(), **provenance()}
+                    for row in table.to_dict("records")]
             ledger.record(f"bench_{name}", rows, keys[name])
     return tables
 
@@ -288,6 +316,7 @@ def _processor() -> str:
     """Name of the processor where the system tells it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
-            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+            return next(line.split(":", 1)[1].strip() for line in f
+                        if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""One look for every figure, legible from the back row: style, colours, seeds with their interval, the first figure, and saving."""
+"""One look for every figure, legible from the back row: style, colours, shared parts, saving."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from .data import SYNTHETIC
 from .statistics import MARGIN, interval
 
 # Okabe and Ito's palette: distinct also without full colour vision.
-COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73", "fixed": "#CC79A7"}
+COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73",
+          "fixed": "#CC79A7"}
 PUBLISHED = "#555555"
 DPI = 110  # of a PNG: 10 inches fill a page's column on a screen of double density
 FEED_FORWARD = "#6A51A3"
@@ -43,8 +44,9 @@ def style() -> None:
 
 
 def caution(dataset: str, profile: str) -> str:
-    """Words that must stand beside every number that is not a full run on the named data; empty if it is one."""
-    words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (dataset == SYNTHETIC)
+    """Words that must stand beside a number unless it is of a full run on the named data."""
+    words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (
+        dataset == SYNTHETIC)
     words += [f"{profile.upper()} PROFILE: shortened training, not a result"] * (profile != "paper")
     return "; ".join(words)
 
@@ -86,47 +88,55 @@ def save(fig, name: str, folder, words: str = "") -> None:
 
 def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, gap: float = 0.08,
           label: str | None = None) -> None:
-    """Every seed as a dot; beside it the mean with its 95 % t interval. ``table`` has one row per seed and ``x``.
+    """Every seed as a dot; beside it the mean with its 95 % t interval.
 
-    ``x`` holds positions on the axis; ``offset`` moves the group so that several can stand side by side,
-    and ``gap`` is the distance of dots and mean from the middle.
+    ``table`` has one row per seed and ``x``, which holds positions on the axis; ``offset`` moves
+    the group so that several can stand side by side, and ``gap`` is the distance of dots and mean
+    from the middle.
     """
     for position, group in table.groupby(x):
         mean, low, high = interval(group[y])
-        ax.scatter(np.full(len(group), position + offset - gap), group[y], s=45, color=color, alpha=0.55, lw=0)
+        ax.scatter(np.full(len(group), position + offset - gap), group[y], s=45, color=color,
+                   alpha=0.55, lw=0)
         error = [[mean - low], [high - mean]] if np.isfinite(low) else None
-        ax.errorbar(position + offset + gap, mean, yerr=error, fmt="o", ms=9, color=color, capsize=5, lw=2.5,
-                    label=label)
+        ax.errorbar(position + offset + gap, mean, yerr=error, fmt="o", ms=9, color=color,
+                    capsize=5, lw=2.5, label=label)
         label = None
 
 
 def wide_percent(ax) -> None:
-    """Make the y axis, in per cent, wide enough for small and large changes of either sign, with ticks that say so."""
+    """Make the y axis, in per cent, fit for small and large changes of either sign, with ticks."""
     ax.set_yscale("symlog")
     low, high = ax.get_ylim()
-    marks = [v for v in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000) if low <= v <= high]
+    marks = [v for v in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000)
+             if low <= v <= high]
     ax.set(yticks=marks, yticklabels=[f"{v:+d}" if v else "0" for v in marks])
     ax.minorticks_off()
 
 
 def differences(ax, table: pd.DataFrame) -> None:
-    """Rows of ``statistics.compare``, first at the top: difference in % of the reference with its interval, and verdict.
+    """Rows of ``statistics.compare``, first at the top.
 
-    They are named by their ``label``, where the table has one (``analysis.one_family``), else by their model.
-    Left of zero is better than the reference; the grey band is the margin within which two models count as equal. Diamonds
-    are the differences that the ``authors`` published, where the table has them (``analysis.family``).
+    Of each the difference in % of the reference with its interval, and the verdict. They are named
+    by their ``label``, where the table has one (``analysis.one_family``), else by their model. Left
+    of zero is better than the reference; the grey band is the margin within which two models count
+    as equal. Diamonds are the differences that the ``authors`` published, where the table has them
+    (``analysis.family``).
     """
     ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
     ax.axvline(0, color="0.4", lw=1.5)
     for y, row in enumerate(table.itertuples()):
         middle, low, high = (100 * v / row.reference for v in (row.difference, row.low, row.high))
         color = COLORS.get(row.model, PUBLISHED)
-        ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None, fmt="o", ms=10,
-                    color=color, capsize=6, lw=3)
-        ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left", color=color, weight="bold")
+        ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None,
+                    fmt="o", ms=10, color=color, capsize=6, lw=3)
+        ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left",
+                color=color, weight="bold")
     if "authors" in table:
-        ax.scatter(100 * table.authors, np.arange(len(table)) + 0.28, marker="D", s=90, facecolor="none", edgecolor=PUBLISHED, lw=2)
-    ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model), ylim=(len(table) - 0.4, -0.6))
+        ax.scatter(100 * table.authors, np.arange(len(table)) + 0.28, marker="D", s=90,
+                   facecolor="none", edgecolor=PUBLISHED, lw=2)
+    ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model),
+           ylim=(len(table) - 0.4, -0.6))
 
 
 def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> None:
@@ -151,19 +161,22 @@ CHANGES = {"no feed-forward": ("without feed-forward", FEED_FORWARD),
 
 
 def hero(changed: pd.DataFrame, recall: dict[str, float]):
-    """What changes the test error, smallest first, on one linear axis; beside it recall, where attention is needed.
+    """What changes the test error, smallest first, and recall, where attention is needed.
 
-    ``changed`` is ``analysis.what_changes``; ``recall`` the error as a share of predicting zero, by attention.
-    What is missing is left out.
+    ``changed`` is ``analysis.what_changes``; ``recall`` the error as a share of predicting zero, by
+    attention. What is missing is left out.
     """
     fig, (ax, right) = plt.subplots(1, 2, figsize=(16, 7), width_ratios=(2.6, 1))
-    rows = changed.assign(size=changed.value.abs().where(changed.what != "seeds", changed.high - changed.low)).sort_values("size")
+    rows = changed.assign(size=changed.value.abs().where(
+        changed.what != "seeds", changed.high - changed.low)).sort_values("size")
     ax.axvline(0, color="0.4", lw=1.5)
     for y, row in enumerate(rows.itertuples()):
         label, color = CHANGES[row.what]
         value, low, high = (100 * v for v in (row.value, row.low, row.high))
-        ax.plot([low, high], [y, y], color=color, lw=14 if row.what == "seeds" else 4, solid_capstyle="butt", alpha=0.75)
-        said = f"{high - low:.1f} % from lowest to highest" if row.what == "seeds" else f"{value:+.1f} %".replace("-", "−")
+        ax.plot([low, high], [y, y], color=color, lw=14 if row.what == "seeds" else 4,
+                solid_capstyle="butt", alpha=0.75)
+        said = (f"{high - low:.1f} % from lowest to highest" if row.what == "seeds"
+                else f"{value:+.1f} %".replace("-", "−"))
         if row.what != "seeds":
             ax.plot(value, y, "o", ms=15, color=color)
         ax.text(max(high, 0) + 0.25, y, said, va="center", color=color, weight="bold", fontsize=20)
@@ -173,15 +186,18 @@ def hero(changed: pd.DataFrame, recall: dict[str, float]):
     larger = bool({"learning rate", "no attention"} <= set(by.index)
                   and by.low["learning rate"] > by.high["no attention"])
     helps = bool("no attention, unseen" in by.index and by.low["no attention, unseen"] > 0)
-    ax.set_title(("Attention is worth a little" * helps + ", the learning rate more" * (helps and larger)
-                  or "The learning rate changes the error more than attention does" * larger) + "\n" * (helps or larger)
+    ax.set_title(("Attention is worth a little" * helps
+                  + ", the learning rate more" * (helps and larger)
+                  or "The learning rate changes the error more than attention does" * larger)
+                 + "\n" * (helps or larger)
                  + "PatchTST trained anew, ETTh1, 96 hours ahead; bars: 95 % intervals")
     ax.set_yticklabels([CHANGES[w][0] for w in rows.what], fontsize=20)
     for x, (attention, label) in enumerate((("softmax", "with"), ("zero", "without"))):
         if attention in recall:
             share = 100 * recall[attention]
             right.bar(x, share, color=COLORS[attention], width=0.6)
-            right.text(x, share + 1.5, f"{share:.0f} %", ha="center", color=COLORS[attention], weight="bold", fontsize=24)
+            right.text(x, share + 1.5, f"{share:.0f} %", ha="center", color=COLORS[attention],
+                       weight="bold", fontsize=24)
             right.text(x, -3, label, ha="center", va="top", fontsize=20)
     right.set(xticks=[], ylim=(0, 100), xlim=(-0.6, 1.6), ylabel="error (%); 100: predicting zero")
     right.set_xlabel("attention", labelpad=36)

@@ -152,9 +152,9 @@ class Ledger:
                 counts = {row.get("rows", "") for row in rows} - {"", str(len(rows))}
                 if counts:
                     raise LedgerError(
-                        f"{folder.file(table)}: {len(rows)} rows of {key} where {counts.pop()} were "
-                        f"measured; restore it from version control, or have them measured again "
-                        f"after `{folder.command()}`.")
+                        f"{folder.file(table)}: {len(rows)} rows of {key} where {counts.pop()} "
+                        "were measured; restore it from version control, or have them measured "
+                        f"again after `{folder.command()}`.")
                 groups[i] = groups[i] or rows
         return header, groups
 

@@ -56,7 +56,8 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     if parameters.pop("profile", profile) != profile:
         raise ValueError(f"--profile {profile} and -p profile differ; give one of them.")
     checked("profile", profile)
-    chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir()) if CHAPTER.fullmatch(p.name)]
+    chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir())
+                if CHAPTER.fullmatch(p.name)]
     if own:
         usual = [c.label for c in chapters if c.label in OWN_SERIES]
         only = list(dict.fromkeys([*only, *[n for n in usual if n == "C" or not only]]))
@@ -140,7 +141,8 @@ def read(path: Path) -> Chapter:
     return chapter
 
 
-def choose(chapters: list[Chapter], only: list[str], profile: str, parameters: dict) -> list[Chapter]:
+def choose(chapters: list[Chapter], only: list[str], profile: str,
+           parameters: dict) -> list[Chapter]:
     """The chapters to execute, their ``values`` set. Raises ``ValueError``."""
     labels = [c.label for c in chapters]
     absent = [name for name in only if name not in labels]

@@ -1,4 +1,4 @@
-"""The settings that chapters and commands share, and the runs of the comparisons in chapters 0 and 1, by importance."""
+"""The settings that chapters and commands share, and the runs they compare, by importance."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from .settings import ATTENTIONS, Settings, make
 
 FEW_SEEDS = settings.SEEDS["paper"]
 MORE_SEEDS = (*FEW_SEEDS, 2024, 2025)
-CELLS = (("ETTh1", 96), ("ETTh1", 720), ("ETTh2", 96), ("ETTh2", 720), ("ETTh1", 192), ("ETTh1", 336), ("ETTh2", 192),
-         ("ETTh2", 336))  # most important first
-# The authors' example script. On ETTh1-96 validation prefers it to the talk's 1e-3 and the seeds agree far better, so that what is
-# asked beyond the talk's own cell is asked at this rate.
+# Most important first.
+CELLS = (("ETTh1", 96), ("ETTh1", 720), ("ETTh2", 96), ("ETTh2", 720), ("ETTh1", 192),
+         ("ETTh1", 336), ("ETTh2", 192), ("ETTh2", 336))
+# The authors' example script. On ETTh1-96 validation prefers it to the talk's 1e-3 and the seeds
+# agree far better, so that what is asked beyond the talk's own cell is asked at this rate.
 LOW_RATE = 1e-4
-# Of designs that came after the first 794 runs: 5 would have kept the same epoch in 236 of 260 of them.
+# Of designs that came after the first 794 runs: 5 would have kept the same epoch in 236 of 260 of
+# them.
 PATIENCE = 5
-# At its own rate, 1e-4 halved every epoch, iTransformer with softmax is kept after its first epoch. Ten epochs at a constant tenth move
-# the weights about as far as that one, in smaller steps and with ten occasions to stop. (With the halving, ten epochs of it are too few:
-# the ledger has one seed, kept at its last epoch with a higher validation error than at 1e-4.)
+# At its own rate, 1e-4 halved every epoch, iTransformer with softmax is kept after its first epoch.
+# Ten epochs at a constant tenth move the weights about as far as that one, in smaller steps and
+# with ten occasions to stop. (With the halving, ten epochs of it are too few: the ledger has one
+# seed, kept at its last epoch with a higher validation error than at 1e-4.)
 SMALL_STEPS = dict(model="iTransformer", learning_rate=1e-5, lr_decay=1.0)
-# iTransformer's own scripts for ETT have d_model = d_ff = 256 (ETTh1, short horizons) and 128 (ETTh2) where ours have 512.
+# iTransformer's own scripts for ETT have d_model = d_ff = 256 (ETTh1, short horizons) and 128
+# (ETTh2) where ours have 512.
 NARROWER = {width: dict(model="iTransformer", d_model=width, d_ff=width) for width in (256, 128)}
 # What makes attention redundant: one change of the architecture at a time, beside none.
 CHANGES = {
@@ -45,7 +49,7 @@ SHAPELESS = ("dataset", "split", "seed", "learning_rate", "epochs", "patience", 
 
 
 def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Settings]:
-    """The five attentions for every seed, seed by seed, so that what is done first can already be compared."""
+    """The five attentions seed by seed, so that what is done first can already be compared."""
     return [make(profile, attention=a, seed=seed, **changes) for seed in seeds for a in ATTENTIONS]
 
 
@@ -59,10 +63,11 @@ def matched(s: Settings, target: Settings, cost: str = "parameters") -> Settings
 
 
 def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list[Settings]]:
-    """Baselines by name, on ``data`` (dataset, seq_len, pred_len); the rules have one run, as no seed can change it.
+    """Baselines by name, on ``data`` (dataset, seq_len, pred_len).
 
-    The MLP has as many parameters as PatchTST with softmax attention, and zero attention is widened (``d_ff``) until it
-    uses as many parameters or multiply-adds. ``attention only`` is PatchTST without the feed-forward networks.
+    The rules have one run, as no seed can change it. The MLP has as many parameters as PatchTST
+    with softmax attention, and zero attention is widened (``d_ff``) until it uses as many
+    parameters or multiply-adds. ``attention only`` is PatchTST without the feed-forward networks.
     """
     def make_(**changes):
         return make(profile, **data, **changes)
@@ -73,12 +78,13 @@ def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list
            "zero (equal parameters)": matched(zero, softmax),
            "zero (equal multiply-adds)": matched(zero, softmax, "multiply-adds"),
            "attention only": make_(feed_forward=False)}
-    return {"last value": [make_(model="last-value")], "seasonal naive": [make_(model="seasonal-naive")],
+    return {"last value": [make_(model="last-value")],
+            "seasonal naive": [make_(model="seasonal-naive")],
             **{name: [s.but(seed=seed) for seed in seeds] for name, s in one.items()}}
 
 
 def with_attention_only(profile: str = "paper", seeds=MORE_SEEDS, **changes) -> list[Settings]:
-    """The five attentions and, beside them, softmax without the feed-forward networks, seed by seed."""
+    """The five attentions and softmax without the feed-forward networks, seed by seed."""
     return [s for seed in seeds for s in (*attentions(profile, (seed,), **changes),
                                           make(profile, seed=seed, feed_forward=False, **changes))]
 
@@ -86,29 +92,32 @@ def with_attention_only(profile: str = "paper", seeds=MORE_SEEDS, **changes) -> 
 def redundancy(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list[Settings]]:
     """Softmax and zero attention with each of ``CHANGES``, by its name, on ``data``."""
     return {name: [make(profile, **data, attention=a, seed=seed, learning_rate=LOW_RATE, **change)
-                   for seed in seeds for a in ("softmax", "zero")] for name, change in CHANGES.items()}
+                   for seed in seeds for a in ("softmax", "zero")]
+            for name, change in CHANGES.items()}
 
 
 def toy(dataset: str, profile: str = "paper", **changes) -> Settings:
-    """A run on a synthetic series (chapters 5 and 6): smaller steps than on ETT, as many as it takes to converge.
+    """A run on a synthetic series (chapters 5, 6): smaller steps than on ETT, until it converges.
 
-    Recall and the dial go without RevIN: their windows are centred already, and one scale for the whole window would tell
-    every patch about the others.
+    Recall and the dial go without RevIN: their windows are centred already, and one scale for the
+    whole window would tell every patch about the others.
     """
     look_up = dataset.startswith(("recall", "dial"))
-    short = dict(batch_size=32, epochs=10, max_steps=100 if look_up else 800, max_windows=1000, lr_decay=0.75)
+    short = dict(batch_size=32, epochs=10, max_steps=100 if look_up else 800, max_windows=1000,
+                 lr_decay=0.75)
     own = (short if profile == "paper" else {}) | (dict(revin=False) if look_up else {})
     return make(profile, dataset=dataset, **own | changes)
 
 
 def new_months(profile: str = "paper") -> dict[str, list[Settings]]:
-    """The runs of the pre-registered cells (results/PREREGISTRATION.md), seed by seed, most important first."""
+    """The runs of the pre-registered cells (results/PREREGISTRATION.md), most important first."""
     tail = dict(split="tail")
     return {
         "PatchTST ETTh1-96": with_attention_only(profile, learning_rate=LOW_RATE, **tail),
         "iTransformer ETTh1-96, 1e-4 halved": attentions(profile, model="iTransformer", **tail),
         "iTransformer ETTh1-96, constant 1e-5": attentions(profile, **SMALL_STEPS, **tail),
-        "PatchTST ETTh2-96": with_attention_only(profile, learning_rate=LOW_RATE, dataset="ETTh2", **tail),
+        "PatchTST ETTh2-96": with_attention_only(profile, learning_rate=LOW_RATE, dataset="ETTh2",
+                                                 **tail),
     }
 
 
@@ -137,7 +146,7 @@ def exchanged(profile: str = "paper") -> list[tuple[str, list[Settings], list[di
 
 
 def folds(dataset: str, profile: str = "paper") -> list[Settings]:
-    """Rolling origin: five folds of 12, 2 and 2 months, softmax, zero, mean and attention only, fold by fold."""
+    """Rolling origin: five folds of 12, 2 and 2 months; softmax, zero, mean and attention only."""
     return [s for k in range(1, 6)
             for s in with_attention_only(profile, FEW_SEEDS, dataset=dataset, split=f"fold-{k}",
                                          learning_rate=LOW_RATE, patience=PATIENCE)
@@ -145,7 +154,7 @@ def folds(dataset: str, profile: str = "paper") -> list[Settings]:
 
 
 def other_series(profile: str = "paper") -> dict[str, list[Settings]]:
-    """Softmax, zero and mean on series of other kinds: electricity price and demand, exchange rates, illness."""
+    """Softmax, zero and mean on series of other kinds: electricity, exchange rates, illness."""
     lengths = {"EPF-NP": {}, "vic": {}, "exchange": {}, "illness": dict(seq_len=104, pred_len=24)}
     return {dataset: [make(profile, dataset=dataset, attention=a, seed=seed, learning_rate=LOW_RATE,
                            patience=PATIENCE, **length)
@@ -156,9 +165,11 @@ def other_series(profile: str = "paper") -> dict[str, list[Settings]]:
 def rates(profile: str = "paper") -> dict[str, list[Settings]]:
     """Smaller learning rates: is a lead of the replacements a matter of where training stopped?"""
     small = {f"iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
-        profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len) for dataset, pred_len in CELLS[1:]}
+                 profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len)
+             for dataset, pred_len in CELLS[1:]}
     return small | {f"PatchTST ETTh1-{pred_len}, 3e-5": [
-        make(profile, attention=a, seed=seed, learning_rate=3e-5, pred_len=pred_len, patience=PATIENCE)
+        make(profile, attention=a, seed=seed, learning_rate=3e-5, pred_len=pred_len,
+             patience=PATIENCE)
         for seed in FEW_SEEDS for a in ("softmax", "zero", "mean")] for pred_len in (96, 720)}
 
 
@@ -168,7 +179,8 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     return {
         **{f"new months: {name}": runs for name, runs in new_months(profile).items()},
         **{f"other series: {name}": runs for name, runs in other_series(profile).items()},
-        **{f"rates: {name}": runs for name, runs in rate.items() if name.startswith("iTransformer")},
+        **{f"rates: {name}": runs for name, runs in rate.items()
+           if name.startswith("iTransformer")},
         **{f"rolling origin {dataset}": folds(dataset, profile) for dataset in ("ETTh1", "ETTh2")},
         **{f"rates: {name}": runs for name, runs in rate.items() if name.startswith("PatchTST")},
         # The cell of the authors' perturbation notebook.
@@ -179,22 +191,28 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
 
 
 def first_questions(profile: str = "paper") -> dict[str, list[Settings]]:
-    """What chapters 0 and 1 asked first, most important first; a run that several need is in each."""
+    """What chapters 0 and 1 asked first, by importance; a run that several need is in each."""
     def flat(named):
         return [s for runs in named.values() for s in runs]
 
     plan = {"PatchTST ETTh1-96, learning rate 1e-3": attentions(profile, MORE_SEEDS),
-            "PatchTST ETTh1-96, learning rate 1e-4": attentions(profile, MORE_SEEDS, learning_rate=LOW_RATE),
+            "PatchTST ETTh1-96, learning rate 1e-4": attentions(
+                profile, MORE_SEEDS, learning_rate=LOW_RATE),
             "baselines ETTh1-96": flat(baselines(profile)),
-            "baselines ETTh1-96, learning rate 1e-4": flat(baselines(profile, learning_rate=LOW_RATE)),
+            "baselines ETTh1-96, learning rate 1e-4": flat(
+                baselines(profile, learning_rate=LOW_RATE)),
             "iTransformer ETTh1-96": attentions(profile, model="iTransformer"),
-            "iTransformer ETTh1-96, constant learning rate 1e-5": attentions(profile, **SMALL_STEPS),
-            **{f"iTransformer ETTh1-96, width {width}": attentions(profile, **changes) for width, changes in NARROWER.items()}}
+            "iTransformer ETTh1-96, constant learning rate 1e-5": attentions(
+                profile, **SMALL_STEPS),
+            **{f"iTransformer ETTh1-96, width {width}": attentions(profile, **changes)
+               for width, changes in NARROWER.items()}}
 
     def cell(dataset, pred_len):
         data, name = dict(dataset=dataset, pred_len=pred_len), f"{dataset}-{pred_len}"
-        narrower = {f"iTransformer {name}, width 128": attentions(profile, **NARROWER[128], **data)} if dataset == "ETTh2" else {}
-        return {f"iTransformer {name}": attentions(profile, model="iTransformer", **data), **narrower,
+        narrower = {f"iTransformer {name}, width 128": attentions(
+            profile, **NARROWER[128], **data)} if dataset == "ETTh2" else {}
+        return {f"iTransformer {name}": attentions(profile, model="iTransformer", **data),
+                **narrower,
                 f"PatchTST {name}": attentions(profile, learning_rate=LOW_RATE, **data),
                 f"baselines {name}": flat(baselines(profile, learning_rate=LOW_RATE, **data))}
 
@@ -204,7 +222,8 @@ def first_questions(profile: str = "paper") -> dict[str, list[Settings]]:
     return plan
 
 
-# Embeddings of chapter 8, one change at a time; two levels of 256 codes unless said otherwise. The random codebook is the placebo.
+# Embeddings of chapter 8, one change at a time; two levels of 256 codes unless said otherwise. The
+# random codebook is the placebo.
 CODEBOOKS = {
     "linear": {},
     "mlp": dict(embedding="mlp"),
@@ -222,8 +241,10 @@ MORE_CODEBOOKS = {
     "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
     "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
 }
-# Data sets of chapter 8 with their seeds. The state machine comes first: on it there is room for a gap to widen.
-CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": FEW_SEEDS, "recall-4-nonlinear": FEW_SEEDS, "ETTh1": FEW_SEEDS}
+# Data sets of chapter 8 with their seeds. The state machine comes first: on it there is room for a
+# gap to widen.
+CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": FEW_SEEDS,
+                  "recall-4-nonlinear": FEW_SEEDS, "ETTh1": FEW_SEEDS}
 
 
 def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
@@ -236,21 +257,24 @@ def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
 def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
     """Named lists of runs of chapter 8, most important first.
 
-    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``code`` on recall with four times the steps, in case
-    a table that starts at random is only slow; ``MORE_CODEBOOKS`` on the synthetic series, where runs are short; last,
-    mean attention with ``CODEBOOKS``.
+    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``code`` on recall with four
+    times the steps, in case a table that starts at random is only slow; ``MORE_CODEBOOKS`` on the
+    synthetic series, where runs are short; last, mean attention with ``CODEBOOKS``.
     """
     def cells(codebooks, datasets, attentions, suffix=""):
-        return {f"{dataset}: {name}{suffix}": [codebook_run(dataset, profile, attention=a, seed=seed, **change)
-                                               for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
+        return {f"{dataset}: {name}{suffix}": [
+                    codebook_run(dataset, profile, attention=a, seed=seed, **change)
+                    for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
                 for dataset in datasets for name, change in codebooks.items()}
 
     slow = codebook_run("recall-4", profile, embedding="code")
     longer = [slow.but(attention=a, max_steps=4 * slow.max_steps) for a in ("softmax", "zero")]
     three = ("softmax", "zero", "fixed")
     synthetic = [d for d in CODEBOOK_SEEDS if d != "ETTh1"]
-    return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three), "recall-4: code, four times the steps": longer,
-            **cells(MORE_CODEBOOKS, synthetic, three), **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
+    return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three),
+            "recall-4: code, four times the steps": longer,
+            **cells(MORE_CODEBOOKS, synthetic, three),
+            **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
 
 
 PLANS = {"evidence": evidence, "codebook": codebook}

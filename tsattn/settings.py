@@ -1,8 +1,8 @@
 """What one run is: a frozen dataclass, its validation, and the identifier that names its result.
 
-The defaults are the settings of the lab talk (learning rate 1e-3, 100 epochs, batch 128, 336 -> 96, d_model 128,
-d_ff 256, patch 16); what the talk leaves open follows the PatchTST files of the paper's authors. ``make`` knows where
-another model's published settings differ.
+The defaults are the settings of the lab talk (learning rate 1e-3, 100 epochs, batch 128, 336 -> 96,
+d_model 128, d_ff 256, patch 16); what the talk leaves open follows the PatchTST files of the
+paper's authors. ``make`` knows where another model's published settings differ.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]  # of the checkout
 
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
-SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP", "vic")  # published
-DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16", "dial-0",
-            "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1", "recall-4-nonlinear")
+SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP",
+          "vic")  # published
+DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16",
+            "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1",
+            "recall-4-nonlinear")
 SPLITS = ("standard", "tail", *(f"fold-{k}" for k in range(1, 6)))
 PROFILES = ("paper", "quick", "smoke")
 
@@ -44,17 +46,20 @@ _CHOICES = {
 _FORMS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
-# Settings that came after the first measurements count in the run_id only if they differ from this default, so that
-# adding one leaves every earlier run_id as it is.
+# Settings that came after the first measurements count in the run_id only if they differ from this
+# default, so that adding one leaves every earlier run_id as it is.
 _LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear",
                 "split": "standard", "missing": "", "gaps": "refuse", "season": 0,
                 "tokenizer": "k-means", "codes": 256, "code_levels": 2}
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
-_DATA = {"dataset", "split", "missing", "gaps", "seq_len", "pred_len", "model", "attention", "max_windows", "precision"}
-_TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay", "max_steps", "seed"}
+_DATA = {"dataset", "split", "missing", "gaps", "seq_len", "pred_len", "model", "attention",
+         "max_windows", "precision"}
+_TRAINING = {"learning_rate", "epochs", "patience", "batch_size", "lr_hold", "lr_decay",
+             "max_steps", "seed"}
 _DEPENDS = {
-    "iTransformer": _DATA | _TRAINING | {"d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
-                                         "residual_attention", "revin", "feed_forward", "calendar"},
+    "iTransformer": _DATA | _TRAINING | {
+        "d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
+        "residual_attention", "revin", "feed_forward", "calendar"},
     "MLP": _DATA | _TRAINING | {"d_ff", "n_layers", "dropout", "revin"},
     "linear": _DATA | _TRAINING | {"revin"},
     "DLinear": _DATA | _TRAINING | {"revin"},
@@ -70,7 +75,8 @@ def _instead(value, kind: str) -> str:
             number = float(value)
             if kind == "float" or number.is_integer():
                 meant = int(number) if kind == "int" else number
-                return f", such as {meant!r} (in YAML, write exponents as 1.0e-3)" if isinstance(value, str) else f": {meant}"
+                return (f", such as {meant!r} (in YAML, write exponents as 1.0e-3)"
+                        if isinstance(value, str) else f": {meant}")
         if kind == "bool" and str(value).lower() in ("true", "false"):
             return f": {str(value).capitalize()}, without quotes"
     except ValueError:
@@ -80,15 +86,17 @@ def _instead(value, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that defines one training run. Raises ``ValueError`` naming the field if a value is impossible.
+    """Everything that defines one training run.
 
-    Lengths (``seq_len``, ``pred_len``, ``patch_len``, ``stride``) are in time steps.
+    Lengths (``seq_len``, ``pred_len``, ``patch_len``, ``stride``) are in time steps. Raises
+    ``ValueError`` naming the field if a value is impossible.
     """
 
     # data
     dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
-    split: str = "standard"  # tail, fold-1 to fold-5: other parts of an ETT series (tsattn.data.ett_rows)
-    missing: str = ""  # values that stand for a missing one, e.g. "-9999,nan": that of the row before is held
+    split: str = "standard"  # tail, fold-1 to fold-5: other parts of an ETT series (data.ett_rows)
+    # Values that stand for a missing one, e.g. "-9999,nan": that of the row before is held.
+    missing: str = ""
     gaps: str = "refuse"  # irregular steps: refuse, or split, with which no window crosses one
     seq_len: int = 336
     pred_len: int = 96
@@ -108,13 +116,15 @@ class Settings:
     residual_attention: bool = True  # pre-softmax scores are added from layer to layer
     positional_encoding: str = "learned"
     head: str = "flatten"
-    embedding: str = "linear"  # of a patch; mlp, conv and residual are not linear, those of CODED see its codes
-    tokenizer: str = "k-means"  # gives the codes (tsattn.tokenizers); with several levels residual k-means or RQ-VAE
+    # Of a patch; mlp, conv and residual are not linear, those of CODED see its codes.
+    embedding: str = "linear"
+    # Gives the codes (tsattn.tokenizers); with several levels residual k-means or RQ-VAE.
+    tokenizer: str = "k-means"
     codes: int = 256  # of each level
     code_levels: int = 2
     revin: bool = True
     feed_forward: bool = True  # False: encoder layers of attention alone
-    season: int = 0  # steps that seasonal-naive repeats; 0: a day, or what the data's step makes a season
+    season: int = 0  # steps that seasonal-naive repeats; 0: a day, or a season of the data's step
     calendar: bool = False  # the window's calendar features become extra tokens (iTransformer)
     # training
     learning_rate: float = 1e-3
@@ -139,12 +149,15 @@ class Settings:
             value = getattr(self, field.name)
             kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[field.type]
             if not isinstance(value, kind) or (field.type != "bool" and isinstance(value, bool)):
-                raise ValueError(f"{field.name}={value!r}: expected {_FORMS[field.type]}{_instead(value, field.type)}.")
+                raise ValueError(f"{field.name}={value!r}: expected {_FORMS[field.type]}"
+                                 f"{_instead(value, field.type)}.")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(allowed)}.")
-        for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads", "n_layers",
-                     "epochs", "patience", "batch_size", "lr_hold", "codes", "code_levels"):
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of "
+                                 f"{', '.join(allowed)}.")
+        for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads",
+                     "n_layers", "epochs", "patience", "batch_size", "lr_hold", "codes",
+                     "code_levels"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
         if self.seed >= 2**32:
@@ -155,7 +168,8 @@ class Settings:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1.")
         if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate={self.learning_rate}: must be greater than 0 and finite.")
+            raise ValueError(f"learning_rate={self.learning_rate}: must be greater than 0 and "
+                             "finite.")
         if not 0 < self.lr_decay <= 1:
             raise ValueError(f"lr_decay={self.lr_decay}: must be greater than 0 and at most 1.")
         if self.d_model % self.n_heads:
@@ -164,20 +178,23 @@ class Settings:
                              f"allowed: {', '.join(divisors)}.")
         if (self.attention == "none") != (self.model not in ("PatchTST", "iTransformer")):
             raise ValueError(f"attention={self.attention!r}: model={self.model!r} "
-                             + ("needs one of " + ", ".join(ATTENTIONS) if self.attention == "none" else
-                                "has no attention; choose none") + ".")
+                             + ("needs one of " + ", ".join(ATTENTIONS)
+                                if self.attention == "none" else "has no attention; choose none")
+                             + ".")
         if self.calendar and (self.model != "iTransformer" or not self.dated):
-            raise ValueError(f"calendar=True: only iTransformer takes calendar features, and only of data with dates; "
-                             f"this is {self.model} on {self.dataset_name}.")
+            raise ValueError("calendar=True: only iTransformer takes calendar features, and only "
+                             f"of data with dates; this is {self.model} on {self.dataset_name}.")
         if self.model == "PatchTST" and self.patch_len > self.seq_len:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
-            raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or give the path of a .csv file.")
+            raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or "
+                             "give the path of a .csv file.")
         if self.split != "standard" and self.dataset not in SERIES[:4]:
-            raise ValueError(f"split={self.split!r}: a part of the ETT series; for {self.dataset_name} use standard.")
+            raise ValueError(f"split={self.split!r}: a part of the ETT series; for "
+                             f"{self.dataset_name} use standard.")
         if (self.missing or self.gaps != "refuse") and not self.dated:
-            raise ValueError(f"{'missing' if self.missing else 'gaps'}: {self.dataset_name} is synthetic and complete; leave "
-                             f"it out.")
+            raise ValueError(f"{'missing' if self.missing else 'gaps'}: {self.dataset_name} is "
+                             "synthetic and complete; leave it out.")
         try:
             [float(text) for text in self.missing.split(",") if self.missing]
         except ValueError:
@@ -189,12 +206,14 @@ class Settings:
     @property
     def n_tokens(self) -> int:
         """Number of patches T of one channel's window; 0 for a model without patches."""
-        return 0 if self.model != "PatchTST" else (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end)
+        return 0 if self.model != "PatchTST" else (
+            (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end))
 
     @property
     def dataset_name(self) -> str:
         """Name of the data without any folder, fit for a table or a title."""
-        return self.dataset if self.dataset in DATASETS else " ".join(Path(self.dataset).name.split())
+        return (self.dataset if self.dataset in DATASETS
+                else " ".join(Path(self.dataset).name.split()))
 
     @property
     def dated(self) -> bool:
@@ -213,13 +232,15 @@ class Settings:
 
     @cached_property
     def run_id(self) -> str:
-        """Stable name of the result: readable prefix and a hash over every setting that can change the numbers.
+        """Stable name of the result: a prefix to read, a hash of all that can change the numbers.
 
         A setting that the model does not have does not count, so that one result has one name.
-        A user's CSV counts by its content, so that an edited file is a new run and a moved one is not. The file is
-        read once: these settings keep their name while it changes. Its own name is shortened to plain characters.
+        A user's CSV counts by its content, so that an edited file is a new run and a moved one is
+        not. The file is read once: these settings keep their name while it changes. Its own name is
+        shortened to plain characters.
         """
-        content = {k: v for k, v in asdict(self).items() if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
+        content = {k: v for k, v in asdict(self).items()
+                   if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
         if self.model in _DEPENDS:
             content = {k: v for k, v in content.items() if k in _DEPENDS[self.model]}
         for name in {"learning_rate", "dropout", "lr_decay"} & set(content):
@@ -233,18 +254,19 @@ class Settings:
             del content[name]
         if self.dataset not in DATASETS:
             try:
-                content["dataset"] = hashlib.sha256(Path(self.dataset).expanduser().read_bytes()).hexdigest()
+                content["dataset"] = hashlib.sha256(
+                    Path(self.dataset).expanduser().read_bytes()).hexdigest()
             except OSError as error:
                 why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-                raise FileNotFoundError(f"{self.dataset_name}: {why}; give the path of an existing CSV "
-                                        f"file.") from None
+                raise FileNotFoundError(f"{self.dataset_name}: {why}; give the path of an existing "
+                                        "CSV file.") from None
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
         name = self.dataset if self.dataset in DATASETS else _plain(Path(self.dataset).stem)
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
                  *([f"s{self.seed}"] if self.seeded else []), digest]
         return "-".join(map(str, parts))
 
-    def but(self, **changes) -> "Settings":
+    def but(self, **changes) -> Settings:
         """A copy with some fields changed, validated again."""
         unknown = set(changes) - {f.name for f in fields(self)}
         if unknown:
@@ -258,32 +280,36 @@ def _plain(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-")[:40] or "csv"
 
 
-# Where a model's own settings differ from the defaults. iTransformer (Liu et al., ICLR 2024) has LayerNorm after the
-# sublayer and hands no scores from layer to layer; its sizes and its schedule are those that come close to the row which
-# the paper's authors published for it. DLinear (Zeng et al., AAAI 2023) has no instance normalisation.
+# Where a model's own settings differ from the defaults. iTransformer (Liu et al., ICLR 2024) has
+# LayerNorm after the sublayer and hands no scores from layer to layer; its sizes and its schedule
+# are those that come close to the row which the paper's authors published for it. DLinear (Zeng et
+# al., AAAI 2023) has no instance normalisation.
 _MODEL_CHANGES = {
-    "iTransformer": dict(d_model=512, d_ff=512, n_heads=8, n_layers=2, dropout=0.1, norm="layer", residual_attention=False,
-                         learning_rate=1e-4, lr_hold=1, lr_decay=0.5, batch_size=32, epochs=10, patience=3),
+    "iTransformer": dict(d_model=512, d_ff=512, n_heads=8, n_layers=2, dropout=0.1, norm="layer",
+                         residual_attention=False, learning_rate=1e-4, lr_hold=1, lr_decay=0.5,
+                         batch_size=32, epochs=10, patience=3),
     "DLinear": dict(revin=False),
 }
 _PROFILE_CHANGES = {
     "paper": {},
     "quick": dict(epochs=2, max_windows=1024),
-    "smoke": dict(epochs=2, max_steps=3, max_windows=64, batch_size=16, d_model=16, d_ff=32, n_heads=4, n_layers=2, codes=16),
+    "smoke": dict(epochs=2, max_steps=3, max_windows=64, batch_size=16, d_model=16, d_ff=32,
+                  n_heads=4, n_layers=2, codes=16),
 }
 SEEDS = {"paper": (2021, 2022, 2023), "quick": (2021,), "smoke": (2021, 2022)}
 
 
 def make(profile: str = "paper", **changes) -> Settings:
-    """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tiny, for tests).
+    """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tests).
 
-    Another ``model`` brings its own published settings; ``changes`` come last. iTransformer gets calendar features
-    where the data have dates.
+    Another ``model`` brings its own published settings; ``changes`` come last. iTransformer gets
+    calendar features where the data have dates.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
     model = changes.get("model", "PatchTST")
-    own = {**_MODEL_CHANGES.get(model, {}), **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
+    own = {**_MODEL_CHANGES.get(model, {}),
+           **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
     if model == "iTransformer":
         own["calendar"] = Settings(dataset=changes.get("dataset", Settings.dataset)).dated
     return Settings(profile=profile).but(**{**own, **_PROFILE_CHANGES[profile], **changes})

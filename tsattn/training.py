@@ -1,4 +1,4 @@
-"""The one loop: fit, validate, keep the best weights, resume. It does not know which experiment it serves."""
+"""The one loop: fit, validate, keep the best weights, resume, whichever experiment it serves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DIVERGED = 100  # a training MSE above this multiple of the error of forecasting
 
 @dataclass
 class Result:
-    """What a run measured. MSE and MAE are in units of the training standard deviation (squared for MSE)."""
+    """What a run measured; errors in units of the training standard deviation (squared for MSE)."""
 
     settings: Settings
     status: str = "complete"  # or "failed", with the reason
@@ -50,16 +50,17 @@ class Diverged(RuntimeError):
 
 
 def resolve_device(name: str) -> torch.device:
-    """``auto`` is the first CUDA device, else the CPU. Raises ``ValueError`` for a CUDA device that is not there."""
+    """``auto`` is the first CUDA device, else the CPU; ``ValueError`` for an absent CUDA device."""
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={name!r}: no CUDA device is available here; use auto or cpu.")
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device(
+        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def keep_pages() -> None:
-    """Have glibc keep freed memory: otherwise every step gets its activations as fresh pages (appendix B: a few per cent).
+    """Have glibc keep freed memory; without effect where the C library has no ``mallopt``.
 
-    Without effect where the C library has no ``mallopt``.
+    Otherwise every step gets its activations as fresh pages (appendix B: a few per cent).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:
@@ -68,17 +69,20 @@ def keep_pages() -> None:
 
 
 def check_memory(s: Settings, n_channels: int) -> None:
-    """Raises ``ValueError`` if training takes more memory than this machine has: weights, gradients and the two
-    moments of Adam, and a part of what the layers keep for the way back."""
+    """Raises ``ValueError`` if training takes more memory than this machine has: weights, gradients
+    and the two moments of Adam, and a part of what the layers keep for the way back."""
     with torch.device("meta"):
         weights = sum(p.numel() for p in models.build(s, n_channels).parameters())
     kept = s.batch_size * n_channels * s.n_tokens * s.n_layers * (4 * s.d_model + s.d_ff)
-    gigabytes, here = (16 * weights + 4 * kept) / 2**30, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    gigabytes, here = (16 * weights + 4 * kept) / 2**30, (
+        os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
     if gigabytes > here:
-        large = max(("d_model", "d_ff", "n_layers", "batch_size"), key=lambda k: getattr(s, k) / getattr(Settings, k))
-        raise ValueError(f"{large}={getattr(s, large)}: {weights:,} parameters, batch_size={s.batch_size} and "
-                         f"{n_channels} channels would take at least {gigabytes:,.0f} GB of memory to train; this "
-                         f"machine has {here:,.0f} GB. Choose a smaller {large}.")
+        large = max(("d_model", "d_ff", "n_layers", "batch_size"),
+                    key=lambda k: getattr(s, k) / getattr(Settings, k))
+        raise ValueError(f"{large}={getattr(s, large)}: {weights:,} parameters, "
+                         f"batch_size={s.batch_size} and {n_channels} channels would take at least "
+                         f"{gigabytes:,.0f} GB of memory to train; this machine has {here:,.0f} GB."
+                         f" Choose a smaller {large}.")
 
 
 @contextmanager
@@ -109,10 +113,12 @@ def _batch_size(windows: data.Windows) -> int:
 
 
 @torch.no_grad()
-def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def evaluate(model, windows: data.Windows,
+             batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
 
-    Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in the cache.
+    Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in
+    the cache.
     """
     batch_size = batch_size or _batch_size(windows)
     training = model.training
@@ -130,14 +136,17 @@ def evaluate(model, windows: data.Windows, batch_size: int | None = None) -> tup
 
 @torch.no_grad()
 def channel_errors(model, windows: data.Windows, batch_size: int | None = None) -> torch.Tensor:
-    """MSE of every window and channel, [len(windows), C], with the model as it is; batches as in ``evaluate``."""
+    """MSE [len(windows), C] of every window and channel, with the model as it is.
+
+    Batches as in ``evaluate``.
+    """
     batch_size = batch_size or _batch_size(windows)
     batches = (windows.batch(slice(i, i + batch_size)) for i in range(0, len(windows), batch_size))
     return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
 
 
 def epoch_seconds(s: Settings, data_dir=None, tried: int = 4) -> float:
-    """Seconds of one epoch on one thread of this machine, from a few of its steps and of its evaluation."""
+    """Seconds of one epoch on one thread of this machine, from a few steps and windows of it."""
     device, splits = resolve_device(s.device), data.of(s, data_dir)
     check_memory(s, len(splits.channels))
     with use_threads(1), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -168,33 +177,37 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
           progress: bool = True) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
-    The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again, ends with the
-    numbers of an uninterrupted one. The best weights stay there as ``best.safetensors``, and the state until who has
-    the result removes it (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A
-    loss that is not finite or diverges ends the run with status ``failed``. A model without parameters is measured
-    once, as its epoch 1. Raises ``ValueError`` for a model that this machine has no memory for.
+    The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again,
+    ends with the numbers of an uninterrupted one. The best weights stay there as
+    ``best.safetensors``, and the state until who has the result removes it
+    (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A loss
+    that is not finite or diverges ends the run with status ``failed``. A model without parameters
+    is measured once, as its epoch 1. Raises ``ValueError`` for a model that this machine has no
+    memory for.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
         keep_pages()
     run_id, splits = s.run_id, data.of(s, data_dir)
-    if s.but().run_id != run_id:  # hashed again: the result would be recorded under the name of other data
-        raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; start it again when "
-                             f"nothing writes to the file.")
+    if s.but().run_id != run_id:  # hashed again: else it would be recorded as a run of other data
+        raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; "
+                             "start it again when nothing writes to the file.")
     check_memory(s, len(splits.channels))
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / run_id)
         result = run.result
-        result.how = dict(device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **run.codebook,
-                          **dict(zip(("parameters", "parameters_used"),
-                                     models.count_parameters(s, len(splits.channels)))))
+        result.how = dict(
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **run.codebook,
+            **dict(zip(("parameters", "parameters_used"),
+                       models.count_parameters(s, len(splits.channels)), strict=True)))
         epochs = s.epochs if run.optimiser else 1
-        bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step", disable=not progress,
-                           initial=len(result.curves) * run.steps)
+        bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step",
+                           disable=not progress, initial=len(result.curves) * run.steps)
         try:
-            while len(result.curves) < epochs and len(result.curves) - result.best_epoch < s.patience:
+            while (len(result.curves) < epochs
+                   and len(result.curves) - result.best_epoch < s.patience):
                 run.epoch(bar)
         except Diverged as error:
             result.status, result.reason = "failed", str(error)
@@ -213,17 +226,19 @@ class _Run:
         self.val, self.test = (w.first(s.max_windows).to(device) for w in (splits.val, splits.test))
         self.steps = len(splits.train) // s.batch_size
         if not self.steps:
-            raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than one batch; "
-                                 f"set batch_size to at most that.")
+            raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than "
+                                 "one batch; set batch_size to at most that.")
         self.steps = min(self.steps, s.max_steps or self.steps)
-        self.bound = DIVERGED * splits.train.series[:, slice(*splits.rows[0])].square().mean().item()
+        self.bound = DIVERGED * (
+            splits.train.series[:, slice(*splits.rows[0])].square().mean().item())
         # A codebook comes before resume: it is fitted again, then the file's own takes its place.
         *codebook, self.codebook = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
         season = s.season or splits.findings.season
         self.model = models.build(s.but(season=season), len(splits.channels), *codebook).to(device)
         parameters, graph = list(self.model.parameters()), s.cuda_graph and device.type == "cuda"
         rate = torch.tensor(s.learning_rate, device=device) if graph else s.learning_rate
-        self.optimiser = torch.optim.Adam(parameters, lr=rate, fused=True, capturable=graph) if parameters else None
+        self.optimiser = torch.optim.Adam(
+            parameters, lr=rate, fused=True, capturable=graph) if parameters else None
         self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._resume()
         if self.optimiser:
@@ -237,18 +252,21 @@ class _Run:
         """Train one epoch, measure the three splits, and write the state to disk."""
         s, result, number = self.s, self.result, len(self.result.curves) + 1
         started = time.perf_counter()
-        train_mse, train_mae = self._fit(number, bar) if self.optimiser else self._mean_errors(self.train_windows)
+        train_mse, train_mae = (self._fit(number, bar) if self.optimiser
+                                else self._mean_errors(self.train_windows))
         if not train_mse < self.bound:
-            raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more than {DIVERGED} times "
-                           f"the error of forecasting zero; lower learning_rate={s.learning_rate}")
+            raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more "
+                           f"than {DIVERGED} times the error of forecasting zero; lower "
+                           f"learning_rate={s.learning_rate}")
         (val_mse, val_mae), (test_mse, test_mae) = map(self._mean_errors, (self.val, self.test))
         if not math.isfinite(val_mse + test_mse):
-            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch {number}: not finite; "
-                           f"lower learning_rate={s.learning_rate}")
+            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch "
+                           f"{number}: not finite; lower learning_rate={s.learning_rate}")
         best = min((row["val_mse"] for row in result.curves), default=math.inf)
         seconds = time.perf_counter() - started
-        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae, val_mse=val_mse,
-                                  val_mae=val_mae, test_mse=test_mse, test_mae=test_mae, seconds=seconds))
+        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae,
+                                  val_mse=val_mse, val_mae=val_mae, test_mse=test_mse,
+                                  test_mae=test_mae, seconds=seconds))
         if val_mse < best:
             result.best_epoch = number
             self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
@@ -267,11 +285,12 @@ class _Run:
                 group["lr"].fill_(rate)  # a CUDA graph reads it where it lies
             else:
                 group["lr"] = rate
-        # Shuffling and dropout depend on seed and epoch alone, so a resumed run needs no random state.
+        # Shuffling and dropout depend on seed and epoch alone: a resumed run needs no random state.
         if hasattr(self.model, "masks"):
             self.model.masks.seed(s.seed, number)
         torch.manual_seed(s.seed * 100_003 + number)
-        order = torch.randperm(len(self.train_windows), generator=torch.Generator().manual_seed(s.seed * 1009 + number))
+        order = torch.randperm(len(self.train_windows),
+                               generator=torch.Generator().manual_seed(s.seed * 1009 + number))
         order = order[:self.steps * s.batch_size].to(self.device).view(self.steps, s.batch_size)
         self.model.train()
         self.step.sums.zero_()  # read once per epoch: no host synchronisation

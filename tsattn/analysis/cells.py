@@ -7,8 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .. import preregistered
-from .. import runs as plan
+from .. import preregistered, runs
 from ..ledger import ROOT, Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
@@ -23,21 +22,21 @@ from .compare import (
     replacements,
 )
 
-RATES = {"1e-3": 1e-3, "1e-4": plan.LOW_RATE}  # the talk's, and that of the authors' example script
+RATES = {"1e-3": 1e-3, "1e-4": runs.LOW_RATE}  # the talk's, and that of the authors' example script
 # Its settings were chosen to come close to the authors' ETTh1-96 row: agreement confirms nothing.
 CHOSEN = "iTransformer, learning rate 1e-4"
 # The talk's table: its two models, each at its own learning rate and at a tenth of it.
 TALK = {
     **{f"PatchTST, learning rate {name}": dict(learning_rate=rate) for name, rate in RATES.items()},
     CHOSEN: dict(model="iTransformer"),
-    "iTransformer, constant learning rate 1e-5": plan.SMALL_STEPS,
+    "iTransformer, constant learning rate 1e-5": runs.SMALL_STEPS,
 }
 
 WIDTHS = {
     512: CHOSEN,
-    **{width: f"iTransformer, width {width} instead of 512" for width in plan.NARROWER},
+    **{width: f"iTransformer, width {width} instead of 512" for width in runs.NARROWER},
 }
-FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in plan.NARROWER.items()}}
+FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in runs.NARROWER.items()}}
 # Asked in every cell: at the authors' rates, and iTransformer in the widths of its own scripts.
 EVERYWHERE = ("PatchTST, learning rate 1e-4", *WIDTHS.values())
 
@@ -53,7 +52,7 @@ def family(
     ledger: Ledger,
     title: str,
     profile: str = "paper",
-    seeds=plan.FEW_SEEDS,
+    seeds=runs.FEW_SEEDS,
     dataset: str = "ETTh1",
     pred_len: int = 96,
 ) -> pd.DataFrame:
@@ -65,11 +64,11 @@ def family(
     epoch allowed.
     """
     settings = FAMILIES[title]
-    runs = plan.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
-    table = replacements(ledger, runs)
+    asked = runs.attentions(profile, seeds, dataset=dataset, pred_len=pred_len, **settings)
+    table = replacements(ledger, asked)
     if table.empty:
         return table
-    late = at_last_epoch(ledger, runs)
+    late = at_last_epoch(ledger, asked)
     authors = published_by_authors().query(
         "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'"
     )
@@ -85,7 +84,7 @@ def family(
 
 def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     """Every ``family`` of ``TALK`` on the talk's own cell."""
-    return {title: family(ledger, title, profile, plan.MORE_SEEDS) for title in TALK}
+    return {title: family(ledger, title, profile, runs.MORE_SEEDS) for title in TALK}
 
 
 def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
@@ -95,7 +94,7 @@ def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]
     cells = {
         title: [
             family(ledger, title, profile, dataset=dataset, pred_len=pred_len)
-            for dataset, pred_len in sorted(plan.CELLS[title in TALK :])
+            for dataset, pred_len in sorted(runs.CELLS[title in TALK :])
         ]
         for title in EVERYWHERE
     }
@@ -115,10 +114,10 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     ``validation_high``.
     """
     name, tables = "iTransformer, ", []
-    for dataset, pred_len in sorted(plan.CELLS):
+    for dataset, pred_len in sorted(runs.CELLS):
         named = {
             title.removeprefix(name): by_attention(
-                plan.attentions(profile, dataset=dataset, pred_len=pred_len, **changes)
+                runs.attentions(profile, dataset=dataset, pred_len=pred_len, **changes)
             )
             for title, changes in FAMILIES.items()
             if title.startswith(name)
@@ -126,10 +125,10 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         if sum(bool(ledger.complete(by["softmax"])) for by in named.values()) < 2:
             continue
         titles = {
-            s.run_id: title for title, by in named.items() for runs in by.values() for s in runs
+            s.run_id: title for title, by in named.items() for of in by.values() for s in of
         }
         best = {a: preferred(ledger, *(by[a] for by in named.values())) for a in ATTENTIONS}
-        table = replacements(ledger, [s for runs in best.values() for s in runs])
+        table = replacements(ledger, [s for of in best.values() for s in of])
         if len(table):
             val = relative_mse(ledger, best)
             on_val = {a: interval(val[a]) if a in val else (np.nan,) * 3 for a in table.model}
@@ -155,10 +154,10 @@ def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     ``unfinished``: some run was kept after the last epoch allowed.
     """
     tables = []
-    for dataset, pred_len in sorted(plan.CELLS[1:]):
-        changes = dict(dataset=dataset, pred_len=pred_len, learning_rate=plan.LOW_RATE)
-        named = plan.baselines(profile, **changes)
-        table = against(ledger, by_attention(plan.attentions(profile, **changes))["softmax"], named)
+    for dataset, pred_len in sorted(runs.CELLS[1:]):
+        changes = dict(dataset=dataset, pred_len=pred_len, learning_rate=runs.LOW_RATE)
+        named = runs.baselines(profile, **changes)
+        table = against(ledger, by_attention(runs.attentions(profile, **changes))["softmax"], named)
         if len(table):
             tables.append(
                 table.assign(
@@ -185,9 +184,9 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     titles = {
         s.run_id: title
         for title, changes in FAMILIES.items()
-        for dataset, pred_len in plan.CELLS
-        for s in plan.attentions(
-            profile, plan.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes
+        for dataset, pred_len in runs.CELLS
+        for s in runs.attentions(
+            profile, runs.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes
         )
     }
     table = table[table.run_id.isin(titles) & (table.status == "complete")]
@@ -247,8 +246,8 @@ def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def attention_alone(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Softmax without feed-forward networks against PatchTST whole, both at 1e-4."""
-    softmax = by_attention(plan.attentions(profile, learning_rate=plan.LOW_RATE))["softmax"]
-    alone = plan.baselines(profile, learning_rate=plan.LOW_RATE)["attention only"]
+    softmax = by_attention(runs.attentions(profile, learning_rate=runs.LOW_RATE))["softmax"]
+    alone = runs.baselines(profile, learning_rate=runs.LOW_RATE)["attention only"]
     return against(ledger, softmax, {"attention only": alone})
 
 
@@ -259,8 +258,8 @@ def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     names = ("linear", "DLinear", "MLP (equal parameters)")
     named = {}
     for rate in RATES.values():
-        known = plan.baselines(profile, learning_rate=rate)
-        softmax = by_attention(plan.attentions(profile, learning_rate=rate))["softmax"]
+        known = runs.baselines(profile, learning_rate=rate)
+        softmax = by_attention(runs.attentions(profile, learning_rate=rate))["softmax"]
         named[rate] = {"softmax": softmax, **{n: known[n] for n in names}}
     return at_preferred_rates(ledger, named, RATES["1e-3"])[1]
 
@@ -268,7 +267,7 @@ def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 def larger_rate(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """PatchTST with softmax at the talk's 1e-3 against itself at 1e-4."""
     at = {
-        name: by_attention(plan.attentions(profile, plan.MORE_SEEDS, learning_rate=rate))["softmax"]
+        name: by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))["softmax"]
         for name, rate in RATES.items()
     }
     return against(ledger, at["1e-4"], {"1e-3": at["1e-3"]})
@@ -279,7 +278,7 @@ def one_token(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     family.
     """
     of = {
-        n: by_attention(plan.attentions(profile, patch_len=n, stride=n, pad_end=False))
+        n: by_attention(runs.attentions(profile, patch_len=n, stride=n, pad_end=False))
         for n in (16, 336)
     }
     return one_family({a: against(ledger, of[16][a], {a: of[336][a]}) for a in ("softmax", "zero")})
@@ -298,7 +297,7 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         ("linear model", simple_models(ledger, profile), "linear"),
         (
             "no attention",
-            family(ledger, "PatchTST, learning rate 1e-4", profile, plan.MORE_SEEDS),
+            family(ledger, "PatchTST, learning rate 1e-4", profile, runs.MORE_SEEDS),
             "zero",
         ),
         ("learning rate", larger_rate(ledger, profile), "1e-3"),
@@ -315,7 +314,7 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                     },
                 )
             )
-    softmax = by_attention(plan.attentions(profile, plan.MORE_SEEDS, learning_rate=plan.LOW_RATE))[
+    softmax = by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=runs.LOW_RATE))[
         "softmax"
     ]
     done = ledger.complete(softmax)

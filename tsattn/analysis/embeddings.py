@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .. import runs as plan
+from .. import runs
 from ..codebook_rule import gaps, woken
 from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
@@ -32,7 +32,7 @@ def unit(dataset: str) -> str:
 
 
 def embedding_runs(
-    dataset: str, profile: str = "paper", embeddings=None, attentions=BOTH, seeds=plan.FEW_SEEDS,
+    dataset: str, profile: str = "paper", embeddings=None, attentions=BOTH, seeds=runs.FEW_SEEDS,
     **changes,
 ) -> dict[tuple[str, str, int], Settings]:
     """Runs by embedding, attention and seed; ``embeddings`` maps names to changes of settings.
@@ -41,7 +41,7 @@ def embedding_runs(
     elsewhere the rate is the talk's unless one is given.
     """
     embeddings = EMBEDDINGS if embeddings is None else embeddings
-    run = functools.partial(plan.toy, dataset, profile) if dataset in UNITS else functools.partial(
+    run = functools.partial(runs.toy, dataset, profile) if dataset in UNITS else functools.partial(
         make, profile, dataset=dataset
     )
     return {
@@ -59,28 +59,28 @@ def codebook_runs(
     """Runs of chapter 8 by embedding, attention and seed; the names are those of
     ``runs.CODEBOOKS`` and ``runs.MORE_CODEBOOKS``. At 1e-4 on ETT.
     """
-    known = plan.CODEBOOKS | plan.MORE_CODEBOOKS
-    names = plan.CODEBOOKS if names is None else names
+    known = runs.CODEBOOKS | runs.MORE_CODEBOOKS
+    names = runs.CODEBOOKS if names is None else names
     if seeds is None:
-        seeds = plan.CODEBOOK_SEEDS.get(dataset, plan.FEW_SEEDS)
-    rate = {} if dataset in UNITS else dict(learning_rate=plan.LOW_RATE)
+        seeds = runs.CODEBOOK_SEEDS.get(dataset, runs.FEW_SEEDS)
+    rate = {} if dataset in UNITS else dict(learning_rate=runs.LOW_RATE)
     return embedding_runs(dataset, profile, {n: known[n] for n in names}, attentions, seeds,
                           **rate, **changes)
 
 
-def _named(runs: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
-    rows = [(s.run_id, *name) for name, s in runs.items()]
+def _named(asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
+    rows = [(s.run_id, *name) for name, s in asked.items()]
     return pd.DataFrame(rows, columns=["run_id", "embedding", "attention", "seed"])
 
 
-def errors(ledger: Ledger, runs: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
-    """Test error of what is recorded of ``runs``: embedding, attention, seed, error.
+def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
+    """Test error of what is recorded of ``asked``: embedding, attention, seed, error.
 
     On the state machine that at event samples, on recall a share of the error of predicting zero
     (table ``toy_errors``, on the most windows recorded), elsewhere the MSE.
     """
-    named = _named(runs)
-    dataset = next(iter(runs.values())).dataset if runs else ""
+    named = _named(asked)
+    dataset = next(iter(asked.values())).dataset if asked else ""
     if dataset in UNITS:
         found = ledger.read("toy_errors")
         found = found.merge(named, on="run_id") if len(found) else named[:0].assign(error=[])
@@ -92,7 +92,7 @@ def errors(ledger: Ledger, runs: dict[tuple[str, str, int], Settings]) -> pd.Dat
             error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
             found = found.assign(error=error)
     else:
-        found = ledger.runs(ledger.complete(list(runs.values())))
+        found = ledger.runs(ledger.complete(list(asked.values())))
         found = named.merge(found[["run_id", "test_mse"]], on="run_id") if len(found) else named[:0]
         found = found.assign(error=found.test_mse if "test_mse" in found else [])
     return found.reindex(columns=["embedding", "attention", "seed", "error"]).reset_index(drop=True)
@@ -124,12 +124,12 @@ def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     return found
 
 
-def attention(ledger: Ledger, runs: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
+def attention(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
     """Mean over layers and heads of lift, AUC and entropy of softmax, by embedding and seed.
 
     On recall of the query patch that asks, on the state machine of all of them.
     """
-    named = _named({k: s for k, s in runs.items() if s.attention == "softmax"})
+    named = _named({k: s for k, s in asked.items() if s.attention == "softmax"})
     found = ledger.read("attention_by_head")
     columns = ["embedding", "seed", "lift", "auc", "entropy"]
     if not len(found) or not len(named):

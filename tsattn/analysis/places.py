@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .. import preregistered, statistics
-from .. import runs as plan
+from .. import preregistered, runs, statistics
 from ..ledger import Ledger
 from ..settings import Settings
 from ..statistics import interval
@@ -29,8 +28,8 @@ def places(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
     """``family`` of ``FAMILIES[title]`` in every cell that has been run, each cell a family of
     its own; the shorter horizons first within a data set."""
     tables = [family(ledger, title, profile,
-                     plan.MORE_SEEDS if cell == plan.CELLS[0] else plan.FEW_SEEDS,
-                     dataset=cell[0], pred_len=cell[1]) for cell in sorted(plan.CELLS)]
+                     runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.FEW_SEEDS,
+                     dataset=cell[0], pred_len=cell[1]) for cell in sorted(runs.CELLS)]
     found = [in_percent(t) for t in tables if len(t)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -39,8 +38,8 @@ def on_both(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
     """The replacements against softmax in % by ``cell``, attention (``model``) and seed, on the
     validation months (``val``) and the test months (``test``)."""
     rows = []
-    for dataset, pred_len in sorted(plan.CELLS):
-        named = by_attention(plan.attentions(profile, plan.MORE_SEEDS, dataset=dataset,
+    for dataset, pred_len in sorted(runs.CELLS):
+        named = by_attention(runs.attentions(profile, runs.MORE_SEEDS, dataset=dataset,
                                              pred_len=pred_len, **FAMILIES[title]))
         found = {split: relative_mse(ledger, named, split) for split in ("val", "test")}
         if len(found["val"]):
@@ -50,9 +49,9 @@ def on_both(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
 
 
-def _loss(ledger: Ledger, runs: list[Settings]) -> dict[int, np.ndarray]:
+def _loss(ledger: Ledger, asked: list[Settings]) -> dict[int, np.ndarray]:
     """Zero attention's errors minus softmax's by seed, [W], in units of softmax's mean MSE."""
-    by = {a: ledger.errors_by_seed(of) for a, of in by_attention(runs).items()}
+    by = {a: ledger.errors_by_seed(of) for a, of in by_attention(asked).items()}
     mse = np.mean([e.mean() for e in by["softmax"].values()])
     return {seed: (by["zero"][seed] - by["softmax"][seed]) / mse
             for seed in by["softmax"] if seed in by["zero"]}
@@ -73,7 +72,7 @@ def moved(ledger: Ledger, usual: list[Settings], other: list[Settings]) -> np.nd
 def largest_share(ledger: Ledger, changes: dict, part: int = 6, profile: str = "paper") -> float:
     """Share of the whole difference between zero and softmax that falls into the one stretch of a
     ``part`` of the test windows where most of it does; with ``changes`` of the usual run."""
-    loss = np.mean(list(_loss(ledger, plan.attentions(profile, **changes)).values()), axis=0)
+    loss = np.mean(list(_loss(ledger, runs.attentions(profile, **changes)).values()), axis=0)
     if not loss.shape:  # nothing has been run
         return np.nan
     n = len(loss) // part
@@ -89,12 +88,12 @@ def redundancy_alone(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.D
     the loss without attention of the first entry of ``changed``. All in %.
     """
     tables, usual = [], next(iter(changed.values()))
-    for name, runs in changed.items():
-        table = replacements(ledger, runs)
+    for name, of in changed.items():
+        table = replacements(ledger, of)
         if table.empty:
             continue
-        val = 100 * np.array(interval(relative_mse(ledger, by_attention(runs))["zero"]))
-        more = moved(ledger, usual, runs) if runs is not usual else np.full(3, np.nan)
+        val = 100 * np.array(interval(relative_mse(ledger, by_attention(of))["zero"]))
+        more = moved(ledger, usual, of) if of is not usual else np.full(3, np.nan)
         names = ("val", "val_low", "val_high", "moved", "moved_low", "moved_high")
         tables.append(in_percent(table).assign(
             label=name, **dict(zip(names, (*val, *more), strict=True))))
@@ -105,14 +104,14 @@ def recorded(ledger: Ledger, starts: tuple[str, ...], profile: str = "paper") ->
     """How many of the runs of each list of ``runs.evidence`` are recorded, for the lists whose
     name begins with one of ``starts``."""
     return pd.DataFrame([
-        {"part": name, "recorded": len(ledger.complete(runs)), "of": len(runs)}
-        for name, runs in plan.evidence(profile).items() if name.startswith(starts)])
+        {"part": name, "recorded": len(ledger.complete(of)), "of": len(of)}
+        for name, of in runs.evidence(profile).items() if name.startswith(starts)])
 
 
 def by_list(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
     """``replacements`` of every list of runs that is complete, in %, with its name (``cell``)."""
-    done = {name: replacements(ledger, runs) for name, runs in named.items()
-            if runs and len(ledger.complete(runs)) == len(runs)}
+    done = {name: replacements(ledger, of) for name, of in named.items()
+            if of and len(ledger.complete(of)) == len(of)}
     tables = [in_percent(t).assign(cell=name) for name, t in done.items() if len(t)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
@@ -120,9 +119,9 @@ def by_list(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
 def by_fold(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.DataFrame:
     """The replacements against softmax in every period of the rolling origin whose runs are
     complete, in %; feed-forward networks are in all of them."""
-    runs = [s for s in plan.folds(dataset, profile) if s.feed_forward]
-    folds = {fold: [s for s in runs if s.split == fold] for fold in dict.fromkeys(
-        s.split for s in runs)}
+    asked = [s for s in runs.folds(dataset, profile) if s.feed_forward]
+    folds = {fold: [s for s in asked if s.split == fold] for fold in dict.fromkeys(
+        s.split for s in asked)}
     return by_list(ledger, folds)
 
 
@@ -150,7 +149,7 @@ def unseen(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     new = judged[judged.family.isin(["P1", "P2"])] if len(judged) else judged
     if new.empty:
         return pd.DataFrame(columns=["model", "months"])
-    old = pd.concat([family(ledger, "PatchTST, learning rate 1e-4", profile, plan.MORE_SEEDS),
+    old = pd.concat([family(ledger, "PatchTST, learning rate 1e-4", profile, runs.MORE_SEEDS),
                      attention_alone(ledger, profile)])
     both = {"unseen": in_percent(new.drop_duplicates("model").assign(
         reference=1.0, split_low=np.nan, split_high=np.nan, detectable=np.nan, provable=np.nan)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .. import runs as plan
+from .. import runs
 from ..ledger import Ledger
 from ..settings import make
 from .cells import EVERYWHERE, TALK, family, published_by_authors, talk_table
@@ -40,7 +40,7 @@ def without_positions(ledger: Ledger, profile: str = "paper") -> dict[str, pd.Da
         with_, without = (
             [
                 make(profile, head=head, positional_encoding=encoding, seed=seed)
-                for seed in plan.FEW_SEEDS
+                for seed in runs.FEW_SEEDS
             ]
             for encoding in ("learned", "none")
         )
@@ -56,7 +56,7 @@ def patch_lengths(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         s
         for n in (4, 8, 12, 16, 24, 48, 84, 168, 336)
         for a in ("softmax", "zero")
-        for s in by_attention(plan.attentions(profile, patch_len=n, stride=n, pad_end=False))[a]
+        for s in by_attention(runs.attentions(profile, patch_len=n, stride=n, pad_end=False))[a]
     ]
     done = ledger.complete(named)
     return ledger.runs(done) if done else pd.DataFrame()
@@ -67,19 +67,19 @@ def embedding_gaps(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
     The error is that of events on the state machine, and of the whole horizon elsewhere.
     """
-    measured, runs = ledger.read("toy_errors"), ledger.read("runs")
+    measured, recorded = ledger.read("toy_errors"), ledger.read("runs")
     rows = []
     for dataset in ("recall-4", "state-machine", "ETTh1"):
         for embedding in EMBEDDINGS:
-            for seed in plan.FEW_SEEDS:
+            for seed in runs.FEW_SEEDS:
                 error = {}
                 for attention in ("softmax", "zero"):
                     changes = dict(attention=attention, seed=seed, embedding=embedding)
                     if dataset == "ETTh1":
                         s = make(profile, **changes)
-                        found, column = runs, "test_mse"
+                        found, column = recorded, "test_mse"
                     else:
-                        s, found = plan.toy(dataset, profile, **changes), measured
+                        s, found = runs.toy(dataset, profile, **changes), measured
                         column = "event_mse" if dataset == "state-machine" else "mse"
                     if len(found) and "intervention" in found:
                         found = found[found.intervention == "none"]
@@ -105,8 +105,8 @@ def every_cell(ledger: Ledger, attention: str = "zero") -> pd.DataFrame:
     """One replacement against softmax in every cell, in PatchTST and the wide iTransformer."""
     tables = []
     for title in EVERYWHERE[:2]:
-        for dataset, pred_len in sorted(plan.CELLS):
-            seeds = plan.MORE_SEEDS if (dataset, pred_len) == plan.CELLS[0] else plan.FEW_SEEDS
+        for dataset, pred_len in sorted(runs.CELLS):
+            seeds = runs.MORE_SEEDS if (dataset, pred_len) == runs.CELLS[0] else runs.FEW_SEEDS
             table = family(ledger, title, "paper", seeds, dataset, pred_len)
             if len(table):
                 tables.append(table[table.model == attention].assign(title=title))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from .. import runs as plan
+from .. import runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS, Settings
 from ..statistics import interval
@@ -15,12 +15,12 @@ from .trained import event_errors, event_multiples, share_of_zero, toy_rows
 BESIDE = ("dataset", "attention", "seed", "n_tokens")
 
 
-def beside(rows: pd.DataFrame, runs: Iterable[Settings]) -> pd.DataFrame:
+def beside(rows: pd.DataFrame, asked: Iterable[Settings]) -> pd.DataFrame:
     """``rows`` of a table of measurements with data set, attention, seed and tokens of their run;
     an empty table has these columns too.
     """
     named = pd.DataFrame(
-        [{"run_id": s.run_id} | {name: getattr(s, name) for name in BESIDE} for s in runs],
+        [{"run_id": s.run_id} | {name: getattr(s, name) for name in BESIDE} for s in asked],
         columns=["run_id", *BESIDE],
     ).drop_duplicates("run_id")
     return rows.merge(named, on="run_id") if len(rows) else named[:0]
@@ -71,12 +71,12 @@ class Synthetic:
 
     def on_events(self, **changes) -> pd.DataFrame:
         """Rows of ``toy_continued``; ``changes`` as ``max_steps=200``."""
-        runs = [
-            plan.toy("state-machine", self.profile, attention=a, seed=seed, **changes)
+        asked = [
+            runs.toy("state-machine", self.profile, attention=a, seed=seed, **changes)
             for a in ATTENTIONS
-            for seed in plan.FEW_SEEDS
+            for seed in runs.FEW_SEEDS
         ]
-        return beside(self.ledger.read("toy_continued"), runs)
+        return beside(self.ledger.read("toy_continued"), asked)
 
     def multiple(self, attention: str, **changes) -> float:
         """Error on events in multiples of the best possible, mean over seeds."""
@@ -100,11 +100,11 @@ class Synthetic:
             (1, dict(patch_len=336, stride=336, pad_end=False)),
             (22, {}),
         ):
-            runs = [
-                plan.toy("state-machine", self.profile, seed=seed, **changes)
-                for seed in plan.FEW_SEEDS
+            asked = [
+                runs.toy("state-machine", self.profile, seed=seed, **changes)
+                for seed in runs.FEW_SEEDS
             ]
-            rows = beside(self.ledger.read("toy_errors"), runs)
+            rows = beside(self.ledger.read("toy_errors"), asked)
             mse[n] = rows[rows.intervention == "none"].groupby("seed").event_mse.mean()
         return (mse[1] / mse[22]).mean()
 
@@ -117,16 +117,16 @@ class Synthetic:
         run.
         """
         rows = toy_rows(self.ledger, "attention_by_head", "recall-4", self.profile)
-        tokens = plan.toy("recall-4", self.profile).n_tokens
+        tokens = runs.toy("recall-4", self.profile).n_tokens
         return heads(rows[rows["query"].notna()]).lift / tokens
 
     def with_revin(self, attention: str) -> float:
         """Error on recall (4 pairs) as a share of predicting zero, trained with RevIN."""
-        runs = [
-            plan.toy("recall-4", self.profile, attention=attention, seed=seed, revin=True)
-            for seed in plan.FEW_SEEDS
+        asked = [
+            runs.toy("recall-4", self.profile, attention=attention, seed=seed, revin=True)
+            for seed in runs.FEW_SEEDS
         ]
-        rows = beside(self.ledger.read("toy_errors"), runs)
+        rows = beside(self.ledger.read("toy_errors"), asked)
         return (rows.mse / rows.zero_mse).mean()
 
     def recall(self, pairs: int, attention: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .. import runs as plan
+from .. import runs
 from ..ledger import Ledger
 from ..settings import Settings, make
 from .compare import against, one_family
@@ -16,7 +16,7 @@ KINDS = ("softmax", "zero")
 USUAL = 16  # patch length of the other chapters, whose models repeat the last value at the end
 
 
-def without_encoding(profile: str = "paper", seeds=plan.FEW_SEEDS, **data) -> dict[tuple, list]:
+def without_encoding(profile: str = "paper", seeds=runs.FEW_SEEDS, **data) -> dict[tuple, list]:
     """Softmax with each head, with positional encoding and without: (head, encoding) -> runs."""
     return {(head, encoding): [make(profile, head=head, positional_encoding=encoding, seed=seed,
                                     **data) for seed in seeds]
@@ -29,7 +29,7 @@ def cost_of_none(ledger: Ledger, named: dict[tuple, list[Settings]]) -> pd.DataF
                        for head in HEADS})
 
 
-def by_length(profile: str = "paper", seeds=plan.FEW_SEEDS, lengths=PATCH_LENGTHS,
+def by_length(profile: str = "paper", seeds=runs.FEW_SEEDS, lengths=PATCH_LENGTHS,
               softmax_from: int = 8, **data) -> dict[tuple, list[Settings]]:
     """(attention, patch length) -> runs whose stride is the patch length, without padding."""
     lengths = [n for n in lengths if n <= data.get("seq_len", 336)]
@@ -46,7 +46,7 @@ def usual(named: dict[tuple, list[Settings]]) -> int:
 def same_size(named: dict[tuple, list[Settings]], shortest: int = 84) -> dict[tuple, list]:
     """Those of ``by_length`` from patch length ``shortest`` on, with the ``d_ff`` at which they use
     as many parameters as those of the usual length. (Below 12 even ``d_ff`` = 1 is too much.)"""
-    return {(a, n): [plan.matched(run, named[a, usual(named)][0]) for run in of]
+    return {(a, n): [runs.matched(run, named[a, usual(named)][0]) for run in of]
             for (a, n), of in named.items() if n >= shortest and n != usual(named)}
 
 
@@ -68,14 +68,14 @@ def lead(ledger: Ledger, named: dict[tuple, list[Settings]]) -> pd.DataFrame:
     return table.assign(tokens=table.label.map(tokens).astype(int))
 
 
-def toy_by_length(profile: str = "paper", seeds=plan.FEW_SEEDS, lengths=TOY_LENGTHS,
+def toy_by_length(profile: str = "paper", seeds=runs.FEW_SEEDS, lengths=TOY_LENGTHS,
                   **changes) -> dict[tuple, list[Settings]]:
     """(attention, patch length) -> runs on the state machine; at the usual length as chapter 5
     trains them."""
     def own(n):
         return {} if n == USUAL else dict(patch_len=n, stride=n, pad_end=False)
 
-    return {(a, n): [plan.toy("state-machine", profile, attention=a, seed=seed, **changes, **own(n))
+    return {(a, n): [runs.toy("state-machine", profile, attention=a, seed=seed, **changes, **own(n))
                      for seed in seeds] for a in KINDS for n in lengths}
 
 
@@ -83,11 +83,11 @@ def event_multiples_by_length(rows: pd.DataFrame, named: dict[tuple, list]) -> p
     """Undisturbed rows of "toy_errors" with attention, ``tokens``, seed, and ``multiple``: the
     error on events in multiples of the best possible. Of a run measured on more windows and on
     fewer, those on the most."""
-    runs = pd.DataFrame([dict(run_id=s.run_id, attention=a, tokens=s.n_tokens, seed=s.seed)
-                         for (a, _), of in named.items() for s in of])
+    asked = pd.DataFrame([dict(run_id=s.run_id, attention=a, tokens=s.n_tokens, seed=s.seed)
+                          for (a, _), of in named.items() for s in of])
     if not len(rows):
-        return runs.assign(multiple=float("nan"))[:0]
-    rows = rows[rows.intervention == "none"].merge(runs, on="run_id")
+        return asked.assign(multiple=float("nan"))[:0]
+    rows = rows[rows.intervention == "none"].merge(asked, on="run_id")
     rows = rows[rows.windows == rows.groupby("run_id").windows.transform("max")]
     return rows.assign(multiple=rows.event_mse / rows.best_event_mse)
 

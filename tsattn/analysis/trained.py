@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .. import runs as plan
+from .. import runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS, Settings
 from ..statistics import compare, interval
 
 
-def changes(table: pd.DataFrame, runs: list[Settings], layers: str = "all") -> dict[str, pd.Series]:
-    """Relative change of the test MSE of trained ``runs``, by run, under each of the
+def changes(
+    table: pd.DataFrame, asked: list[Settings], layers: str = "all"
+) -> dict[str, pd.Series]:
+    """Relative change of the test MSE of the trained models ``asked``, by run, under each of the
     interventions on ``layers`` in ``table``.
     """
     table = table[table.layers.eq(layers) | table.intervention.eq("none")]
-    table = table[table.run_id.isin({s.run_id for s in runs})]
+    table = table[table.run_id.isin({s.run_id for s in asked})]
     mse = table.groupby(["intervention", "run_id"]).test_mse.mean().unstack(0)
     return (
         {name: (mse[name] / mse["none"] - 1).dropna() for name in mse if name != "none"}
@@ -61,9 +63,9 @@ def toy_rows(
     none.
     """
     named = [
-        plan.toy(dataset, profile, attention=a, seed=seed)
+        runs.toy(dataset, profile, attention=a, seed=seed)
         for a in ATTENTIONS
-        for seed in plan.FEW_SEEDS
+        for seed in runs.FEW_SEEDS
     ]
     named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in named])
     found = ledger.read(table)
