@@ -13,11 +13,11 @@ import pytest
 from own_csv import BASE
 
 from tsattn import bench
-from tsattn.data import SYNTHETIC
-from tsattn.ledger import ROOT, Ledger
 from tsattn.__main__ import main, value
-from tsattn.models import count_multiply_adds
+from tsattn.data import SYNTHETIC
 from tsattn.execution import clean
+from tsattn.ledger import ROOT, Ledger
+from tsattn.models import count_multiply_adds
 from tsattn.report import report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
@@ -29,27 +29,36 @@ def test_run_prints_one_json_line_last(tmp_path, capsys):
     assert main(["run", "--attention", "zero", *SMOKE, "--results", str(tmp_path)]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     row = Ledger(tmp_path).read("runs").iloc[0]
-    assert last["run_id"] == row.run_id and last["test_mse"] == row.test_mse and last["test_mae"] == row.test_mae
+    assert last["run_id"] == row.run_id
+    assert last["test_mse"] == row.test_mse and last["test_mae"] == row.test_mae
 
 
 @pytest.mark.parametrize("arguments, words", [
     (["run", "--learning-rate", "fast"], "--learning-rate fast: write a number, such as 0.001"),
     (["run", "--revin", "maybe"], "--revin maybe: write --revin true or --revin false"),
     (["run", "--epochs", "2.5"], "--epochs 2.5: write a whole number"),
-    (["run", "--seed", "12345678901234567890"], "seed=12345678901234567890: must be less than 2**32"),
-    (["run", "--colour", "red"], "unrecognized arguments: --colour red"), (["runn"], "invalid choice: 'runn'"),
+    (["run", "--seed", "12345678901234567890"],
+     "seed=12345678901234567890: must be less than 2**32"),
+    (["run", "--colour", "red"], "unrecognized arguments: --colour red"),
+    (["runn"], "invalid choice: 'runn'"),
     (["sweep", "--jobs", "0", *SMOKE], "jobs=0: at least one run at a time"),
     (["sweep", "--jobs", "-1", *SMOKE], "jobs=-1: at least one run at a time"),
     (["sweep", "--jobs", "two", *SMOKE], "argument --jobs: invalid int value: 'two'"),
     (["sweep", "--seeds", "a", *SMOKE], "--seeds a: write a whole number"),
-    (["verify", "--sample", "0"], "--sample 0: at least one row"), (["verify", "--sample", "-1"], "--sample -1"),
+    (["verify", "--sample", "0"], "--sample 0: at least one row"),
+    (["verify", "--sample", "-1"], "--sample -1"),
     (["verify", "--run-id", "../../x"], "../../x: no such run"),
-    (["bench", "--rounds", "0"], "--rounds 0: at least one round"), (["bench", "--rounds", "-1"], "--rounds -1"),
-    (["report", "-p", "profile", "smoke", "--profile", "quick"], "-p profile smoke: --profile says quick"),
-    (["run", "--pred-len", "0"], "pred_len=0"), (["run", "--d-model", "130"], "n_heads=16: must divide d_model=130"),
-    (["run", "--patch-len", "999"], "patch_len=999"), (["run", "--attention", "linear"], "attention='linear'"),
+    (["bench", "--rounds", "0"], "--rounds 0: at least one round"),
+    (["bench", "--rounds", "-1"], "--rounds -1"),
+    (["report", "-p", "profile", "smoke", "--profile", "quick"],
+     "-p profile smoke: --profile says quick"),
+    (["run", "--pred-len", "0"], "pred_len=0"),
+    (["run", "--d-model", "130"], "n_heads=16: must divide d_model=130"),
+    (["run", "--patch-len", "999"], "patch_len=999"),
+    (["run", "--attention", "linear"], "attention='linear'"),
     (["run", "--dataset", "nowhere.csv"], "nowhere.csv: no such file"),
-    (["sweep", "--plan", "evidence", "--dataset", "ETTh2", "--batch-size", "8", "--seeds", "1", "--dry-run"],
+    (["sweep", "--plan", "evidence", "--dataset", "ETTh2", "--batch-size", "8", "--seeds", "1",
+      "--dry-run"],
      "leave out --seeds, --dataset, --batch-size, or --plan"),
     (["report", "--only", "77"], "--only 77: no such chapter"),
     (["report", "-p", "colour", "red"], "-p colour: no chapter has this parameter")])
@@ -61,18 +70,21 @@ def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_p
 
 
 def test_the_json_of_a_run_says_what_was_run(tmp_path, capsys):
-    assert main(["run", "--attention", "zero", *SMOKE, "--learning-rate", ".001", "--revin", "False", "--seed", "7",
-                 "--results", str(tmp_path)]) == 0
+    assert main(["run", "--attention", "zero", *SMOKE, "--learning-rate", ".001",
+                 "--revin", "False", "--seed", "7", "--results", str(tmp_path)]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (last["profile"], last["epochs"], last["dataset"], last["seed"]) == ("smoke", 2, SYNTHETIC, 7)
+    assert (last["profile"], last["epochs"]) == ("smoke", 2)
+    assert (last["dataset"], last["seed"]) == (SYNTHETIC, 7)
     row = Ledger(tmp_path).read("runs").iloc[0]
     assert row.learning_rate == 0.001 and not row.revin
 
 
 def test_a_mistyped_data_folder_is_forgotten_by_the_mended_command(tmp_path, etth1, capsys):
-    command = ["run", "--attention", "zero", "--profile", "smoke", "--dataset", etth1, "--results", str(tmp_path)]
+    command = ["run", "--attention", "zero", "--profile", "smoke", "--dataset", etth1,
+               "--results", str(tmp_path)]
     assert main([*command, "--data-dir", "/nowhere"]) == 1
-    assert "/nowhere: no such folder" in capsys.readouterr().err and not (tmp_path / "runs.csv").exists()
+    assert "/nowhere: no such folder" in capsys.readouterr().err
+    assert not (tmp_path / "runs.csv").exists()
     assert main(["sweep", *command[3:], "--seeds", "1", "--dry-run"]) == 0
     assert "5 of 5 runs are missing" in capsys.readouterr().out
     assert main(command) == 0
@@ -82,7 +94,8 @@ def test_measure_trains_nothing_unless_asked(tmp_path, capsys, monkeypatch):
     """A model whose weights are here, from another ledger, and whose run is not recorded."""
     command = ["run", "--attention", "softmax", *SMOKE, "--seed", "1", "--results"]
     assert main([*command, str(tmp_path / "other")]) == 0
-    s, point = make("smoke", dataset=SYNTHETIC, seed=1), dict(windows=8, intervention="none", draw=0)
+    s = make("smoke", dataset=SYNTHETIC, seed=1)
+    point = dict(windows=8, intervention="none", draw=0)
     monkeypatch.setattr("tsattn.__main__.exchanged", lambda: [("toy_errors", [s], [point])])
     ours = ["measure", "--tables", "toy_errors", "--results", str(tmp_path / "ours")]
     capsys.readouterr()
@@ -90,8 +103,11 @@ def test_measure_trains_nothing_unless_asked(tmp_path, capsys, monkeypatch):
         patch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
         assert main(ours) == 1
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.startswith(f"1 models have no weights here or no row in the ledger (first: {s.run_id})")
-    assert "`python -m tsattn measure --train`" in said and not list((tmp_path / "ours").glob("*.csv"))
+    assert said.count("\n") == 1
+    assert said.startswith("1 models have no weights here or no row in the ledger "
+                           f"(first: {s.run_id})")
+    assert "`python -m tsattn measure --train`" in said
+    assert not list((tmp_path / "ours").glob("*.csv"))
     assert main([*ours, "--train"]) == 0
     ledger = Ledger(tmp_path / "ours")
     assert ledger.complete([s]) and len(ledger.read("toy_errors")) == 1
@@ -100,8 +116,9 @@ def test_measure_trains_nothing_unless_asked(tmp_path, capsys, monkeypatch):
 
 def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys):
     path = save(BASE.assign(OT=BASE.OT.where(BASE.index != 700, 1e12), off=0.1))
-    assert main(["sweep", "--profile", "smoke", "--dataset", path, "--seq-len", "48", "--pred-len", "24", "--seeds", "1", "2",
-                 "--attentions", "zero", "--results", str(tmp_path / "r")]) == 0
+    assert main(["sweep", "--profile", "smoke", "--dataset", path, "--seq-len", "48",
+                 "--pred-len", "24", "--seeds", "1", "2", "--attentions", "zero",
+                 "--results", str(tmp_path / "r")]) == 0
     first, second, third, *progress = capsys.readouterr().err.splitlines()
     assert not any("warning" in line for line in progress)  # none from the workers
     assert first.startswith("warning: mine.csv: channel off is constant (0.1)")
@@ -112,13 +129,15 @@ def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys
 def test_a_model_that_is_too_large_is_refused_with_its_memory(tmp_path, capsys):
     assert main(["run", *SMOKE, "--d-model", "100000", "--results", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert "d_model=100000" in error and "GB of memory" in error and not (tmp_path / "runs.csv").exists()
+    assert "d_model=100000" in error and "GB of memory" in error
+    assert not (tmp_path / "runs.csv").exists()
 
 
 def test_a_cluster_that_is_not_there_is_said_soon(tmp_path, capsys):
     pytest.importorskip("distributed")
     started = time.time()
-    assert main(["sweep", *SMOKE, "--cluster", "tcp://127.0.0.1:9", "--results", str(tmp_path)]) == 2
+    assert main(["sweep", *SMOKE, "--cluster", "tcp://127.0.0.1:9",
+                 "--results", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     said = [line for line in error.splitlines() if line.startswith("error")]
     assert len(said) == 1 and "--cluster tcp://127.0.0.1:9: no Dask scheduler answers" in said[0]
@@ -135,8 +154,10 @@ def test_a_dry_run_of_the_evidence_lists_every_part(capsys):
 def test_the_ledger_is_shown_checked_and_repaired(tmp_path, capsys):
     results = ["--results", str(tmp_path)]
     Ledger(tmp_path).record("t", [{"k": i, "v": i + 0.5} for i in range(3)], ["k"])
-    assert main(["ledger", "show", *results]) == 0 and "3 rows, 2 columns" in capsys.readouterr().out
-    assert main(["ledger", "check", *results]) == 0 and "every row is whole" in capsys.readouterr().out
+    assert main(["ledger", "show", *results]) == 0
+    assert "3 rows, 2 columns" in capsys.readouterr().out
+    assert main(["ledger", "check", *results]) == 0
+    assert "every row is whole" in capsys.readouterr().out
     path = tmp_path / "t.csv"
     path.write_text(path.read_text().replace("1.5", "1.6"))
     assert main(["ledger", "check", *results]) == 1
@@ -144,7 +165,8 @@ def test_the_ledger_is_shown_checked_and_repaired(tmp_path, capsys):
     assert main(["ledger", "repair", *results]) == 0
     said = capsys.readouterr().out
     aside = next((tmp_path / "set-aside").rglob("t.csv"))
-    assert str(aside) in said and "1.6" in aside.read_text() and list(Ledger(tmp_path).read("t").k) == [0, 2]
+    assert str(aside) in said and "1.6" in aside.read_text()
+    assert list(Ledger(tmp_path).read("t").k) == [0, 2]
 
 
 def test_a_parameter_is_read_as_it_is_meant(tmp_path):
@@ -154,16 +176,19 @@ def test_a_parameter_is_read_as_it_is_meant(tmp_path):
 
 def test_a_quick_rerun_leaves_the_committed_ledger_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr("tsattn.ledger.OWN", tmp_path / "mine")
-    before = subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True).stdout
+    status = ["git", "-C", str(ROOT), "status", "--short"]
+    before = subprocess.run(status, capture_output=True, text=True).stdout
     assert main(["run", "--attention", "zero", *SMOKE]) == 0
-    assert subprocess.run(["git", "-C", str(ROOT), "status", "--short"], capture_output=True, text=True).stdout == before
+    assert subprocess.run(status, capture_output=True, text=True).stdout == before
     assert len(Ledger(tmp_path / "mine").read("runs")) == 1
 
 
 def test_a_sweep_of_a_model_without_attention(tmp_path):
-    assert main(["sweep", "--model", "linear", "--seeds", "1", "2", *SMOKE, "--results", str(tmp_path)]) == 0
+    assert main(["sweep", "--model", "linear", "--seeds", "1", "2", *SMOKE,
+                 "--results", str(tmp_path)]) == 0
     runs = Ledger(tmp_path).read("runs")
-    assert list(runs.model) == ["linear"] * 2 and set(runs.attention) == {"none"} and set(runs.n_tokens) == {0}
+    assert list(runs.model) == ["linear"] * 2
+    assert set(runs.attention) == {"none"} and set(runs.n_tokens) == {0}
 
 
 def test_a_failed_run_has_a_non_zero_exit(tmp_path, capsys):
@@ -173,8 +198,10 @@ def test_a_failed_run_has_a_non_zero_exit(tmp_path, capsys):
 
 
 def test_an_interrupted_sweep_continues(tmp_path):
-    command = [sys.executable, "-m", "tsattn", "sweep", *SMOKE, "--attentions", "zero", "mean", "identity", "--seeds", "1",
-               "2", "--jobs", "2", "--epochs", "20", "--patience", "20", "--max-steps", "20", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "tsattn", "sweep", *SMOKE,
+               "--attentions", "zero", "mean", "identity", "--seeds", "1", "2", "--jobs", "2",
+               "--epochs", "20", "--patience", "20", "--max-steps", "20",
+               "--results", str(tmp_path)]
     first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.time() + 120
     while not (tmp_path / "runs.csv").exists() and first.poll() is None and time.time() < deadline:
@@ -189,8 +216,10 @@ def test_an_interrupted_sweep_continues(tmp_path):
 
 
 def executed(tmp_path, *only, **parameters):
-    parameters = {"results_dir": str(tmp_path / "results"), "figures_dir": str(tmp_path / "figures"), **parameters}
-    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path, with_site=False) == 0
+    parameters = {"results_dir": str(tmp_path / "results"),
+                  "figures_dir": str(tmp_path / "figures"), **parameters}
+    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path,
+                  with_site=False) == 0
     path = next((tmp_path / "notebooks").glob(f"{only[0]}_*.ipynb"))
     return nbformat.read(path, as_version=4)
 
@@ -215,21 +244,26 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
 
 def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
     shown = text(executed(tmp_path, "00"))
-    assert "not run yet" in shown and "SMOKE PROFILE" in shown and "nothing trained or measured here" in shown
-    assert (tmp_path / "figures" / "00_hero.png").is_file() and not (tmp_path / "results" / "runs.csv").exists()
+    assert "not run yet" in shown and "SMOKE PROFILE" in shown
+    assert "nothing trained or measured here" in shown
+    assert (tmp_path / "figures" / "00_hero.png").is_file()
+    assert not (tmp_path / "results" / "runs.csv").exists()
 
 
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):
     shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
     runs = Ledger(tmp_path / "results").read("runs").query("dataset == 'ETTh1'")
     assert set(runs.n_tokens) == {4, 1} and "SMOKE PROFILE" in shown
-    assert len(runs) == 12  # two lengths as they come, and the longer one again with the parameters of the shorter
+    # Two lengths as they come, and the longer one again with the parameters of the shorter.
+    assert len(runs) == 12
     used = runs.groupby(["attention", "n_tokens", "d_ff"]).parameters_used.first()
-    assert all(abs(used[a, 1].iloc[-1] / used[a, 4].iloc[0] - 1) < 0.01 for a in ("softmax", "zero"))
+    assert all(abs(used[a, 1].iloc[-1] / used[a, 4].iloc[0] - 1) < 0.01
+               for a in ("softmax", "zero"))
 
 
 def test_chapter_2_executes_on_etth1(etth1, tmp_path):
-    asked = dict(seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0], grid_windows=8)
+    asked = dict(seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
+                 grid_windows=8)
     shown = text(executed(tmp_path, "02", **asked))
     assert "SMOKE PROFILE" in shown and "attention removed" in shown and "unseen months" in shown
     ledger = Ledger(tmp_path / "results")
@@ -246,8 +280,8 @@ def test_chapter_3_executes_on_etth1(etth1, tmp_path):
     shown = text(executed(tmp_path, "03", seeds=[1, 2], permutations=2))
     assert "SMOKE PROFILE" in shown and "tokens permuted with their W_pos" in shown
     runs = Ledger(tmp_path / "results").read("runs")
-    assert set(zip(runs["head"], runs.positional_encoding)) == {("flatten", "learned"), ("flatten", "none"),
-                                                                ("mean", "learned"), ("mean", "none")}
+    assert set(zip(runs["head"], runs.positional_encoding, strict=True)) == {
+        ("flatten", "learned"), ("flatten", "none"), ("mean", "learned"), ("mean", "none")}
 
 
 def test_appendix_b_reads_the_committed_measurements(tmp_path):
@@ -287,14 +321,18 @@ def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
         notebook = nbformat.read(path, as_version=4)
         assert path.stat().st_size < 2e6, path
         assert all(c.execution_count for c in notebook.cells if c.cell_type == "code"), path
-        assert not any(o.output_type == "error" for c in notebook.cells for o in c.get("outputs", [])), path
+        assert not any(o.output_type == "error" for c in notebook.cells
+                       for o in c.get("outputs", [])), path
         assert not re.search(r"/(home|root|tmp|Users|work)/", text(notebook)), path
-        assert "paper" in [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])][0].source, path
+        parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+        assert "paper" in parameters[0].source, path
 
 
 def test_injected_parameters_are_shown_in_the_parameters_cell():
-    cells = [nbformat.v4.new_code_cell("pred_len = 96  # steps\nseeds = None", metadata={"tags": ["parameters"]}),
-             nbformat.v4.new_code_cell("# Parameters\npred_len = 192\n", metadata={"tags": ["injected-parameters"]})]
+    cells = [nbformat.v4.new_code_cell("pred_len = 96  # steps\nseeds = None",
+                                       metadata={"tags": ["parameters"]}),
+             nbformat.v4.new_code_cell("# Parameters\npred_len = 192\n",
+                                       metadata={"tags": ["injected-parameters"]})]
     notebook = clean(nbformat.v4.new_notebook(cells=cells))
     assert [c.source for c in notebook.cells] == ["pred_len = 192  # steps\nseeds = None"]
 

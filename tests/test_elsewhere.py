@@ -7,8 +7,7 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from test_analysis import record
 
-from tsattn import analysis, claims
-from tsattn import runs as plan
+from tsattn import analysis, claims, runs
 from tsattn.analysis import pairs, places
 from tsattn.claims.rules import NO
 from tsattn.ledger import ROOT, Ledger
@@ -62,14 +61,14 @@ def test_the_claim_counts_the_pairs_that_it_names():
 # -- other architectures, periods and series
 
 
-def made_up(ledger, runs, error):
-    for i, s in enumerate(runs):
+def made_up(ledger, asked, error):
+    for i, s in enumerate(asked):
         luck = np.random.default_rng([i, s.stride, s.n_layers])
         record(ledger, s, error(s) * (1 + 1e-3 * luck.standard_normal()))
 
 
 def test_a_change_of_the_architecture_is_a_question_of_its_own(tmp_path):
-    ledger, asked = Ledger(tmp_path), plan.redundancy("smoke")
+    ledger, asked = Ledger(tmp_path), runs.redundancy("smoke")
     asked = {name: asked[name] for name in ("as it is", "1 layer", "6 layers", "stride 8")}
     loss = {"as it is": 1.02, "1 layer": 1.10, "stride 8": 1.02}
     for name in loss:
@@ -86,7 +85,7 @@ def test_a_change_of_the_architecture_is_a_question_of_its_own(tmp_path):
 
 
 def test_a_list_of_runs_speaks_when_it_is_complete_and_three_give_the_next_one(tmp_path):
-    ledger, series = Ledger(tmp_path), plan.other_series("smoke")
+    ledger, series = Ledger(tmp_path), runs.other_series("smoke")
     assert places.by_list(ledger, series).empty and places.next_place(pd.DataFrame()) == {}
     names = list(series)
     for name in names[:3]:
@@ -102,8 +101,8 @@ def test_a_list_of_runs_speaks_when_it_is_complete_and_three_give_the_next_one(t
 
 
 def test_every_period_stands_by_itself(tmp_path):
-    ledger, runs = Ledger(tmp_path), plan.folds("ETTh1", "smoke")
-    of = [s for s in runs if s.split in ("fold-1", "fold-3")]
+    ledger, asked = Ledger(tmp_path), runs.folds("ETTh1", "smoke")
+    of = [s for s in asked if s.split in ("fold-1", "fold-3")]
     made_up(ledger, of, lambda s: 0.5 if s.split == "fold-3" and s.attention == "zero" else 0.4)
     table = places.by_fold(ledger, "ETTh1", "smoke").set_index(["cell", "model"]).change
     assert table["fold-1", "zero"] == pytest.approx(0, abs=0.5)
@@ -112,7 +111,7 @@ def test_every_period_stands_by_itself(tmp_path):
 
 def test_the_stretch_that_makes_the_difference_is_found(tmp_path):
     ledger = Ledger(tmp_path)
-    for s in plan.attentions("smoke"):
+    for s in runs.attentions("smoke"):
         errors = np.full(600, 0.4, "float32")
         errors[200:300] -= 0.2 * (s.attention == "zero")
         errors[400:600] -= 0.05 * (s.attention == "zero")

@@ -7,17 +7,22 @@ from tsattn.models import build
 from tsattn.settings import make
 
 NOTHING = [lambda m: iv.perturb_attention(m), lambda m: iv.perturb_feed_forward(m),
-           lambda m: iv.disturb_output(m, "attention", 0.0), lambda m: iv.perturb_attention(m, layers=[]),
+           lambda m: iv.disturb_output(m, "attention", 0.0),
+           lambda m: iv.perturb_attention(m, layers=[]),
            lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens), with_positions=True),
            lambda m: iv.give_attention(m, [], layers=[])]
-SOMETHING = [lambda m: iv.perturb_attention(m, smoothing=0.5), lambda m: iv.perturb_attention(m, noise=1.0, layers=[1]),
+SOMETHING = [lambda m: iv.perturb_attention(m, smoothing=0.5),
+             lambda m: iv.perturb_attention(m, noise=1.0, layers=[1]),
              lambda m: iv.perturb_attention(m, smoothing=1.0, uniform="ones"),
              lambda m: iv.perturb_attention(m, noise=1.0, relative=False),
-             lambda m: iv.perturb_feed_forward(m, smoothing=0.5), lambda m: iv.perturb_feed_forward(m, noise=1.0),
+             lambda m: iv.perturb_feed_forward(m, smoothing=0.5),
+             lambda m: iv.perturb_feed_forward(m, noise=1.0),
              lambda m: iv.give_attention(m, [torch.eye(m.s.n_tokens).expand(4, -1, -1)] * 2),
              lambda m: iv.replace_attention(m, "zero"), lambda m: iv.remove(m, "feed_forward"),
-             lambda m: iv.disturb_output(m, "feed_forward", 0.5), lambda m: iv.set_positions(m, torch.zeros_like),
-             lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens).flip(0), with_positions=True)]
+             lambda m: iv.disturb_output(m, "feed_forward", 0.5),
+             lambda m: iv.set_positions(m, torch.zeros_like),
+             lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens).flip(0),
+                                         with_positions=True)]
 
 
 @pytest.fixture
@@ -62,7 +67,8 @@ def test_smoothing_1_is_attention_with_the_uniform_matrix(model, x):
     """Softmax weights with A = 1/T by hand: the mean variant, with the same weights."""
     mean = build(make("smoke", attention="mean"), 1).eval()
     mean.load_state_dict(model.state_dict())
-    for block in (lambda m: iv.perturb_attention(m, smoothing=1.0), lambda m: iv.replace_attention(m, "mean"),
+    for block in (lambda m: iv.perturb_attention(m, smoothing=1.0),
+                  lambda m: iv.replace_attention(m, "mean"),
                   lambda m: iv.perturb_attention(m, smoothing=1.0, noise=2.0)):
         torch.testing.assert_close(changed(model, x, block), mean(x))
 
@@ -81,7 +87,8 @@ def test_given_matrices_are_one_for_all_or_one_for_each(model, x):
 def test_replacing_the_matrix_is_the_variant_with_the_same_weights(model, x, attention):
     other = build(make("smoke", attention=attention), 1).eval()
     other.load_state_dict(model.state_dict())
-    torch.testing.assert_close(changed(model, x, lambda m: iv.replace_attention(m, attention)), other(x))
+    torch.testing.assert_close(changed(model, x, lambda m: iv.replace_attention(m, attention)),
+                               other(x))
 
 
 def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
@@ -97,7 +104,8 @@ def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
 def test_noise_has_the_size_it_says(model, x):
     layer, tokens, kept = model.layers[0], model.embed(x.flatten(0, 1)), []
     clean = layer.feed_forward.W_1(tokens)
-    with iv.perturb_feed_forward(model, noise=0.5, layers=[0], generator=torch.Generator().manual_seed(1)):
+    with iv.perturb_feed_forward(model, noise=0.5, layers=[0],
+                                 generator=torch.Generator().manual_seed(1)):
         kept.append(layer.feed_forward.hidden(clean))
     ratio = (kept[0] - clean).std(-1) / clean.std(-1)
     assert abs(ratio.mean().item() - 0.5) < 0.02
@@ -135,21 +143,26 @@ def test_a_model_in_training_mode_is_refused(model):
 def test_relative_size_of_a_known_disturbance(model):
     windows = load("state-machine", 336, 96).test.first(20)
     size = iv.relative_size(model, windows, "feed_forward",
-                            lambda layers: iv.disturb_output(model, "feed_forward", 0.7, layers=layers), batch_size=8)
+                            lambda layers: iv.disturb_output(model, "feed_forward", 0.7,
+                                                             layers=layers),
+                            batch_size=8)
     assert size == pytest.approx(0.7, rel=1e-5)
-    gone = iv.relative_size(model, windows, "attention", lambda layers: iv.remove(model, "attention", layers=layers))
+    gone = iv.relative_size(model, windows, "attention",
+                            lambda layers: iv.remove(model, "attention", layers=layers))
     assert gone == pytest.approx(1.0)
 
 
 def test_the_same_draws_come_again(model):
     draws, x = iv.Draws(3), torch.zeros(4, 5)
     first = [draws(x), draws(x)]
-    assert all(torch.equal(a, draws.rewind()(x) if i == 0 else draws(x)) for i, a in enumerate(first))
+    assert all(torch.equal(a, draws.rewind()(x) if i == 0 else draws(x))
+               for i, a in enumerate(first))
     assert not torch.equal(*first)
 
 
 @pytest.mark.parametrize("block, words", [
-    (lambda m: iv.perturb_attention(m, layers=[7]), "layers 0 to 1"), (lambda m: iv.remove(m, "norm"), "feed_forward"),
+    (lambda m: iv.perturb_attention(m, layers=[7]), "layers 0 to 1"),
+    (lambda m: iv.remove(m, "norm"), "feed_forward"),
     (lambda m: iv.perturb_attention(m, uniform="two"), "mean or ones"),
     (lambda m: iv.replace_attention(m, "fixed"), "identity, zero, mean"),
     (lambda m: iv.act(m, {"nowhere": abs}).__enter__(), "nowhere: no such point"),

@@ -31,9 +31,10 @@ def swept(tmp_path_factory):
 def test_a_sweep_trains_what_is_missing_and_reads_the_rest(swept):
     ledger, table, folder = swept
     assert list(table.run_id) == [s.run_id for s in RUNS] and set(table.status) == {"complete"}
-    assert {"profile", "model", "dataset", "seq_len", "pred_len", "patch_len", "stride", "attention", "learning_rate",
-            "seed", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds", "torch", "source", "threads",
-            "device", "time"} <= set(pd.read_csv(ledger.folder / "runs.csv").columns)
+    assert {"profile", "model", "dataset", "seq_len", "pred_len", "patch_len", "stride",
+            "attention", "learning_rate", "seed", "best_epoch", "val_mse", "test_mse", "test_mae",
+            "seconds", "torch", "source", "threads", "device", "time"} <= set(
+                pd.read_csv(ledger.folder / "runs.csv").columns)
     before = (ledger.folder / "runs.csv").read_bytes()
     again = sweep(RUNS, ledger=ledger, checkpoints=folder / "checkpoints", progress=False)
     pd.testing.assert_frame_equal(again, table)
@@ -57,19 +58,23 @@ def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept,
     ledger, table, _ = swept
     before = (ledger.folder / "runs.csv").read_bytes()
     found = verify(ledger, sample=1)
-    assert list(found.outcome) == ["identical"] and found.run_id[0] in set(table.run_id) and found.same_sources.all()
+    assert list(found.outcome) == ["identical"] and found.run_id[0] in set(table.run_id)
+    assert found.same_sources.all()
     assert (ledger.folder / "runs.csv").read_bytes() == before
     wrong, first = Ledger(tmp_path), ledger.runs(RUNS[:1]).iloc[0]
-    wrong.record_run(Result(RUNS[0], best_epoch=2, test_mse=1.5, test_errors=np.full(64, 1.5), how={"threads": 1, "device": "cpu"}))
+    wrong.record_run(Result(RUNS[0], best_epoch=2, test_mse=1.5, test_errors=np.full(64, 1.5),
+                            how={"threads": 1, "device": "cpu"}))
     found = verify(wrong, run_ids=[RUNS[0].run_id])
-    assert found.outcome[0] == "different" and found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
+    assert found.outcome[0] == "different"
+    assert found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
     with pytest.raises(ValueError, match="no complete run that took less than 0 seconds"):
         verify(ledger, cheaper_than=0)
     with pytest.raises(LedgerError, match="nothing: no such run"):
         verify(ledger, run_ids=["nothing"])
 
 
-@pytest.mark.parametrize("s", [make("smoke", model=m) for m in MODELS] + [make(attention=a, dropout=0.0) for a in ATTENTIONS])
+@pytest.mark.parametrize("s", [*(make("smoke", model=m) for m in MODELS),
+                               *(make(attention=a, dropout=0.0) for a in ATTENTIONS)])
 def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
     ledger = Ledger(tmp_path)
     ledger.record_run(Result(s, how={"device": "cpu"}))
@@ -77,7 +82,7 @@ def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
 
 
 def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
-    """No data, no device, no memory, a full disk: the other runs go on, and the mended command trains."""
+    """No data, device, memory, or disk space: other runs go on, and the mended command trains."""
     monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [1.0] * len(settings))
     ledger, options = Ledger(tmp_path / "r"), dict(checkpoints=tmp_path / "c", progress=False)
     runs = [RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[0].but(device="cuda:7")]
@@ -86,8 +91,10 @@ def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, m
         table = sweep([runs[1]], ledger=ledger, **options)
         assert list(table.status) == ["not run"] and len(ledger.read("runs")) == 0
         table = sweep(runs[:2], ledger=ledger, **options)
-        assert list(table.status) == ["complete", "not run"] and "too few for one window" in table.reason[1]
-        assert list(ledger.read("runs").run_id) == [RUNS[0].run_id] and ledger.tally["runs trained"] == 1
+        assert list(table.status) == ["complete", "not run"]
+        assert "too few for one window" in table.reason[1]
+        assert list(ledger.read("runs").run_id) == [RUNS[0].run_id]
+        assert ledger.tally["runs trained"] == 1
         absent = sweep([RUNS[1].but(device="cuda")], ledger=ledger, **options)
         assert "no CUDA device" in absent.reason[0] and len(ledger.read("runs")) == 1
     lost = make("smoke", dataset="ETTh1", attention="zero", seed=1)
@@ -95,10 +102,13 @@ def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, m
     assert "mistyped: no such folder" in table.reason[0] and missing([lost], ledger) == [lost]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tsattn.workers.train", lambda s, **_: (_ for _ in ()).throw(MemoryError()))
-        assert sweep(RUNS[1:], ledger=ledger, **options).reason[0] == "not enough memory (MemoryError)"
+        reason = sweep(RUNS[1:], ledger=ledger, **options).reason[0]
+        assert reason == "not enough memory (MemoryError)"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "record_run", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        assert "could not be recorded (No space left" in sweep(RUNS[1:], ledger=ledger, **options).reason[0]
+        patch.setattr(ledger, "record_run",
+                      lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        reason = sweep(RUNS[1:], ledger=ledger, **options).reason[0]
+        assert "could not be recorded (No space left" in reason
     curves = []
     monkeypatch.setattr("tsattn.training._Run.epoch", lambda self, bar: curves.append(1))
     assert list(sweep(RUNS, ledger=ledger, **options).status) == ["complete"] * 2
@@ -108,7 +118,8 @@ def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, m
 def test_rows_that_failed_for_another_reason_than_divergence_do_not_count(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.record_run(Result(RUNS[0], status="failed", reason="DataError: ETTh1.csv: not found"))
-    ledger.record_run(Result(RUNS[1], status="failed", reason="training MSE nan in epoch 1: not finite"))
+    ledger.record_run(Result(RUNS[1], status="failed",
+                             reason="training MSE nan in epoch 1: not finite"))
     assert missing(RUNS, ledger) == RUNS[:1]
     assert "1 of 2 runs are missing" in outlook(RUNS, ledger), "and no timing to go by"
 
@@ -126,12 +137,15 @@ def test_a_failed_result_never_replaces_a_complete_one(tmp_path):
 
 def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, capsys):
     ledger = Ledger(tmp_path / "r")
-    ledger.record_run(Result(RUNS[0], best_epoch=1, test_mse=9.0, how={"threads": 1, "device": "cpu"}))
+    ledger.record_run(Result(RUNS[0], best_epoch=1, test_mse=9.0,
+                             how={"threads": 1, "device": "cpu"}))
     before = (tmp_path / "r" / "runs.csv").read_bytes()
-    assert not missing(RUNS[:1], ledger) and missing(RUNS[:1], ledger, True, tmp_path / "c") == RUNS[:1]
+    assert not missing(RUNS[:1], ledger)
+    assert missing(RUNS[:1], ledger, True, tmp_path / "c") == RUNS[:1]
     sweep(RUNS[:1], ledger=ledger, checkpoints=tmp_path / "c", weights=True, progress=False)
     assert "9.0000 is recorded; the row stays" in capsys.readouterr().err
-    assert (tmp_path / "r" / "runs.csv").read_bytes() == before and not missing(RUNS[:1], ledger, True, tmp_path / "c")
+    assert (tmp_path / "r" / "runs.csv").read_bytes() == before
+    assert not missing(RUNS[:1], ledger, True, tmp_path / "c")
     assert [p.name for p in (tmp_path / "c" / RUNS[0].run_id).iterdir()] == ["best.safetensors"]
 
 
@@ -142,18 +156,22 @@ def test_one_run_left_has_the_numbers_that_it_has_among_others(swept, tmp_path):
     assert last.threads[0] == table.threads[1] and last.test_mse[0] == table.test_mse[1]
 
 
-def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys, monkeypatch):
+def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys,
+                                                                    monkeypatch):
     ledger, table, _ = swept
     monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [3600.0] * len(settings))
-    found = sweep([*RUNS, RUNS[0].but(seed=9)], ledger=ledger, checkpoints=tmp_path, within=10, command="make it")
+    found = sweep([*RUNS, RUNS[0].but(seed=9)], ledger=ledger, checkpoints=tmp_path, within=10,
+                  command="make it")
     said = capsys.readouterr().out
     assert list(found.run_id) == list(table.run_id) and not list(tmp_path.iterdir())
-    assert said == "1 of 3 runs are missing: about 60 min with 1 at a time on this machine. Nothing is trained; `make it` does it.\n"
+    assert said == ("1 of 3 runs are missing: about 60 min with 1 at a time on this machine. "
+                    "Nothing is trained; `make it` does it.\n")
 
 
 def test_an_unknown_time_is_called_so(tmp_path, capsys):
     assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
-    assert capsys.readouterr().out.startswith("2 of 2 runs are missing: how long they take is not known. Nothing is")
+    assert capsys.readouterr().out.startswith(
+        "2 of 2 runs are missing: how long they take is not known. Nothing is")
 
 
 def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
@@ -166,26 +184,34 @@ def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
 
 def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
     ledger, s = Ledger(tmp_path), RUNS[0]
-    for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0), (3, "cpu", 900.0)):
-        ledger.record_run(Result(s.but(seed=seed, pred_len=96 if device != "cpu" else 48), test_mse=0.5,
-                                 seconds=seconds, how={"device": device, "threads": 2}))
+    for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0),
+                                  (3, "cpu", 900.0)):
+        ledger.record_run(Result(s.but(seed=seed, pred_len=96 if device != "cpu" else 48),
+                                 test_mse=0.5, seconds=seconds,
+                                 how={"device": device, "threads": 2}))
 
     def expected(device, card):
         monkeypatch.setattr("torch.cuda.is_available", lambda: card)
         return seconds_expected([s.but(seed=9, device=device)], ledger)
 
-    assert expected("auto", False) == expected("cpu", True) == [1800.0], "closer rows of a card do not count"
-    assert expected("auto", True) == expected("cuda", False) == [10.0], "two cards, the mean of both"
+    assert expected("auto", False) == expected("cpu", True) == [1800.0], (
+        "closer rows of a card do not count")
+    assert expected("auto", True) == expected("cuda", False) == [10.0], (
+        "two cards, the mean of both")
     only = Ledger(tmp_path / "only")
-    only.record_run(Result(s, test_mse=0.5, seconds=6.0, how={"device": "NVIDIA H200", "threads": 2}))
+    only.record_run(Result(s, test_mse=0.5, seconds=6.0,
+                           how={"device": "NVIDIA H200", "threads": 2}))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert seconds_expected([s], only) == [12.0], "better than nothing"
 
 
 @pytest.mark.parametrize("change, words", [
-    (dict(stride=32), "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
-    (dict(stride=15, pad_end=False), "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
-def test_patches_that_leave_steps_out_are_refused_before_training(change, words, tmp_path, capsys, monkeypatch):
+    (dict(stride=32),
+     "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
+    (dict(stride=15, pad_end=False),
+     "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
+def test_patches_that_leave_steps_out_are_refused_before_training(change, words, tmp_path, capsys,
+                                                                  monkeypatch):
     monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
     runs = [s.but(**change) for s in RUNS]
     table = sweep(runs, ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
@@ -195,11 +221,13 @@ def test_patches_that_leave_steps_out_are_refused_before_training(change, words,
 
 
 def test_a_chapter_that_may_train_says_on_its_page_why_it_does_not(tmp_path, capsys):
-    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10, progress=False)
+    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10,
+          progress=False)
     assert "too few for one window" in capsys.readouterr().out
 
 
-def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(swept, tmp_path, monkeypatch):
+def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(
+        swept, tmp_path, monkeypatch):
     ledger, _, folder = swept
     here = dict(checkpoints=folder / "checkpoints")
     made = on_trained("m", RUNS, [{}], lambda *_: [dict(v=1)], ledger=ledger, within=0, **here)
@@ -207,7 +235,8 @@ def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_t
     other = Ledger(tmp_path / "r")
     assert not trained(RUNS, other, folder / "checkpoints"), "weights alone are not enough"
     monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
-    rows = on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other, within=0, **here)
+    rows = on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other, within=0,
+                      **here)
     assert rows.empty and not other.read("m").size and not other.read("runs").size
 
 
@@ -215,12 +244,14 @@ def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_t
 def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
-    with pytest.raises(LedgerError, match="cannot be written there .*choose another folder with --results"):
+    with pytest.raises(LedgerError,
+                       match="cannot be written there .*choose another folder with --results"):
         sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"x,y\n" + b])
-def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path, monkeypatch):
+def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path,
+                                                                        monkeypatch):
     ledger = Ledger(tmp_path)
     ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2)]))
     path = tmp_path / "curves.csv"
@@ -241,8 +272,10 @@ def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
 def test_the_cores_are_those_that_the_process_may_use():
     code = "from tsattn.workers import cores; print(cores())"
     allowed = {"OMP_NUM_THREADS": "1"}, {}
-    counts = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **env}, cwd=ROOT, text=True, check=True,
-                             capture_output=True, preexec_fn=(None if env else lambda: os.sched_setaffinity(0, {0}))).stdout.strip()
+    counts = [subprocess.run([sys.executable, "-c", code], env={**os.environ, **env}, cwd=ROOT,
+                             text=True, check=True, capture_output=True,
+                             preexec_fn=(None if env else lambda: os.sched_setaffinity(0, {0}))
+                             ).stdout.strip()
               for env in allowed]
     assert counts == ["1", "1"]
 
@@ -260,10 +293,12 @@ def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
 
 
 def test_a_sweep_leaves_no_warning_of_leaked_semaphores(tmp_path):
-    command = [sys.executable, "-m", "tsattn", "sweep", "--profile", "smoke", "--dataset", "state-machine", "--seeds", "1",
-               "--attentions", "zero", "mean", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "tsattn", "sweep", "--profile", "smoke",
+               "--dataset", "state-machine", "--seeds", "1", "--attentions", "zero", "mean",
+               "--results", str(tmp_path)]
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stderr
-    assert "leaked" not in said and "2 of 2 runs are missing: about" in said and said.count("\n") == 1, said
+    assert "leaked" not in said and "2 of 2 runs are missing: about" in said, said
+    assert said.count("\n") == 1, said
 
 
 @pytest.mark.parametrize("damage, line", [
@@ -290,7 +325,8 @@ def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
     assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
 
 
-@pytest.mark.parametrize("keys", [["None", "nan", "a"], ["1", "1.0", "01"], [1, 2, 3], [True, False, None], ["b", "a", "c,\""]])
+@pytest.mark.parametrize("keys", [["None", "nan", "a"], ["1", "1.0", "01"], [1, 2, 3],
+                                  [True, False, None], ["b", "a", "c,\""]])
 def test_a_key_is_what_is_written_not_what_a_reader_makes_of_it(keys, tmp_path):
     for _ in range(2):
         for i, key in enumerate(keys):
@@ -303,7 +339,8 @@ def remove(path, *lines):
     path.write_text("\n".join(kept) + "\n")
 
 
-def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gone_is_made_again(tmp_path):
+def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gone_is_made_again(
+        tmp_path):
     ledger, keys = Ledger(tmp_path), [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
 
     def measure(run_id, alpha):
@@ -312,7 +349,8 @@ def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gon
     whole = ledger.measured("m", keys, measure).drop(columns="time")
     remove(tmp_path / "m.csv", 3)
     for touch in (lambda: ledger.lacking("m", keys), lambda: ledger.measured("m", keys, measure)):
-        with pytest.raises(LedgerError, match="m.csv: 2 rows of .*'alpha': 0.1} where 3 were measured; "):
+        with pytest.raises(LedgerError,
+                           match="m.csv: 2 rows of .*'alpha': 0.1} where 3 were measured; "):
             touch()
     remove(tmp_path / "m.csv", 2, 3)
     assert ledger.lacking("m", keys) == keys[:1]
@@ -320,18 +358,21 @@ def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gon
 
 
 def test_curves_of_which_epochs_are_missing_are_reported(tmp_path):
-    ledger, result = Ledger(tmp_path), Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2, 3)])
+    ledger = Ledger(tmp_path)
+    result = Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2, 3)])
     ledger.record_run(result)
     assert list(ledger.curves(RUNS).epoch) == [1, 2, 3]
     remove(tmp_path / "curves.csv", 3)
-    with pytest.raises(LedgerError, match=f"curves.csv: 2 rows of {RUNS[0].run_id}, which ran 3 epochs; "):
+    with pytest.raises(LedgerError,
+                       match=f"curves.csv: 2 rows of {RUNS[0].run_id}, which ran 3 epochs; "):
         ledger.curves(RUNS)
 
 
 def test_a_run_that_is_trained_again_leaves_no_epochs_of_the_first_time(tmp_path):
     ledger = Ledger(tmp_path)
     for epochs in (3, 2):
-        ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in range(1, epochs + 1)]))
+        curves = [{"epoch": i, "val_mse": 1 / i} for i in range(1, epochs + 1)]
+        ledger.record_run(Result(RUNS[0], curves=curves))
     assert list(ledger.curves(RUNS).epoch) == [1, 2]
 
 
@@ -366,7 +407,8 @@ def test_a_measurement_is_made_once(tmp_path):
     keys = [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
     ledger.measured("m", keys[:1], measure)
     rows = ledger.measured("m", keys, measure)
-    assert calls == [0.1, 0.2] and list(rows.alpha) == [0.1, 0.1, 0.2, 0.2] and rows.mse[3] == 0.2 / 3
+    assert calls == [0.1, 0.2] and list(rows.alpha) == [0.1, 0.1, 0.2, 0.2]
+    assert rows.mse[3] == 0.2 / 3
     assert "2 measurements made, 1 measurements read" in ledger.summary()
 
 
@@ -378,7 +420,9 @@ def test_two_that_measure_the_same_at_once_record_it_once(tmp_path):
         return [{"step": i, "seconds": time.perf_counter()} for i in range(2)]
 
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda folder: Ledger(folder).measured("m", [{"run_id": "a"}], measure), [tmp_path] * 2))
+        found = list(pool.map(
+            lambda folder: Ledger(folder).measured("m", [{"run_id": "a"}], measure),
+            [tmp_path] * 2))
     assert len(Ledger(tmp_path).read("m")) == 2
     pd.testing.assert_frame_equal(*found)
 
@@ -391,7 +435,8 @@ def test_no_keys_have_no_rows(tmp_path):
 
 def test_measurements_side_by_side_are_the_same(tmp_path):
     keys = [{"x": i} for i in range(4)]
-    tables = [Ledger(tmp_path / str(jobs)).measured("m", keys, lambda x: [{"y": x / 7}], jobs=jobs) for jobs in (1, 2)]
+    tables = [Ledger(tmp_path / str(jobs)).measured("m", keys, lambda x: [{"y": x / 7}], jobs=jobs)
+              for jobs in (1, 2)]
     assert list(tables[0].y) == list(tables[1].y) == [i / 7 for i in range(4)]
 
 
@@ -399,23 +444,28 @@ def test_a_dry_run_names_what_is_missing_and_its_time(swept):
     ledger, table, folder = swept
     more = [*RUNS, RUNS[0].but(seed=7)]
     text = outlook(more, ledger, jobs=1)
-    assert more[2].run_id in text and RUNS[0].run_id not in text and "1 of 3 runs are missing" in text
+    assert more[2].run_id in text and RUNS[0].run_id not in text
+    assert "1 of 3 runs are missing" in text
     assert "hours with 1 at a time" in text
     assert "0 of 2 runs are missing" in outlook(RUNS, ledger)
 
 
 def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
-    """Two worker processes, one killed in the middle of its run: the ledger ends complete, with the numbers of quiet runs."""
+    """Two worker processes, one killed in its run: the ledger ends complete, with the numbers of
+    quiet runs."""
     distributed = pytest.importorskip("distributed")
-    runs = [make("smoke", dataset="state-machine", attention="zero", seed=seed, epochs=12, patience=12, max_steps=20)
+    runs = [make("smoke", dataset="state-machine", attention="zero", seed=seed, epochs=12,
+                 patience=12, max_steps=20)
             for seed in (1, 2, 3)]
-    quiet = sweep(runs, ledger=Ledger(tmp_path / "quiet"), checkpoints=tmp_path / "c0", progress=False)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    quiet = sweep(runs, ledger=Ledger(tmp_path / "quiet"), checkpoints=tmp_path / "c0",
+                  progress=False)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
+                                  dashboard_address=None) as cluster:
         killed = []
 
         def kill():
             while not killed:
-                for folder in (tmp_path / "c1").glob("*/resume.safetensors"):
+                for _ in (tmp_path / "c1").glob("*/resume.safetensors"):
                     with distributed.Client(cluster.scheduler_address) as client:
                         busy = [w for w, tasks in client.processing().items() if tasks]
                         if busy:
@@ -426,21 +476,26 @@ def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
 
         killer = threading.Thread(target=kill)
         killer.start()
-        table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c1", progress=False,
-                      cluster=cluster.scheduler_address)
+        table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c1",
+                      progress=False, cluster=cluster.scheduler_address)
         killer.join(30)
     assert killed and list(table.status) == ["complete"] * 3
-    assert list(table.test_mse) == list(quiet.test_mse) and list(table.epochs_run) == list(quiet.epochs_run)
+    assert list(table.test_mse) == list(quiet.test_mse)
+    assert list(table.epochs_run) == list(quiet.epochs_run)
 
 
 def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
     psutil = pytest.importorskip("psutil")
-    code = ("from pathlib import Path\nfrom tsattn.ledger import Ledger\nfrom tsattn.settings import make\nfrom tsattn.sweep import sweep\n"
-            "runs = [make('smoke', dataset='state-machine', attention='zero', seed=seed, epochs=1000, patience=1000) for seed in (1, 2)]\n"
-            f"sweep(runs, ledger=Ledger({str(tmp_path)!r}), checkpoints=Path({str(tmp_path)!r}), jobs=2, progress=False)")
+    code = ("from pathlib import Path\nfrom tsattn.ledger import Ledger\n"
+            "from tsattn.settings import make\nfrom tsattn.sweep import sweep\n"
+            "runs = [make('smoke', dataset='state-machine', attention='zero', seed=seed, "
+            "epochs=1000, patience=1000) for seed in (1, 2)]\n"
+            f"sweep(runs, ledger=Ledger({str(tmp_path)!r}), checkpoints=Path({str(tmp_path)!r}), "
+            "jobs=2, progress=False)")
     killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
     deadline = time.time() + 120
-    while len(list(tmp_path.glob("*/resume.safetensors"))) < 2 and killed.poll() is None and time.time() < deadline:
+    while (len(list(tmp_path.glob("*/resume.safetensors"))) < 2 and killed.poll() is None
+           and time.time() < deadline):
         time.sleep(0.05)
     assert killed.poll() is None
     children = psutil.Process(killed.pid).children(recursive=True)
@@ -451,18 +506,20 @@ def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
 
 def test_a_cluster_whose_workers_share_a_process_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False,
+                                  dashboard_address=None) as cluster:
         with pytest.raises(ValueError, match="--nthreads 1"):
             sweep(RUNS, ledger=Ledger(tmp_path), cluster=cluster.scheduler_address, progress=False)
 
 
 def test_training_needs_little_beyond_torch(tmp_path):
-    """Training, sweep and ledger run on a machine that has none of the notebooks', figures' and statistics' packages."""
+    """Training, sweep and ledger need no package of notebooks, figures or statistics."""
     code = ("import sys\n"
-            "for name in 'scipy sklearn pooch matplotlib seaborn papermill nbformat nbconvert distributed dask'.split():\n"
+            "for name in 'scipy sklearn pooch matplotlib seaborn papermill nbformat nbconvert "
+            "distributed dask'.split():\n"
             "    sys.modules[name] = None\n"
             "from tsattn.__main__ import main\n"
-            f"sys.exit(main('sweep --profile smoke --dataset state-machine --attentions zero mean --seeds 1 "
-            f"--results {tmp_path}'.split()))")
+            "sys.exit(main('sweep --profile smoke --dataset state-machine --attentions zero mean "
+            f"--seeds 1 --results {tmp_path}'.split()))")
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
     assert len(Ledger(tmp_path).read("runs")) == 2

@@ -13,7 +13,7 @@ N, T, D, H = 3, 7, 16, 4
 
 
 def by_hand(layer, x, A):
-    """concat_h(A_h W_v x) W_o with the explicit matrix A [H, T, T] or [N, H, T, T], in a loop over heads."""
+    """concat_h(A_h W_v x) W_o, head by head, with the matrix A [H, T, T] or [N, H, T, T]."""
     v = x @ layer.W_v.weight.T + layer.W_v.bias
     heads = [A[..., h, :, :] @ v[..., h * D // H:(h + 1) * D // H] for h in range(H)]
     return torch.cat(heads, -1) @ layer.W_o.weight.T + layer.W_o.bias
@@ -30,8 +30,10 @@ def test_attention_is_the_formula_with_the_explicit_matrix(attention, residual):
         torch.nn.init.normal_(layer.A)
     q, k = (torch.stack((w(x)).split(D // H, -1), 1) for w in (layer.W_q, layer.W_k))
     logits = q @ k.mT / (D // H) ** 0.5 + (below if residual else 0)
-    A = {"softmax": lambda: logits.softmax(-1), "identity": lambda: torch.eye(T).double().expand(H, T, T),
-         "zero": lambda: torch.zeros(H, T, T).double(), "mean": lambda: torch.full((H, T, T), 1 / T).double(),
+    A = {"softmax": lambda: logits.softmax(-1),
+         "identity": lambda: torch.eye(T).double().expand(H, T, T),
+         "zero": lambda: torch.zeros(H, T, T).double(),
+         "mean": lambda: torch.full((H, T, T), 1 / T).double(),
          "fixed": lambda: layer.A}[attention]()
     out, scores = layer(x, below)
     torch.testing.assert_close(out.expand(N, T, D), by_hand(layer, x, A))
@@ -51,9 +53,10 @@ def test_variants_of_one_seed_start_from_equal_weights():
         assert all(torch.equal(s[name], states[0][name]) for s in states), name
 
 
-@pytest.mark.parametrize("change", [{"patch_len": 336, "stride": 336, "pad_end": False}, {"patch_len": 24, "stride": 8},
-                                    {"head": "mean"}, {"positional_encoding": "none"}, {"norm": "layer"},
-                                    {"norm_position": "pre"}, {"revin": False}, {"seq_len": 50, "pred_len": 7}])
+@pytest.mark.parametrize("change", [
+    {"patch_len": 336, "stride": 336, "pad_end": False}, {"patch_len": 24, "stride": 8},
+    {"head": "mean"}, {"positional_encoding": "none"}, {"norm": "layer"},
+    {"norm_position": "pre"}, {"revin": False}, {"seq_len": 50, "pred_len": 7}])
 @pytest.mark.parametrize("attention", ["softmax", "fixed", "zero"])
 def test_any_window_patch_and_stride(change, attention):
     s = make("smoke", attention=attention, **change)
@@ -124,12 +127,13 @@ def test_dropout_adds_a_residual_and_its_gradient_has_the_mask_of_its_output():
 
 
 def test_a_training_step_draws_its_masks_in_the_order_in_which_it_uses_them():
-    """The order names the numbers of every recorded run: tokens, then attention, hidden and output by layer."""
+    """Recorded numbers hang on the order: tokens, then attention, hidden and output by layer."""
     model, drawn = build(make("smoke"), 1).train(), []
     names = {id(m): name for name, m in model.named_modules() if isinstance(m, Dropout)}
     for m in model.modules():
         if isinstance(m, Dropout):
-            m.register_forward_hook(lambda m, _, out: drawn.append((names[id(m)], tuple(out.shape))))
+            m.register_forward_hook(
+                lambda m, _, out: drawn.append((names[id(m)], tuple(out.shape))))
     model(torch.randn(2, 1, 336))
     layer = [("dropout_1", 16), ("feed_forward.dropout", 32), ("dropout_2", 16)]
     assert drawn == [("dropout", (2, 22, 16))] + [
@@ -146,7 +150,8 @@ def test_one_token_in_a_training_step_is_refused():
 def test_attention_only_has_no_feed_forward(norm_position):
     s = make(norm_position=norm_position)
     model = build(s.but(feed_forward=False), 1).eval()
-    lost = s.n_layers * (2 * s.d_model * s.d_ff + s.d_ff + s.d_model + 2 * s.d_model)  # with the norm after it
+    # With the norm after it.
+    lost = s.n_layers * (2 * s.d_model * s.d_ff + s.d_ff + s.d_model + 2 * s.d_model)
     assert count_parameters(s)[0] - count_parameters(model.s)[0] == lost
     x = torch.randn(2, 1, 336)
     tokens, scores = model.embed(x.flatten(0, 1)), None
@@ -167,13 +172,18 @@ def itransformer(**changes):
 def test_itransformer_is_its_formulas_with_the_explicit_matrix(attention):
     model, x = itransformer(attention=attention, n_layers=1), torch.randn(3, 9, 336).double()
     layer, T = model.layers[0], 9
-    mean, std = x[:, :5].mean(-1, keepdim=True), (x[:, :5].var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
+    mean = x[:, :5].mean(-1, keepdim=True)
+    std = (x[:, :5].var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
     h = model.W_e(torch.cat([(x[:, :5] - mean) / std, x[:, 5:]], 1))
-    q, k = (torch.stack(w(h).split(D // H, -1), 1) for w in (layer.attention.W_q, layer.attention.W_k))
-    A = {"softmax": (q @ k.mT / (D // H) ** 0.5).softmax(-1), "identity": torch.eye(T).double().expand(H, T, T),
-         "zero": torch.zeros(H, T, T).double()}.get(attention, torch.full((H, T, T), 1 / T).double())
+    q, k = (torch.stack(w(h).split(D // H, -1), 1)
+            for w in (layer.attention.W_q, layer.attention.W_k))
+    uniform = torch.full((H, T, T), 1 / T).double()
+    A = {"softmax": (q @ k.mT / (D // H) ** 0.5).softmax(-1),
+         "identity": torch.eye(T).double().expand(H, T, T),
+         "zero": torch.zeros(H, T, T).double()}.get(attention, uniform)
     h = layer.norm_1(h + by_hand(layer.attention, h, A))
-    h = layer.norm_2(h + layer.feed_forward.W_2(torch.nn.functional.gelu(layer.feed_forward.W_1(h))))
+    hidden = torch.nn.functional.gelu(layer.feed_forward.W_1(h))
+    h = layer.norm_2(h + layer.feed_forward.W_2(hidden))
     torch.testing.assert_close(model(x), model.head(model.norm(h)[:, :5]) * std + mean)
 
 
@@ -185,8 +195,8 @@ def test_permuting_the_channels_permutes_the_forecasts(attention):
     torch.testing.assert_close(model(moved), model(x)[:, order])
 
 
-@pytest.mark.parametrize("attention, sees", [("softmax", True), ("mean", True), ("fixed", True), ("identity", False),
-                                             ("zero", False)])
+@pytest.mark.parametrize("attention, sees", [
+    ("softmax", True), ("mean", True), ("fixed", True), ("identity", False), ("zero", False)])
 def test_other_channels_and_the_calendar_are_seen_through_attention_alone(attention, sees):
     model, x = itransformer(attention=attention), torch.randn(2, 9, 336).double()
     for row in (0, 7):
@@ -206,12 +216,14 @@ def test_dlinear_is_its_formula():
     padded = np.pad(x.numpy(), ((0, 0), (0, 0), (12, 12)), mode="edge")
     trend = torch.tensor(np.stack([padded[..., i:i + 25].mean(-1) for i in range(336)], -1))
     W_s, W_t = model.seasonal, model.trend
-    torch.testing.assert_close(model(x), (x - trend) @ W_s.weight.T + W_s.bias + trend @ W_t.weight.T + W_t.bias)
+    by_formula = (x - trend) @ W_s.weight.T + W_s.bias + trend @ W_t.weight.T + W_t.bias
+    torch.testing.assert_close(model(x), by_formula)
 
 
 def test_the_rules_are_what_they_say():
     x = torch.randn(2, 3, 336)
-    last, daily = (build(make(model=m, pred_len=60), 3)(x) for m in ("last-value", "seasonal-naive"))
+    last, daily = (build(make(model=m, pred_len=60), 3)(x)
+                   for m in ("last-value", "seasonal-naive"))
     assert last.shape == daily.shape == (2, 3, 60)
     assert all(torch.equal(last[..., t], x[..., -1]) for t in range(60))
     assert all(torch.equal(daily[..., t], x[..., 336 - 24 + t % 24]) for t in range(60))
@@ -233,15 +245,18 @@ def test_multiply_adds_are_those_of_the_matrix_products():
     assert count_multiply_adds(make(model="linear"), 7) == 7 * 336 * 96
 
 
-@pytest.mark.parametrize("settings, cost", [(make(model="MLP"), "parameters"), (make(attention="zero"), "parameters"),
-                                            (make(attention="zero"), "multiply-adds")])
+@pytest.mark.parametrize("settings, cost", [
+    (make(model="MLP"), "parameters"), (make(attention="zero"), "parameters"),
+    (make(attention="zero"), "multiply-adds")])
 @pytest.mark.parametrize("pred_len", [96, 720])
 def test_matched_models_cost_the_same_within_1_percent(settings, cost, pred_len):
     settings, target = settings.but(pred_len=pred_len), make(pred_len=pred_len)
     matched = match(settings, target, cost)
     count = (lambda s: count_parameters(s)[1]) if cost == "parameters" else count_multiply_adds
-    assert abs(count(matched) / count(target) - 1) < 0.01 and settings.but(d_ff=matched.d_ff) == matched
-    assert all(abs(count(matched) - count(target)) <= abs(count(matched.but(d_ff=matched.d_ff + d)) - count(target))
+    assert abs(count(matched) / count(target) - 1) < 0.01
+    assert settings.but(d_ff=matched.d_ff) == matched
+    off = abs(count(matched) - count(target))
+    assert all(off <= abs(count(matched.but(d_ff=matched.d_ff + d)) - count(target))
                for d in (-1, 1))
 
 

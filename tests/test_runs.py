@@ -28,18 +28,22 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
                 "PatchTST ETTh1-96, learning rate 1e-3"]
     assert sorted(in_order, key=names.index) == in_order
     assert {s.split for s in plan["rolling origin ETTh2"]} == {f"fold-{k}" for k in range(1, 6)}
-    assert len(plan["rolling origin ETTh1"]) == 5 * 3 * 4 and len(plan["new months: PatchTST ETTh2-96"]) == 30
+    assert len(plan["rolling origin ETTh1"]) == 5 * 3 * 4
+    assert len(plan["new months: PatchTST ETTh2-96"]) == 30
     runs = {s.run_id: s for part in plan.values() for s in part}
     for dataset in ("ETTh1", "ETTh2"):
         for pred_len in (96, 192, 336, 720):
             for model in ("PatchTST", "iTransformer"):
-                rate = {} if (dataset, pred_len) == ("ETTh1", 96) or model == "iTransformer" else dict(learning_rate=1e-4)
-                wanted = {make("smoke", dataset=dataset, pred_len=pred_len, model=model, attention=a, seed=seed, **rate).run_id
+                usual = (dataset, pred_len) == ("ETTh1", 96) or model == "iTransformer"
+                rate = {} if usual else dict(learning_rate=1e-4)
+                wanted = {make("smoke", dataset=dataset, pred_len=pred_len, model=model,
+                               attention=a, seed=seed, **rate).run_id
                           for a in ATTENTIONS for seed in (2021, 2022, 2023)}
                 assert wanted <= set(runs), (dataset, pred_len, model)
             assert f"baselines {dataset}-{pred_len}" in names
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
-    assert {f"redundancy: {name}" for name in CHANGES} | {"iTransformer ETTh2-720, width 128"} <= set(names)
+    assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
+    assert "iTransformer ETTh2-720, width 128" in names
 
 
 def test_other_series_are_asked_three_attentions_at_the_lower_rate():
@@ -55,12 +59,14 @@ def test_other_series_are_asked_three_attentions_at_the_lower_rate():
 
 def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
     usual, small = (make(**change) for change in (dict(model="iTransformer"), SMALL_STEPS))
-    moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n)) for s, n in ((usual, 1), (small, small.epochs))]
+    moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n))
+             for s, n in ((usual, 1), (small, small.epochs))]
     assert moved[1] == pytest.approx(moved[0]) and small.run_id != usual.run_id
 
 
 def test_every_change_of_the_architecture_is_a_run_of_its_own():
-    runs = [make(**change).run_id for change in (*CHANGES.values(), dict(model="iTransformer"), *NARROWER.values())]
+    runs = [make(**change).run_id
+            for change in (*CHANGES.values(), dict(model="iTransformer"), *NARROWER.values())]
     assert len(set(runs)) == len(runs)
 
 
@@ -75,7 +81,8 @@ def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
 
 def test_rules_have_one_run_and_the_rest_one_per_seed():
     named = baselines("smoke", seeds=(1, 2), pred_len=24)
-    assert {name: len(runs) for name, runs in named.items() if len(runs) != 2} == {"last value": 1, "seasonal naive": 1}
+    assert {name: len(runs) for name, runs in named.items() if len(runs) != 2} == {
+        "last value": 1, "seasonal naive": 1}
     assert all(s.pred_len == 24 for runs in named.values() for s in runs)
     assert len({s.run_id for runs in named.values() for s in runs}) == 14
 

@@ -5,19 +5,23 @@ import pytest
 from tsattn.ledger import Ledger
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
-OTHER = {"dataset": "ETTh2", "split": "tail", "missing": "-9999", "gaps": "split", "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
-         "residual_attention": False, "positional_encoding": "none", "head": "mean", "embedding": "mlp", "revin": False,
-         "dropout": 0.1, "learning_rate": 1e-4, "lr_decay": 0.5, "precision": "bf16", "tokenizer": "random", "n_heads": 8, "d_model": 64, "feed_forward": False}
+OTHER = {"dataset": "ETTh2", "split": "tail", "missing": "-9999", "gaps": "split",
+         "attention": "fixed", "norm": "layer", "norm_position": "pre", "pad_end": False,
+         "residual_attention": False, "positional_encoding": "none", "head": "mean",
+         "embedding": "mlp", "revin": False, "dropout": 0.1, "learning_rate": 1e-4,
+         "lr_decay": 0.5, "precision": "bf16", "tokenizer": "random", "n_heads": 8, "d_model": 64,
+         "feed_forward": False}
 
 
 def test_defaults_are_the_lab_talks_table():
     s = Settings()
-    assert (s.learning_rate, s.epochs, s.batch_size, s.seq_len, s.pred_len) == (1e-3, 100, 128, 336, 96)
+    assert (s.learning_rate, s.epochs, s.batch_size) == (1e-3, 100, 128)
+    assert (s.seq_len, s.pred_len) == (336, 96)
     assert (s.d_model, s.d_ff, s.patch_len, s.n_tokens) == (128, 256, 16, 22)
 
 
-@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in 
-                                  ("model", "calendar", "season", "profile", "device", "cuda_graph")])
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.name not in (
+    "model", "calendar", "season", "profile", "device", "cuda_graph")])
 def test_run_id_changes_with_every_setting_that_changes_the_result(name):
     value = OTHER[name] if name in OTHER else getattr(Settings(), name) + 1
     s = Settings(embedding="code" if name in ("tokenizer", "codes", "code_levels") else "linear")
@@ -38,12 +42,16 @@ def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
 @pytest.mark.parametrize("model", MODELS)
 def test_only_what_a_model_depends_on_names_its_run(model):
     s = make(model=model)
-    everything = {"patch_len": 8, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5, "revin": not s.revin,
-                  "seed": 7, "season": 168}
-    counts = {name for name, value in everything.items() if s.but(**{name: value}).run_id != s.run_id}
-    assert counts == {"PatchTST": set(everything) - {"season"}, "iTransformer": set(everything) - {"patch_len", "head", "season"},
-                      "MLP": {"d_ff", "learning_rate", "revin", "seed"}, "linear": {"learning_rate", "revin", "seed"},
-                      "DLinear": {"learning_rate", "revin", "seed"}, "last-value": set(), "seasonal-naive": {"season"}}[model]
+    everything = {"patch_len": 8, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5,
+                  "revin": not s.revin, "seed": 7, "season": 168}
+    counts = {name for name, value in everything.items()
+              if s.but(**{name: value}).run_id != s.run_id}
+    assert counts == {"PatchTST": set(everything) - {"season"},
+                      "iTransformer": set(everything) - {"patch_len", "head", "season"},
+                      "MLP": {"d_ff", "learning_rate", "revin", "seed"},
+                      "linear": {"learning_rate", "revin", "seed"},
+                      "DLinear": {"learning_rate", "revin", "seed"}, "last-value": set(),
+                      "seasonal-naive": {"season"}}[model]
     assert model == "PatchTST" or make(model=model, pred_len=192).run_id != s.run_id
     no_attention = model not in ("PatchTST", "iTransformer")
     assert (s.attention == "none") == no_attention
@@ -53,8 +61,10 @@ def test_only_what_a_model_depends_on_names_its_run(model):
 
 def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_after():
     s = make(model="iTransformer")
-    assert (s.d_model, s.d_ff, s.n_heads, s.n_layers, s.dropout, s.norm) == (512, 512, 8, 2, 0.1, "layer")
-    assert (s.learning_rate, s.lr_hold, s.lr_decay, s.batch_size, s.epochs, s.patience) == (1e-4, 1, 0.5, 32, 10, 3)
+    assert (s.d_model, s.d_ff, s.n_heads, s.n_layers) == (512, 512, 8, 2)
+    assert (s.dropout, s.norm) == (0.1, "layer")
+    assert (s.learning_rate, s.lr_hold, s.lr_decay) == (1e-4, 1, 0.5)
+    assert (s.batch_size, s.epochs, s.patience) == (32, 10, 3)
     assert s.calendar and not make(model="iTransformer", dataset="state-machine").calendar
     assert make("smoke", model="iTransformer", n_layers=1).but().d_model == 16
     assert make("smoke", model="iTransformer", n_layers=1).n_layers == 1
@@ -66,25 +76,32 @@ def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_aft
 
 
 @pytest.mark.parametrize("change, allowed", [
-    ({"pred_len": 0}, "at least 1"), ({"d_model": 130}, "allowed: 1, 2, 5"), ({"patch_len": 400}, "at most seq_len=336"),
-    ({"attention": "linear"}, "softmax, identity, zero, mean, fixed"), ({"dataset": "ETTh9"}, "ETTh1, ETTh2"),
-    ({"learning_rate": float("nan")}, "greater than 0"), ({"seed": "a"}, "a whole number"), ({"epochs": True}, "a whole number"),
-    ({"epochs": 2.0}, "a whole number: 2"), ({"learning_rate": "1e-3"}, "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
+    ({"pred_len": 0}, "at least 1"), ({"d_model": 130}, "allowed: 1, 2, 5"),
+    ({"patch_len": 400}, "at most seq_len=336"),
+    ({"attention": "linear"}, "softmax, identity, zero, mean, fixed"),
+    ({"dataset": "ETTh9"}, "ETTh1, ETTh2"),
+    ({"learning_rate": float("nan")}, "greater than 0"), ({"seed": "a"}, "a whole number"),
+    ({"epochs": True}, "a whole number"), ({"epochs": 2.0}, "a whole number: 2"),
+    ({"learning_rate": "1e-3"}, "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
     ({"revin": "False"}, "True or False: False, without quotes"), ({"revin": 0}, "True or False"),
     ({"seed": 10**19}, "less than 2**32"), ({"dataset": 3}, "expected text"),
-    ({"dropout": 1.0}, "less than 1"), ({"device": "tpu"}, "auto, cpu, cuda"), ({"colour": 1}, "no such setting")])
+    ({"dropout": 1.0}, "less than 1"), ({"device": "tpu"}, "auto, cpu, cuda"),
+    ({"colour": 1}, "no such setting")])
 def test_an_impossible_value_is_named_with_what_is_allowed(change, allowed):
     with pytest.raises(ValueError) as error:
         make(**change)
     field = "n_heads" if "d_model" in change else next(iter(change))
-    assert field in str(error.value) and allowed in str(error.value) and "\n" not in str(error.value)
+    said = str(error.value)
+    assert field in said and allowed in said and "\n" not in said
 
 
-@pytest.mark.parametrize("name", ["a  b.csv", "a\nb.csv", "..csv", "$\\frac{a$.csv", "가" * 80 + ".csv"])
+@pytest.mark.parametrize("name", ["a  b.csv", "a\nb.csv", "..csv", "$\\frac{a$.csv",
+                                  "가" * 80 + ".csv"])
 def test_the_name_of_a_run_on_a_file_is_short_plain_and_stays_in_its_folder(name, tmp_path):
     (tmp_path / name).write_text("date,a\n")
     run_id = Settings(dataset=str(tmp_path / name)).run_id
     assert (tmp_path / "x" / run_id).resolve().parent == (tmp_path / "x").resolve()
     (tmp_path / run_id).mkdir()
     assert run_id == " ".join(run_id.split()) and len(run_id.encode()) < 200
-    assert run_id.split("-")[-1] == Settings(dataset=str((tmp_path / name).rename(tmp_path / "plain.csv"))).run_id.split("-")[-1]
+    moved = (tmp_path / name).rename(tmp_path / "plain.csv")
+    assert run_id.split("-")[-1] == Settings(dataset=str(moved)).run_id.split("-")[-1]

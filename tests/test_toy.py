@@ -1,4 +1,4 @@
-"""The synthetic series against their ground truth, and their best forecasts against enumeration and chance."""
+"""The synthetic series against their ground truth, their best forecasts against enumeration."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tsattn import attention_maps as maps
-from tsattn import runs as plan
+from tsattn import runs
 from tsattn.data import DataError, best, load, toy, truth
 from tsattn.models import build
 from tsattn.settings import make
@@ -23,7 +23,7 @@ def machine():
 
 @pytest.fixture(scope="module")
 def windows(machine):
-    """Inputs, targets and which target samples belong to an event, of windows all over the series."""
+    """Inputs, targets and which target samples belong to an event, of windows over all of it."""
     starts = np.arange(0, len(machine.x) - L - H, 53)
     at = starts[:, None] + np.arange(L + H)
     return machine.x[at[:, :L]], machine.x[at[:, L:]], machine.number[at[:, L:]] >= 0, starts
@@ -57,7 +57,8 @@ def test_transition_frequencies_match_the_matrix(machine):
 
 @pytest.mark.parametrize("change, words", [
     (dict(transitions=((0.5, 0.6), (1, 0)), states=(1, 2)), "rows sum to one"),
-    (dict(transitions=((1, 0), (0, 1)), states=(1, 2)), "never meet"), (dict(states=(1, 2)), "must be a 2x2 matrix"),
+    (dict(transitions=((1, 0), (0, 1)), states=(1, 2)), "never meet"),
+    (dict(states=(1, 2)), "must be a 2x2 matrix"),
     (dict(width=81), "width=81"), (dict(noise=0.0), "noise=0.0")])
 def test_an_impossible_process_gets_one_sentence(change, words):
     with pytest.raises(ValueError, match=words) as error:
@@ -72,7 +73,8 @@ def test_the_error_of_the_best_forecast_is_the_one_it_predicts(windows):
     error = (b.mean - y) ** 2
     for mask in (np.ones_like(event), event):
         found, expected = (np.where(mask, z, 0).sum(1) / mask.sum(1) for z in (error, b.variance))
-        groups = np.array_split(found - expected, 40)  # overlapping windows share events: compare long stretches
+        # Overlapping windows share events: compare long stretches.
+        groups = np.array_split(found - expected, 40)
         means = np.array([g.mean() for g in groups])
         assert abs(means.mean()) < 4 * means.std(ddof=1) / 40**0.5
 
@@ -84,7 +86,8 @@ def test_no_perturbed_version_of_the_best_forecast_is_better(windows):
     noise = np.random.default_rng(0).normal(0, 0.01, y.shape)
     for other in (b.mean + noise, 1.02 * b.mean, 0.98 * b.mean, np.roll(b.mean, 1, 1)):
         assert ((other - y) ** 2).mean() > least
-    always = tuple(tuple(float(v == row.argmax()) for v in range(5)) for row in p.P)  # the likeliest state, never doubted
+    # The likeliest state, never doubted.
+    always = tuple(tuple(float(v == row.argmax()) for v in range(5)) for row in p.P)
     doubt = tuple(tuple(0.8 * v + 0.2 / 5 for v in row) for row in p.P)
     for transitions in (always, doubt):
         other = toy.best_forecast(x, H, toy.Process(transitions=transitions)).mean
@@ -101,10 +104,11 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
     carrier = machine.carrier[start:start + L]
     weight, P = np.zeros(b.state.shape[1:]), p.transitions
     for states in itertools.product(range(5), repeat=len(at)):
-        if all(P[i][j] > 0 for i, j in zip(states, states[1:])):
-            probability = p.stationary[states[0]] * np.prod([P[i][j] for i, j in zip(states, states[1:])])
-            log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum() / (2 * p.noise**2)
-                      for a, m, k in zip(at, seen, states))
+        steps = [P[i][j] for i, j in itertools.pairwise(states)]
+        if all(step > 0 for step in steps):
+            probability = p.stationary[states[0]] * np.prod(steps)
+            log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum()
+                      / (2 * p.noise**2) for a, m, k in zip(at, seen, states, strict=True))
             weight[range(len(at)), states] += probability * np.exp(log + 400)
     future = [k for k in range(len(at)) if at[k][-1] >= L]  # the filter looks back only
     expected = weight / weight.sum(1, keepdims=True)
@@ -132,7 +136,8 @@ def test_recall_can_be_looked_up_and_otherwise_leaves_what_the_theory_says(name)
     assert ((r.key[:, :-1] >= 0).sum(1) == pairs).all()
     assert (np.take_along_axis(r.key, r.slot[:, None], 1)[:, 0] == r.key[:, -1]).all()
     zero = (y**2).mean()
-    floor = 0.025**2 * (1 + 1 / 8)  # the noise, and the value's error from eight noisy samples of its bump
+    # The noise, and the value's error from eight noisy samples of its bump.
+    floor = 0.025**2 * (1 + 1 / 8)
     assert abs(((toy.look_up(x, **task) - y) ** 2).mean() / floor - 1) < 0.02
     # Least squares on everything that a sum over patches can offer: the bumps, in any mixture.
     bumps = np.c_[r.value[:, :-1].sum(1), r.value[:, -1]]
@@ -162,17 +167,21 @@ def test_measures_of_uniform_and_of_sharp_attention():
     uniform = torch.full((3, 2, 4, 22, 22), 1 / 22)
     sharp = torch.zeros(3, 2, 4, 22, 22).index_fill(-1, torch.tensor([2]), 1.0)
     for A, lift, entropy, auc in ((uniform, 1, 1, 0.5), (sharp, 11, 0, 0.5 * (1 + 0.5))):
-        for found, value in ((maps.lift(A, event), lift), (maps.entropy(A), entropy), (maps.auc(A, event), auc)):
-            torch.testing.assert_close(found, torch.full((3, 2, 4, 22), float(value)), rtol=1e-4, atol=1e-4)
+        for found, value in ((maps.lift(A, event), lift), (maps.entropy(A), entropy),
+                             (maps.auc(A, event), auc)):
+            torch.testing.assert_close(found, torch.full((3, 2, 4, 22), float(value)),
+                                       rtol=1e-4, atol=1e-4)
 
 
 def test_auc_is_that_of_scikit_learn():
     from sklearn.metrics import roc_auc_score
 
-    A = torch.rand(4, 1, 1, 22, 22, generator=torch.Generator().manual_seed(0)).round(decimals=1)  # with ties
+    A = torch.rand(4, 1, 1, 22, 22, generator=torch.Generator().manual_seed(0))
+    A = A.round(decimals=1)  # with ties
     event = torch.rand(4, 22, generator=torch.Generator().manual_seed(1)) < 0.3
     for i in range(4):
-        assert maps.auc(A, event)[i, 0, 0, 5].item() == pytest.approx(roc_auc_score(event[i], A[i, 0, 0, 5]))
+        found = maps.auc(A, event)[i, 0, 0, 5].item()
+        assert found == pytest.approx(roc_auc_score(event[i], A[i, 0, 0, 5]))
 
 
 def test_captured_weights_are_those_of_every_window_layer_and_head():
@@ -181,7 +190,8 @@ def test_captured_weights_are_those_of_every_window_layer_and_head():
     assert A.shape == (10, 2, 4, 22, 22)
     torch.testing.assert_close(A.sum(-1), torch.ones(10, 2, 4, 22))
     with pytest.raises(ValueError, match="no such point"):
-        maps.capture(build(make("smoke", attention="zero"), 1).eval(), load("state-machine", L, H).test.first(2))
+        maps.capture(build(make("smoke", attention="zero"), 1).eval(),
+                     load("state-machine", L, H).test.first(2))
 
 
 @pytest.mark.parametrize("embedding", ["linear", "mlp", "conv", "residual"])
@@ -203,7 +213,7 @@ def test_the_linear_embedding_is_the_first_weight_drawn_from_the_seed():
 def test_recall_is_solved_by_softmax_and_by_no_model_without_attention(tmp_path):
     left = {}
     for attention in ("softmax", "zero"):
-        s = plan.toy("recall-4", attention=attention)
+        s = runs.toy("recall-4", attention=attention)
         result = train(s, checkpoints=tmp_path, progress=False)
         y = load("recall-4", L, H).test.first(1000).batch(slice(None))[1]
         left[attention] = result.test_mse / y.square().mean().item()

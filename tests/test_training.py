@@ -39,11 +39,14 @@ def test_same_seed_same_numbers_and_another_seed_others(attention, tmp_path):
 def test_every_model_goes_the_same_way(model, tmp_path):
     s = smoke(model=model)
     a, b = (train(s, checkpoints=tmp_path / name, **QUIET) for name in "ab")
-    assert a.status == "complete" and numbers(a) == numbers(b) and len(a.test_errors) == s.max_windows
+    assert a.status == "complete" and numbers(a) == numbers(b)
+    assert len(a.test_errors) == s.max_windows
     trained = a.how["parameters"] > 0
-    assert len(a.curves) == (s.epochs if trained else 1) and trained == (model not in ("last-value", "seasonal-naive"))
+    assert len(a.curves) == (s.epochs if trained else 1)
+    assert trained == (model not in ("last-value", "seasonal-naive"))
     test = load(s.dataset, s.seq_len, s.pred_len).test.first(s.max_windows)
-    np.testing.assert_allclose(evaluate(load_trained(s, 1, tmp_path / "a"), test)[0], a.test_errors[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(evaluate(load_trained(s, 1, tmp_path / "a"), test)[0],
+                               a.test_errors[:, 0], rtol=1e-6)
 
 
 def test_the_result_does_not_depend_on_the_state_of_the_global_generators(tmp_path):
@@ -59,7 +62,8 @@ def test_training_learns_and_keeps_the_epoch_of_best_validation(tmp_path):
     r = train(s, checkpoints=tmp_path, **QUIET)
     val = [row["val_mse"] for row in r.curves]
     assert r.curves[-1]["train_mse"] < 0.9 * r.curves[0]["train_mse"]
-    assert r.val_mse == min(val) == val[r.best_epoch - 1] and r.test_mse == r.curves[r.best_epoch - 1]["test_mse"]
+    assert r.val_mse == min(val) == val[r.best_epoch - 1]
+    assert r.test_mse == r.curves[r.best_epoch - 1]["test_mse"]
     test = load(s.dataset, s.seq_len, s.pred_len).test.first(s.max_windows)
     again = training.channel_errors(load_trained(s, 1, tmp_path), test).numpy()
     assert np.array_equal(again, r.test_errors) and again.shape == (s.max_windows, 1)
@@ -69,7 +73,8 @@ def test_training_learns_and_keeps_the_epoch_of_best_validation(tmp_path):
 def test_evaluation_uses_every_window_and_leaves_the_mode_alone(tmp_path):
     s = smoke()
     train(s, checkpoints=tmp_path, **QUIET)
-    model, windows = load_trained(s, 1, tmp_path).train(), load(s.dataset, s.seq_len, s.pred_len).test.first(50)
+    model = load_trained(s, 1, tmp_path).train()
+    windows = load(s.dataset, s.seq_len, s.pred_len).test.first(50)
     whole, parts = evaluate(model, windows)[0], evaluate(model, windows, batch_size=7)[0]
     assert len(whole) == 50 and model.training
     torch.testing.assert_close(whole, parts)
@@ -86,7 +91,8 @@ import sys, torch
 from tsattn.settings import make
 from tsattn.training import train
 torch.set_num_threads(1)
-train(make("smoke", dataset="state-machine", epochs=12, max_steps=12), checkpoints=sys.argv[1], progress=False, n_threads=1)
+train(make("smoke", dataset="state-machine", epochs=12, max_steps=12), checkpoints=sys.argv[1],
+      progress=False, n_threads=1)
 """
 
 
@@ -103,8 +109,10 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
     done = len(load_tensors(resume)[1]["curves"])
     assert 1 <= done < 12
     resumed = train(s, checkpoints=tmp_path / "killed", **QUIET)
-    assert numbers(resumed) == numbers(whole) and np.array_equal(resumed.test_errors, whole.test_errors)
-    again = train(s, checkpoints=tmp_path / "killed", **QUIET)  # killed before the result was recorded
+    assert numbers(resumed) == numbers(whole)
+    assert np.array_equal(resumed.test_errors, whole.test_errors)
+    # Killed before the result was recorded.
+    again = train(s, checkpoints=tmp_path / "killed", **QUIET)
     assert numbers(again) == numbers(whole) and len(again.curves) == len(whole.curves)
 
 
@@ -136,17 +144,21 @@ def test_a_file_of_another_run_is_not_taken_for_this_ones(tmp_path):
         path = tmp_path / s.run_id / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((tmp_path / other.run_id / path.name).read_bytes())
-    for use in (lambda: load_trained(s, 1, tmp_path), lambda: train(s, checkpoints=tmp_path, **QUIET)):
+    for use in (lambda: load_trained(s, 1, tmp_path),
+                lambda: train(s, checkpoints=tmp_path, **QUIET)):
         with pytest.raises(ValueError, match=f"belongs to another run .{other.run_id}.; remove it"):
             use()
     tensors, _ = load_tensors(tmp_path / other.run_id / "best.safetensors")
-    save_tensors(tmp_path / s.run_id / "best.safetensors", tensors, settings=dict(attention=s.attention, seed=2))
-    with pytest.raises(ValueError, match="belongs to another run .seed 2."):  # a file without a run_id, from before
+    save_tensors(tmp_path / s.run_id / "best.safetensors", tensors,
+                 settings=dict(attention=s.attention, seed=2))
+    # A file without a run_id, from before.
+    with pytest.raises(ValueError, match="belongs to another run .seed 2."):
         load_trained(s, 1, tmp_path)
 
 
 def test_a_model_that_does_not_fit_into_memory_is_refused_with_what_it_would_take(tmp_path):
-    with pytest.raises(ValueError, match=r"d_model=100000: .* parameters, .* would take at least [\d,]+ GB .* has [\d,]+ GB"):
+    with pytest.raises(ValueError, match=r"d_model=100000: .* parameters, .* would take at least "
+                                         r"[\d,]+ GB .* has [\d,]+ GB"):
         train(smoke(d_model=100_000, n_heads=4), checkpoints=tmp_path, **QUIET)
 
 
@@ -169,7 +181,8 @@ def test_an_absent_device_and_absent_weights_are_said(tmp_path):
 
 def test_several_threads_give_the_numbers_of_one_up_to_rounding(tmp_path):
     s, before = smoke(max_steps=10), torch.get_num_threads()
-    one, two = (train(s, checkpoints=tmp_path / str(n), progress=False, n_threads=n) for n in (1, 2))
+    one, two = (train(s, checkpoints=tmp_path / str(n), progress=False, n_threads=n)
+                for n in (1, 2))
     assert (one.how["threads"], two.how["threads"]) == (1, 2) and torch.get_num_threads() == before
     np.testing.assert_allclose(one.test_errors, two.test_errors, rtol=1e-3)
     again = train(s, checkpoints=tmp_path / "again", progress=False, n_threads=2)
@@ -186,7 +199,8 @@ def test_a_measurement_is_in_the_precision_that_was_asked_for():
 
 
 def test_the_warm_up_before_a_capture_changes_nothing():
-    """What a CUDA graph needs, on a CPU: steps in fixed memory, and a warm-up that leaves weights and optimiser as before."""
+    """What a CUDA graph needs, on a CPU: steps in fixed memory, and a warm-up that leaves weights
+    and optimiser as before."""
     s = smoke()
     splits = load(s.dataset, s.seq_len, s.pred_len)
 
@@ -200,7 +214,9 @@ def test_the_warm_up_before_a_capture_changes_nothing():
             memory.append([p.data_ptr() for p in model.parameters()])
             if warm and i in (0, 1):
                 step.warm_up()
-        return [*model.state_dict().values(), *(v for state in optimiser.state.values() for v in state.values())], memory
+        return [*model.state_dict().values(),
+                *(v for state in optimiser.state.values() for v in state.values())], memory
 
     (cold, _), (warm, memory) = states(False), states(True)
-    assert all(torch.equal(a, b) for a, b in zip(cold, warm)) and memory[0] == memory[2]
+    assert all(torch.equal(a, b) for a, b in zip(cold, warm, strict=True))
+    assert memory[0] == memory[2]
