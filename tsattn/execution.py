@@ -112,7 +112,7 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
         papermill.execute_notebook(str(chapter.path), str(target), parameters=own,
                                    kernel_name="python3", cwd=str(ROOT / "notebooks"),
                                    progress_bar=False, log_output=True,
-                                   extra_arguments=["--Application.log_level=40"],
+                                   extra_arguments=["--Application.log_level=50"],
                                    **kernels.ready())
         chapter.state = "done"
     except papermill.PapermillExecutionError as error:

@@ -15,6 +15,7 @@ from multiprocessing import forkserver, get_context
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
+CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
 IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "sklearn.linear_model",
             "tsattn.bench", "tsattn.report"]
 
@@ -24,7 +25,7 @@ def ready() -> dict:
     returns what ``papermill.execute_notebook`` needs beside to use it."""
     if sys.platform != "linux":
         return {}
-    get_context("forkserver").set_forkserver_preload(IMPORTED)
+    CONTEXT.set_forkserver_preload(IMPORTED)
     forkserver.ensure_running()
     return {"kernel_manager_class": _Manager}
 
@@ -48,7 +49,7 @@ class _Process:
     stdin = stdout = stderr = None
 
     def __init__(self, argv, cwd, env):
-        self._process = get_context("forkserver").Process(target=_serve, args=(argv, cwd, env))
+        self._process = CONTEXT.Process(target=_serve, args=(argv, cwd, env))
         self._process.start()
         self.pid = self._process.pid
 

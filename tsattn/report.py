@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -17,6 +16,7 @@ import nbformat
 from . import anchors, kernels, site, slides
 from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
+from .claims.facts import Facts
 from .data import DataError, load
 from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
@@ -74,7 +74,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     (work / "notebooks").mkdir(parents=True)
     try:
         limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+        with ProcessPoolExecutor(1, mp_context=kernels.CONTEXT) as beside:
             deck = beside.submit(decks, work, ledger) if with_site and not own else None
             execute([c for c in chosen if c.notebook], work, limit)
         if with_site:
@@ -102,9 +102,10 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
 
 def decks(work: Path, ledger: Ledger) -> str:
     """Write the deck in every language into ``work``; returns what was wrong, if something was."""
+    facts = Facts(ledger)
     try:
         for lang in slides.story.LANGUAGES:
-            slides.build(lang, work / f"slides-{lang}.pptx", ledger)
+            slides.build(lang, work / f"slides-{lang}.pptx", facts)
     except ValueError as error:
         return f"no slides: {error}"
     return ""

@@ -23,6 +23,7 @@ from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
 from .record_pages import write_tables
 from .settings import ROOT
+from .workers import cores
 
 STATIC = Path(__file__).parent / "site_static"
 TITLE = "Does attention matter in time-series transformers?"
@@ -138,7 +139,7 @@ def sphinx(source: Path, made: Path, log: Path) -> None:
     with open(log, "w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         state = build_sphinx(source, made, path_config=source / "_config.yml", noconfig=True,
                              confoverrides={"latex_individualpages": False},
-                             doctreedir=log.parent / "doctrees")
+                             doctreedir=log.parent / "doctrees", jobs=cores())
     if state:
         lines = log.read_text(encoding="utf-8").splitlines()
         raise RuntimeError("the site could not be built: " + " ".join(lines[-6:]))

@@ -7,7 +7,7 @@ in ``STATEMENTS``.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 
 import pandas as pd
 
@@ -48,6 +48,8 @@ class Facts:
 
     def __init__(self, ledger: Ledger):
         self.ledger = ledger
+        # A page, a deck and their statements ask for the same ones again and again.
+        self.number, self.holds = cache(self.number), cache(self.holds)
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:

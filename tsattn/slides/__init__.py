@@ -21,9 +21,10 @@ from . import drawn, drawn_series, story
 __all__ = ["build", "drawn", "drawn_series", "save_figures", "slides", "story"]
 
 
-def build(lang: str = "ko", out=None, ledger: Ledger | None = None, lab: str = "") -> Path:
+def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
+          lab: str = "") -> Path:
     """Write the deck in ``lang`` to ``out`` (``build/report/slides-<lang>.pptx``); returns the
-    file. It is written whole or not at all.
+    file. It is written whole or not at all. Decks given the same ``Facts`` judge each claim once.
 
     Raises ``ValueError`` for an unknown language, a file that cannot be written, or where
     python-pptx is not installed; ``LedgerError`` for a damaged ledger.
@@ -38,7 +39,7 @@ def build(lang: str = "ko", out=None, ledger: Ledger | None = None, lab: str = "
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / "report" / f"slides-{lang}.pptx")
     with written_whole(out) as part:
-        facts = Facts(ledger or Ledger())
+        facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
         words, told = story.slides(facts, lang)
         deck = page.presentation(told[0].title, lab)
         for slide in told:
