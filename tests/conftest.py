@@ -1,7 +1,13 @@
-import pytest
-import torch
+import os
 
-from tsattn.data import DataUnavailable, files
+import pytest
+
+# Tests run side by side, one per core; what each of them starts keeps to one core too. Before
+# PyTorch is imported, which counts its threads then.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch  # noqa: E402
+
+from tsattn.data import DataUnavailable, files  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):

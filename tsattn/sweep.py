@@ -82,6 +82,11 @@ def outlook_by_part(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int 
     return "\n".join([*lines, f"together: {whole.splitlines()[-1]}"])
 
 
+def _tiny(runs: list[Settings]) -> bool:
+    """Whether each takes less time than the process that would train it takes to start."""
+    return all(s.profile == "smoke" for s in runs)
+
+
 def _jobs(jobs: int | None) -> int:
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs={jobs}: at least one run at a time; leave --jobs out for one on "
@@ -96,7 +101,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
           checkpoints=CHECKPOINTS, jobs: int | None = None, weights: bool = False,
           cluster: str = "", progress: bool = True, within: float | None = None,
           command: str = "python -m tsattn report --train") -> pd.DataFrame:
-    """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time.
+    """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
+    (smoke runs one after another in this process, unless ``jobs`` says otherwise).
 
     Each run gets its share of the cores, however few are missing, so that an interrupted sweep
     ends with the numbers of an uninterrupted one. With ``cluster``, the address of a Dask
@@ -145,7 +151,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
                    n_threads=1 if cluster else max(1, cores() // places))
     results = workers.on_cluster(ready, cluster, options) if cluster else \
         map(lambda s: workers.attempt(s, progress=progress, **options), ready) \
-        if len(ready) == 1 else workers.here(ready, side_by_side, options)
+        if len(ready) == 1 or jobs is None and _tiny(ready) \
+        else workers.here(ready, side_by_side, options)
     # The bar counts expected work, so that its time left holds for long and short runs alike.
     work = {s: w if w > 0 else 1.0 for s, w in
             zip(ready, seconds_expected(ready, ledger), strict=True)}
@@ -275,7 +282,7 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
                          f"trained (first: {min(gone)}); the lines above say why.")
     old = [key for key in keys if key["run_id"] in gone and key not in todo]
     return ledger.measured(table, [k for k in keys if k["run_id"] not in gone or k in old], at,
-                           jobs=cores(), digest=digest, stale=stale)
+                           jobs=1 if _tiny(runs) else cores(), digest=digest, stale=stale)
 
 
 TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the epoch kept
