@@ -4,7 +4,7 @@ report: .venv/installed
 	.venv/bin/python -m tsattn report
 
 test: lint
-	.venv/bin/python -m pytest -n auto tests
+	.venv/bin/python -m pytest -n auto --dist worksteal tests
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -35,11 +35,10 @@ def facts():
 
 
 @pytest.fixture(scope="module")
-def decks(tmp_path_factory):
+def decks(tmp_path_factory, facts):
     folder = tmp_path_factory.mktemp("decks")
-    ledger = Ledger(record=True)
     return {
-        lang: Presentation(slides.build(lang, folder / f"{lang}.pptx", ledger, "FAIR Lab"))
+        lang: Presentation(slides.build(lang, folder / f"{lang}.pptx", facts, "FAIR Lab"))
         for lang in LANGUAGES
     }
 

@@ -82,6 +82,9 @@ def show(table) -> None:
 
 
 def report(args) -> int:
+    from . import kernels
+
+    kernels.ready()  # imports beside this process
     from .report import report as execute
 
     parameters = {k: value(v) for k, v in args.parameter}

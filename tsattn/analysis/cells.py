@@ -246,9 +246,9 @@ def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def attention_alone(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Softmax without feed-forward networks against PatchTST whole, both at 1e-4."""
-    softmax = by_attention(runs.attentions(profile, learning_rate=runs.LOW_RATE))["softmax"]
-    alone = runs.baselines(profile, learning_rate=runs.LOW_RATE)["attention only"]
-    return against(ledger, softmax, {"attention only": alone})
+    asked = runs.with_attention_only(profile, runs.FEW_SEEDS, learning_rate=runs.LOW_RATE)
+    softmax = by_attention([s for s in asked if s.feed_forward])["softmax"]
+    return against(ledger, softmax, {"attention only": [s for s in asked if not s.feed_forward]})
 
 
 def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
