@@ -205,21 +205,6 @@ def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path
     assert seconds_expected([s], only) == [12.0], "better than nothing"
 
 
-@pytest.mark.parametrize("change, words", [
-    (dict(stride=32),
-     "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
-    (dict(stride=15, pad_end=False),
-     "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
-def test_patches_that_leave_steps_out_are_refused_before_training(change, words, tmp_path, capsys,
-                                                                  monkeypatch):
-    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
-    runs = [s.but(**change) for s in RUNS]
-    table = sweep(runs, ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
-    assert set(table.status) == {"not run"} and words in table.reason[0]
-    said = capsys.readouterr().err
-    assert said.startswith(f"{runs[0].run_id} and 1 more: {words}") and said.count("\n") == 1
-
-
 def test_a_chapter_that_may_train_says_on_its_page_why_it_does_not(tmp_path, capsys):
     sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10,
           progress=False)

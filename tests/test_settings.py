@@ -10,7 +10,7 @@ OTHER = {"dataset": "ETTh2", "split": "tail", "missing": "-9999", "gaps": "split
          "residual_attention": False, "positional_encoding": "none", "head": "mean",
          "embedding": "mlp", "revin": False, "dropout": 0.1, "learning_rate": 1e-4,
          "lr_decay": 0.5, "precision": "bf16", "tokenizer": "random", "n_heads": 8, "d_model": 64,
-         "feed_forward": False}
+         "feed_forward": False, "stride": 8}
 
 
 def test_defaults_are_the_lab_talks_table():
@@ -42,7 +42,7 @@ def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
 @pytest.mark.parametrize("model", MODELS)
 def test_only_what_a_model_depends_on_names_its_run(model):
     s = make(model=model)
-    everything = {"patch_len": 8, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5,
+    everything = {"patch_len": 24, "head": "mean", "d_model": 64, "d_ff": 99, "learning_rate": 0.5,
                   "revin": not s.revin, "seed": 7, "season": 168}
     counts = {name for name, value in everything.items()
               if s.but(**{name: value}).run_id != s.run_id}
@@ -105,3 +105,14 @@ def test_the_name_of_a_run_on_a_file_is_short_plain_and_stays_in_its_folder(name
     assert run_id == " ".join(run_id.split()) and len(run_id.encode()) < 200
     moved = (tmp_path / name).rename(tmp_path / "plain.csv")
     assert run_id.split("-")[-1] == Settings(dataset=str(moved)).run_id.split("-")[-1]
+
+
+@pytest.mark.parametrize("change, words", [
+    (dict(stride=32),
+     "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
+    (dict(stride=15, pad_end=False),
+     "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
+def test_patches_that_leave_steps_out_are_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        make(**change)
+    make(model="iTransformer", **change)  # which has no patches

@@ -144,9 +144,10 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
     """Check a chapter's parameters and open what it works with.
 
     ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
-    only checked (``attentions``, ``pred_len``, ...). Folders left empty are those of the checkout,
-    wherever the notebook was called from. ``about`` is the series that the prose speaks of: run on
-    another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
+    only checked (``attentions``, ``pred_len``, ...). Folders left empty are ``results/`` and
+    ``build/figures/`` of the checkout, wherever the notebook was called from: the committed figures
+    are replaced by ``report --in-place`` alone. ``about`` is the series that the prose speaks of:
+    run on another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
     sentence.
     """
     usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
@@ -170,5 +171,5 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
                          f"them was written about {about}: what it says of months, hours and "
                          "transformer stations is of that series."))
     return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
-                   Path(figures_dir) if figures_dir else ROOT / "figures", dataset,
+                   Path(figures_dir) if figures_dir else ROOT / "build" / "figures", dataset,
                    seeds or SEEDS[profile], words, train_minutes)

@@ -186,6 +186,14 @@ class Settings:
                              f"of data with dates; this is {self.model} on {self.dataset_name}.")
         if self.model == "PatchTST" and self.patch_len > self.seq_len:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
+        if self.model == "PatchTST" and self.stride > self.patch_len:
+            raise ValueError(f"stride={self.stride}: the steps between patches of {self.patch_len} "
+                             f"would not be seen; choose at most patch_len={self.patch_len}.")
+        rest = (self.seq_len - self.patch_len) % self.stride
+        if self.model == "PatchTST" and rest and not self.pad_end:
+            raise ValueError(f"pad_end=False: the newest {rest} of {self.seq_len} steps would not "
+                             "be seen; set pad_end to true, or choose patch_len and stride that "
+                             "end with the window.")
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or "
                              "give the path of a .csv file.")

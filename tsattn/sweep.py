@@ -182,19 +182,6 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     return table.sort_values("run_id", key=lambda c: c.map(order)).reset_index(drop=True)
 
 
-def _check_patches(s: Settings) -> None:
-    """Raises ``ValueError`` if steps of the window lie in no patch."""
-    if s.model != "PatchTST":
-        return
-    if s.stride > s.patch_len:
-        raise ValueError(f"stride={s.stride}: the steps between patches of {s.patch_len} would not "
-                         f"be seen; choose at most patch_len={s.patch_len}.")
-    if (rest := (s.seq_len - s.patch_len) % s.stride) and not s.pad_end:
-        raise ValueError(f"pad_end=False: the newest {rest} of {s.seq_len} steps would not be "
-                         "seen; set pad_end to true, or choose patch_len and stride that end with "
-                         "the window.")
-
-
 def _impossible(todo: list[Settings], data_dir, here: bool) -> dict[Settings, str]:
     """Which runs cannot be started, and why: asked once, before anything is trained; of device,
     data and memory only if they are trained ``here``."""
@@ -203,7 +190,6 @@ def _impossible(todo: list[Settings], data_dir, here: bool) -> dict[Settings, st
         key = s.but(seed=0, attention="none" if s.attention == "none" else "zero")
         if key not in checked:
             try:
-                _check_patches(s)
                 if here:
                     resolve_device(s.device)
                     if s.dataset in absent:
