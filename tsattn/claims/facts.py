@@ -92,6 +92,17 @@ class Facts:
     # -- what the names below are made of
 
     @cached_property
+    def other_series(self) -> pd.DataFrame:
+        """``places.by_list`` of the series beside ETT [cell, model]."""
+        table = analysis.places.by_list(self.ledger, runs.other_series())
+        return table.set_index(["cell", "model"], drop=False) if len(table) else table
+
+    @cached_property
+    def codebooks(self) -> dict[str, dict]:
+        """``embeddings.answers`` on the state machine."""
+        return analysis.embeddings.answers(self.ledger, "state-machine")
+
+    @cached_property
     def changed(self) -> pd.DataFrame:
         return analysis.what_changes(self.ledger).set_index("what")
 

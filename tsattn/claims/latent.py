@@ -116,7 +116,7 @@ def _woken(name: str, at: int, end: str):
     """A condition of the rule on the state machine; the second is shown as what softmax loses."""
 
     def value(f):
-        row = embeddings.answers(f.ledger, "state-machine")[name]["conditions"].iloc[at]
+        row = f.codebooks[name]["conditions"].iloc[at]
         if at != 2:
             return row[end]
         return TOLERATED - row[{"mean": "mean", "low": "high", "high": "low"}[end]]
@@ -131,5 +131,5 @@ NUMBERS |= {
     for end in ("mean", "low", "high")
 }
 STATEMENTS["codebook.none-woken-on-state-machine"] = lambda f: {
-    embeddings.answers(f.ledger, "state-machine")[name]["answer"] for name in ("code", "RQ-VAE")
+    f.codebooks[name]["answer"] for name in ("code", "RQ-VAE")
 } == {"not woken"}

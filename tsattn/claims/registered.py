@@ -246,11 +246,7 @@ def _other(model: str, column: str):
 
 
 def _series(dataset: str, model: str, column: str):
-    def value(facts):
-        table = places.by_list(facts.ledger, runs.other_series())
-        return table.set_index(["cell", "model"]).loc[(dataset, model), column] / 100
-
-    return value
+    return lambda f: f.other_series.loc[(dataset, model), column] / 100
 
 
 def _exchanged(split: str, intervention: str, column: str):

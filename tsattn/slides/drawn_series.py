@@ -252,7 +252,7 @@ def other_series(facts: Facts) -> Figure | None:
     """Zero and mean attention against softmax on series of other kinds, and over them."""
     labels = {"EPF-NP": "electricity price", "vic": "electricity demand",
               "exchange": "exchange rates", "illness": "illness", "all four": "all four"}
-    table = analysis.places.by_list(facts.ledger, runs.other_series())
+    table = facts.other_series
     if table.empty:
         return None
     over = facts.outcomes["other-series"].found.comparisons
