@@ -289,6 +289,10 @@ NUMBERS = {
         f"control.{short}": ("share", _control(name))
         for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
     },
+    **{
+        f"control.events.{short}": ("times", lambda f, name=name: f.event_multiple("softmax", name))
+        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
+    },
     "registered-without.p": ("weight", _of("registered-without", "", "mean of 4", "p")),
     **{
         f"other-series.{a}{end}": ("change", _other(a, column))
