@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from multiprocessing import forkserver, get_context
+import threading
+from multiprocessing import forkserver, get_context, parent_process
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
@@ -71,6 +72,12 @@ def _serve(argv, cwd, env):
     from ipykernel.kernelapp import launch_new_instance
 
     os.setsid()  # a group of its own: what the kernel starts ends with it
+
+    def end_with_the_report():
+        parent_process().join()
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=end_with_the_report, daemon=True).start()
     if env is not None:
         os.environ.clear()
         os.environ.update(env)
