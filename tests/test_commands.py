@@ -19,7 +19,7 @@ from tsattn.data import SYNTHETIC
 from tsattn.execution import clean
 from tsattn.ledger import ROOT, Ledger
 from tsattn.models import count_multiply_adds
-from tsattn.report import report
+from tsattn.report import needed, read, report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
 
@@ -200,7 +200,7 @@ def test_a_failed_run_has_a_non_zero_exit(tmp_path, capsys):
 
 def test_an_interrupted_sweep_continues(tmp_path):
     command = [sys.executable, "-m", "tsattn", "sweep", *SMOKE,
-               "--attentions", "zero", "mean", "identity", "--seeds", "1", "2", "--jobs", "2",
+               "--attentions", "zero", "mean", "identity", "--seeds", "1", "2", "--jobs", "1",
                "--epochs", "20", "--patience", "20", "--max-steps", "20",
                "--results", str(tmp_path)]
     first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -230,7 +230,7 @@ def text(notebook):
 
 
 def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):
-    asked = dict(attentions=["softmax", "zero"], pred_len=192)
+    asked = dict(attentions=["softmax", "zero"], pred_len=192, seeds=[1])
     shown = text(executed(tmp_path, "01", **asked))
     assert "SMOKE PROFILE" in shown and SYNTHETIC not in shown
     runs = Ledger(tmp_path / "results").read("runs")
@@ -239,8 +239,9 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     assert shown.count("own layer") == 2 and "0.000 apart" in shown  # the talk's column is found
     figures = {p.name for p in (tmp_path / "figures").iterdir()}
     assert {"01_replaced.png", "01_itransformer.svg", "01_halves.png", "01_rates.png"} <= figures
-    again = text(executed(tmp_path, "01", **asked))
-    assert f"{len(runs)} runs read" in again and "runs trained" not in again
+    chapter = read(ROOT / "notebooks" / "01_attention_replacement.ipynb")
+    chapter.values = {**asked, "profile": "smoke"}
+    assert needed(chapter, Ledger(tmp_path / "results")) == []  # a second time nothing is trained
 
 
 def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
@@ -339,9 +340,9 @@ def test_injected_parameters_are_shown_in_the_parameters_cell():
 
 
 def test_bench_prints_its_table_and_ends_with_json(capsys, monkeypatch):
-    some = ["softmax", "zero"]  # the memory of each is measured in a process of its own
+    some = ["zero"]  # the memory of each is measured in a process of its own
     monkeypatch.setattr(bench, "steps", partial(bench.steps, attentions=some))
-    monkeypatch.setattr(bench, "pieces", partial(bench.pieces, attentions=["zero"]))
+    monkeypatch.setattr(bench, "pieces", partial(bench.pieces, attentions=some))
     assert main(["bench", "--profile", "smoke", "--rounds", "1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [r["attention"] for r in rows] == some
