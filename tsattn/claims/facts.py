@@ -98,6 +98,11 @@ class Facts:
         return table.set_index(["cell", "model"], drop=False) if len(table) else table
 
     @cached_property
+    def slower(self) -> pd.DataFrame:
+        """Chapter 9: the replacements at smaller learning rates [place and rate, attention]."""
+        return analysis.places.by_list(self.ledger, runs.rates()).set_index(["cell", "model"])
+
+    @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
         return analysis.embeddings.answers(self.ledger, "state-machine")
