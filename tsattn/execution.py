@@ -109,6 +109,7 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
     if "figures_dir" in chapter.defaults:
         own.setdefault("figures_dir", str(work / "figures"))
     try:
+        # What goes wrong in a cell comes back as its error; a kernel that is told to end logs more.
         papermill.execute_notebook(str(chapter.path), str(target), parameters=own,
                                    kernel_name="python3", cwd=str(ROOT / "notebooks"),
                                    progress_bar=False, log_output=True,
