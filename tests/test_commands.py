@@ -203,7 +203,9 @@ def test_an_interrupted_sweep_continues(tmp_path):
                "--attentions", "zero", "mean", "identity", "--seeds", "1", "2", "--jobs", "1",
                "--epochs", "20", "--patience", "20", "--max-steps", "20",
                "--results", str(tmp_path)]
-    first = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    first = subprocess.Popen(  # a test run in the background would pass on that it ignores SIGINT
+        command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     deadline = time.time() + 120
     while not (tmp_path / "runs.csv").exists() and first.poll() is None and time.time() < deadline:
         time.sleep(0.01)
