@@ -18,7 +18,7 @@ from jupyter_client.provisioning import LocalProvisioner
 
 CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
 IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "sklearn.linear_model",
-            "tsattn.bench", "tsattn.report"]
+            "tsattn.bench", "tsattn.own_series"]
 
 
 def ready() -> dict:
