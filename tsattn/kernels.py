@@ -19,6 +19,8 @@ from jupyter_client.provisioning import LocalProvisioner
 CONTEXT = get_context("forkserver" if sys.platform == "linux" else "spawn")
 IMPORTED = ["ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "sklearn.linear_model",
             "tsattn.bench", "tsattn.own_series"]
+if sys.platform == "linux":
+    CONTEXT.set_forkserver_preload(IMPORTED)
 
 
 def ready() -> dict:
@@ -26,7 +28,6 @@ def ready() -> dict:
     returns what ``papermill.execute_notebook`` needs beside to use it."""
     if sys.platform != "linux":
         return {}
-    CONTEXT.set_forkserver_preload(IMPORTED)
     forkserver.ensure_running()
     return {"kernel_manager_class": _Manager}
 

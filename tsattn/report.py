@@ -50,7 +50,6 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     own = own_file(parameters)
     build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
     clean_up(build)
-    kernels.ready()
     if profile == "paper":
         profile = parameters.pop("profile", profile)
     if parameters.pop("profile", profile) != profile:

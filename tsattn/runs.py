@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import torch
 
 from . import settings
@@ -45,7 +43,9 @@ CHANGES = {
 }
 
 
-SHAPELESS = ("dataset", "split", "seed", "learning_rate", "epochs", "patience", "max_windows")
+# What leaves the shapes of a model alone, as usual: one matched width serves all such runs.
+SHAPELESS = {name: getattr(Settings, name) for name in (
+    "dataset", "split", "seed", "learning_rate", "epochs", "patience", "max_windows")}
 
 
 def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Settings]:
@@ -55,11 +55,8 @@ def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Setti
 
 def matched(s: Settings, target: Settings, cost: str = "parameters") -> Settings:
     """``models.match``, by the shapes of the models alone: no number of theirs is computed."""
-    def shape(of):  # what leaves shapes alone is as usual, so that one answer serves all such runs
-        return of.but(**{f.name: f.default for f in fields(Settings) if f.name in SHAPELESS})
-
     with torch.device("meta"):
-        return s.but(d_ff=match(shape(s), shape(target), cost).d_ff)
+        return s.but(d_ff=match(s.but(**SHAPELESS), target.but(**SHAPELESS), cost).d_ff)
 
 
 def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list[Settings]]:

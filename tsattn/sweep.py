@@ -129,13 +129,14 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
             f"window_errors but no line (first: {lost[0].stem}), so lines were lost; restore it "
             "from version control, or set aside what is left of them by `python -m tsattn ledger "
             f"repair --results {lost[0].parents[1]}`.")
+    expected = dict(zip(todo, seconds_expected(todo, ledger), strict=True))
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
-    look = within != 0 or not sum(seconds_expected(todo, ledger)) > 0
+    look = within != 0 or not sum(expected.values()) > 0
     failed = _impossible(todo, data_dir, here=not cluster) if look else {}
     ready = [s for s in todo if s not in failed]
     side_by_side = max(1, min(places, len(ready)))
     if ready and not cluster and (progress or within is not None):
-        each = seconds_expected(ready, ledger) if within == 0 else \
+        each = [expected[s] for s in ready] if within == 0 else \
             seconds_here(ready, ledger, data_dir)
         total = sum(each) / side_by_side
         line = f"{len(ready)} of {len(ids)} runs are missing: " + (
@@ -149,13 +150,14 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         ledger.target.check_writable()
     options = dict(data_dir=data_dir, checkpoints=checkpoints,
                    n_threads=1 if cluster else max(1, cores() // places))
-    results = workers.on_cluster(ready, cluster, options) if cluster else \
-        map(lambda s: workers.attempt(s, progress=progress, **options), ready) \
-        if len(ready) == 1 or jobs is None and _tiny(ready) \
-        else workers.here(ready, side_by_side, options)
+    if cluster:
+        results = workers.on_cluster(ready, cluster, options)
+    elif len(ready) == 1 or jobs is None and _tiny(ready):
+        results = (workers.attempt(s, progress=progress, **options) for s in ready)
+    else:
+        results = workers.here(ready, side_by_side, options)
     # The bar counts expected work, so that its time left holds for long and short runs alike.
-    work = {s: w if w > 0 else 1.0 for s, w in
-            zip(ready, seconds_expected(ready, ledger), strict=True)}
+    work = {s: expected[s] if expected[s] > 0 else 1.0 for s in ready}
     known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(ready)} \
         if weights else {}
     shown = progress and (cluster or len(ready) > 1)

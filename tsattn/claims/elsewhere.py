@@ -19,6 +19,11 @@ def _pairs(group: str, column: str = "value"):
         group, column]
 
 
+def _slower(facts, cell: str):
+    """iTransformer in small steps, a row per attention."""
+    return facts.slower.loc[f"iTransformer {cell}, constant 1e-5"]
+
+
 NUMBERS = {
     **{f"{model}.{cell}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
@@ -37,8 +42,8 @@ NUMBERS = {
                                token="token", invert="invert").items()
        for part in ("", "low", "high", "lower")},
     **{f"slower.{cell}.{a}{'.' * bool(part)}{part}": (
-        "change", lambda f, c=cell, a=a, p=f"change{'_' * bool(part)}{part}": f.slower.loc[
-            (f"iTransformer {c}, constant 1e-5", a), p] / 100)
+        "change", lambda f, c=cell, a=a, p=f"change{'_' * bool(part)}{part}": _slower(f, c).loc[
+            a, p] / 100)
        for cell in PLACES for a in ("identity", "zero") for part in ("", "low", "high")},
     **{f"on-val.{cell}": ("change", lambda f, c=cell: f.on_both.val[c] / 100) for cell in PLACES},
 }
@@ -54,10 +59,9 @@ STATEMENTS = {
         places.largest_share(f.ledger, dict(model="iTransformer", dataset="ETTh2", pred_len=h))
         > 0.5 for h in (96, 192, 336, 720)),
     "slower-etth1-720-both-lead": lambda f: bool(
-        f.slower.verdict.loc["iTransformer ETTh1-720, constant 1e-5"][["identity", "zero"]]
-        .eq("better").all()),
+        _slower(f, "ETTh1-720").verdict[["identity", "zero"]].eq("better").all()),
     "slower-etth2-96-undecided": lambda f: bool(
-        f.slower.verdict.loc["iTransformer ETTh2-96, constant 1e-5"].eq("undecided").all()),
+        _slower(f, "ETTh2-96").verdict.eq("undecided").all()),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all()
         and (t > f.places["itransformer"].change.xs("zero", level=1)[t.index]).all()),

@@ -93,9 +93,8 @@ class Facts:
 
     @cached_property
     def other_series(self) -> pd.DataFrame:
-        """``places.by_list`` of the series beside ETT [cell, model]."""
-        table = analysis.places.by_list(self.ledger, runs.other_series())
-        return table.set_index(["cell", "model"], drop=False) if len(table) else table
+        """``places.by_list`` of the series beside ETT."""
+        return analysis.places.by_list(self.ledger, runs.other_series())
 
     @cached_property
     def slower(self) -> pd.DataFrame:

@@ -246,7 +246,9 @@ def _other(model: str, column: str):
 
 
 def _series(dataset: str, model: str, column: str):
-    return lambda f: f.other_series.loc[(dataset, model), column] / 100
+    return lambda f: (
+        f.other_series.set_index(["cell", "model"]).loc[(dataset, model), column] / 100
+    )
 
 
 def _exchanged(split: str, intervention: str, column: str):
