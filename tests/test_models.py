@@ -7,6 +7,7 @@ import torch
 from tsattn.models import build, count_multiply_adds, count_parameters, match
 from tsattn.models.attention import VARIANTS, SoftmaxAttention, make_attention
 from tsattn.models.dropout import Dropout, MaskSource
+from tsattn.models.linear import linear
 from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 
 N, T, D, H = 3, 7, 16, 4
@@ -101,6 +102,28 @@ def test_softmax_over_one_token_is_identity():
     same.load_state_dict(soft.state_dict())
     x = torch.randn(N, 1, D)
     torch.testing.assert_close(soft(x)[0], same(x)[0])
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 16), (7, 300), (2, 1)])
+def test_linear_maps_and_their_gradients_are_those_of_pytorch(shape):
+    def own(function):
+        drawn = torch.Generator().manual_seed(0)
+        x, W, b, dy = (torch.randn(size, generator=drawn) for size in (
+            shape, (9, shape[-1]), (9,), (*shape[:-1], 9)))
+        given = [t.requires_grad_() for t in (x, W, b)]
+        y = function(*given)
+        y.backward(dy)
+        return [y.detach(), *(t.grad for t in given)]
+
+    for found, usual in zip(own(linear), own(torch.nn.functional.linear), strict=True):
+        torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
+
+
+def test_linear_maps_of_other_precisions_are_pytorchs_own():
+    x, W, b = torch.randn(4, 8).double(), torch.randn(3, 8).double(), torch.zeros(3).double()
+    assert torch.equal(linear(x, W, b), torch.nn.functional.linear(x, W, b))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(x.float(), W.float(), b.float()).dtype == torch.bfloat16
 
 
 def test_dropout_has_its_mean_its_rate_and_its_seed():

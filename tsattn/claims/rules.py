@@ -47,9 +47,10 @@ class Number:
 class Found:
     """What the ledger says of a claim.
 
-    ``detectable`` and ``provable`` are relative, and the largest over its comparisons: the
-    difference that is found in 80 % of cases, and the loss that is excluded (one-sided, each
-    comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
+    ``detectable`` and ``provable`` are relative, and the largest over its comparisons in the
+    place of its number: the difference that is found in 80 % of cases, and the loss that is
+    excluded (one-sided, each comparison alone). ``few_blocks``: some cell has too few separate
+    weeks for its intervals.
     """
 
     verdict: str
@@ -158,12 +159,14 @@ def compared(
         return None
     rows = table[table.model.isin(judged)] if judged else table
     months, split = rule(rows)
+    row = table[table.model == shown].iloc[0]
+    place = rows[rows.cell == row.cell] if "cell" in rows else rows
     return Found(
         combine(months),
-        number_of(table[table.model == shown].iloc[0]),
+        number_of(row),
         int(rows.seeds.max()),
-        detectable=(rows.detectable / rows.reference).max(),
-        provable=(rows.provable / rows.reference).max(),
+        detectable=(place.detectable / place.reference).max(),
+        provable=(place.provable / place.reference).max(),
         split_verdict=combine(split),
         few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
         comparisons=table,

@@ -12,12 +12,10 @@ Every variant owns the same W_q, W_k, W_v, W_o, so that models of one seed start
 what a variant does not need it does not compute, and the weights it leaves idle are counted by
 ``tsattn.models.count_parameters``."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
-from torch.nn import functional as F
 
+from .linear import Linear, linear
 from .points import Point
 
 
@@ -27,7 +25,7 @@ class Attention(nn.Module):
     def __init__(self, d_model: int, n_heads: int, n_tokens: int):
         super().__init__()
         self.n_heads, self.d_k, self.n_tokens = n_heads, d_model // n_heads, n_tokens
-        self.W_q, self.W_k, self.W_v, self.W_o = (nn.Linear(d_model, d_model) for _ in range(4))
+        self.W_q, self.W_k, self.W_v, self.W_o = (Linear(d_model, d_model) for _ in range(4))
 
     def heads(self, x):
         """[N, T, D] -> [N, H, T, d_k]"""
@@ -48,7 +46,7 @@ class SoftmaxAttention(Attention):
         scale = self.d_k**-0.5  # applied to W_q, which has fewer numbers than the scores
         W = torch.cat([self.W_q.weight * scale, self.W_k.weight, self.W_v.weight])  # [3 D, D]
         b = torch.cat([self.W_q.bias * scale, self.W_k.bias, self.W_v.bias])
-        q, k, v = (self.heads(z) for z in F.linear(x, W, b).chunk(3, -1))  # each [N, H, T, d_k]
+        q, k, v = (self.heads(z) for z in linear(x, W, b).chunk(3, -1))  # each [N, H, T, d_k]
         logits = q @ k.transpose(-1, -2)  # [N, H, T, T]
         if self.residual and scores is not None:
             logits = logits + scores

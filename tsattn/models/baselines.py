@@ -3,13 +3,11 @@
 The rules have no parameters and are measured without training. The others share the training loop
 and the instance normalisation of PatchTST (``revin``), which DLinear does without by default."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from . import revin
+from . import linear, revin
 from .dropout import Dropout, MaskSource
 
 SEASON = 24  # steps of the seasonal rule where neither settings nor data say: a day of hourly data
@@ -89,5 +87,5 @@ class MLP(_Channelwise):
         self.masks = MaskSource()
         widths = [s.seq_len] + [s.d_ff] * s.n_layers
         hidden = [layer for a, b in zip(widths, widths[1:], strict=False)
-                  for layer in (nn.Linear(a, b), nn.GELU(), Dropout(s.dropout, self.masks))]
-        self.forecast = nn.Sequential(*hidden, nn.Linear(widths[-1], s.pred_len))
+                  for layer in (linear.Linear(a, b), nn.GELU(), Dropout(s.dropout, self.masks))]
+        self.forecast = nn.Sequential(*hidden, linear.Linear(widths[-1], s.pred_len))

@@ -1,7 +1,5 @@
 """Patches [..., patch_len] -> tokens [..., d_model], each by itself: only attention mixes them."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from .codebook import Codebook, CodeEmbedding

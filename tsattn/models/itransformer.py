@@ -8,14 +8,13 @@ Tokens have no order: there is no positional encoding, and permuting channels pe
 Unlike the original there is no dropout on A, so that all five attentions are trained alike, as in
 PatchTST here."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 
 from ..data import CALENDAR
 from . import revin
 from .dropout import Dropout, MaskSource
+from .linear import Linear
 from .patchtst import EncoderLayer
 
 
@@ -29,11 +28,11 @@ class ITransformer(nn.Module):
         self.s, self.n_channels = s, n_channels
         self.masks = MaskSource()
         T = n_channels + len(CALENDAR) * s.calendar
-        self.W_e, self.dropout = nn.Linear(s.seq_len, s.d_model), Dropout(s.dropout, self.masks)
+        self.W_e, self.dropout = Linear(s.seq_len, s.d_model), Dropout(s.dropout, self.masks)
         self.layers = nn.ModuleList(
             EncoderLayer(s, T, self.masks, attention_dropouts=1) for _ in range(s.n_layers))
         self.norm = nn.LayerNorm(s.d_model)
-        self.head = nn.Linear(s.d_model, s.pred_len)
+        self.head = Linear(s.d_model, s.pred_len)
 
     def forward(self, x):
         x, calendar = x[:, :self.n_channels], x[:, self.n_channels:]

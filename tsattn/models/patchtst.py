@@ -4,8 +4,6 @@ Settings follow the PatchTST configuration of the paper's authors: end padding, 
 encoding in +-0.02, post-norm BatchNorm over batch and tokens, GELU, residual attention, a flatten
 head shared by the channels. N = B * C sequences of T tokens of size D = d_model pass the layers."""
 
-from __future__ import annotations
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -14,6 +12,7 @@ from . import revin
 from .attention import make_attention
 from .dropout import Dropout, MaskSource
 from .embedding import make_embedding
+from .linear import Linear
 from .points import Point
 
 
@@ -32,7 +31,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, s, source):
         super().__init__()
-        self.W_1, self.W_2 = nn.Linear(s.d_model, s.d_ff), nn.Linear(s.d_ff, s.d_model)
+        self.W_1, self.W_2 = Linear(s.d_model, s.d_ff), Linear(s.d_ff, s.d_model)
         self.dropout = Dropout(s.dropout, source)
         self.hidden = Point()
 
@@ -85,7 +84,7 @@ class PatchTST(nn.Module):
         self.dropout = Dropout(s.dropout, self.masks)
         self.layers = nn.ModuleList(EncoderLayer(s, T, self.masks) for _ in range(s.n_layers))
         self.norm = nn.LayerNorm(s.d_model) if s.norm_position == "pre" else nn.Identity()
-        self.head = nn.Linear(s.d_model * (T if s.head == "flatten" else 1), s.pred_len)
+        self.head = Linear(s.d_model * (T if s.head == "flatten" else 1), s.pred_len)
         self.tokens, self.position = Point(), Point()
 
     def patches(self, x):
