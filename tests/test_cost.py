@@ -42,7 +42,8 @@ def test_what_is_not_measured_has_no_number(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cost.faster-than-peer", "cost.ratios-agree",
-                                  "cost.masks-bring-most", "cost.growth-of-earlier-code"])
+                                  "cost.products-and-masks-bring-most",
+                                  "cost.channels-proportional"])
 def test_of_what_is_not_measured_nothing_holds(name, tmp_path):
     with pytest.raises(UnknownName, match=name):
         Facts(Ledger(tmp_path)).holds(name)
