@@ -188,7 +188,7 @@ _ALL = (
         ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
         "superiority (two-sided, Holm), four replacements",
         "ETTh1, 96 hours ahead, constant learning rate 1e-5",
-        evidence.attentions("iTransformer, constant learning rate 1e-5", better),
+        evidence.attentions(analysis.cells.SMALL_STEPS, better),
     ),
     Claim(
         "itransformer-own-training",

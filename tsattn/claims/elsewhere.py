@@ -19,16 +19,19 @@ def _pairs(group: str, column: str = "value"):
         group, column]
 
 
-def _slower(facts, cell: str):
-    """iTransformer in small steps, a row per attention."""
-    return facts.slower.loc[f"iTransformer {cell}, constant 1e-5"]
+def _zero_in_small_steps(facts):
+    """iTransformer's zero attention in small steps, a row per place; ``KeyError`` before all."""
+    table = facts.places["steps"].xs("zero", level=1).loc[PLACES]
+    if table.seeds.min() < len(runs.FEW_SEEDS):
+        raise KeyError("small steps are not complete")
+    return table
 
 
 NUMBERS = {
     **{f"{model}.{cell}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
         _zero(model, cell, {"": "change", "seen": "seen"}.get(part, f"change_{part}")))
-       for model in ("patchtst", "itransformer", "narrow") for cell in PLACES
+       for model in ("patchtst", "itransformer", "narrow", "steps") for cell in PLACES
        for part in ("", "low", "high", "seen")},
     **{f"asked.{name}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
@@ -41,27 +44,32 @@ NUMBERS = {
        for group, name in dict(all="all pairs", median="all pairs, medians", patch="patch",
                                token="token", invert="invert").items()
        for part in ("", "low", "high", "lower")},
-    **{f"slower.{cell}.{a}{'.' * bool(part)}{part}": (
-        "change", lambda f, c=cell, a=a, p=f"change{'_' * bool(part)}{part}": _slower(f, c).loc[
-            a, p] / 100)
-       for cell in PLACES for a in ("identity", "zero") for part in ("", "low", "high")},
-    **{f"on-val.{cell}": ("change", lambda f, c=cell: f.on_both.val[c] / 100) for cell in PLACES},
+    **{f"on-val.{cell}": ("change", lambda f, c=cell: f.on_both["patchtst"].val[c] / 100)
+       for cell in PLACES},
+    **{f"on-val.steps.{cell}": ("change", lambda f, c=cell: f.on_both["steps"].val[c] / 100)
+       for cell in PLACES},
 }
 STATEMENTS = {
     "patchtst-elsewhere-none-worse": lambda f: not f.places["patchtst"].verdict.eq("worse").any(),
     "patchtst-zero-lower-elsewhere": lambda f: bool(
         (f.places["patchtst"].change.xs("zero", level=1).drop("ETTh1-96") < 0).all()),
     "patchtst-months-disagree-etth2-96": lambda f: bool(
-        f.on_both.val["ETTh2-96"] > 0 > f.on_both.test["ETTh2-96"]),
+        f.on_both["patchtst"].val["ETTh2-96"] > 0 > f.on_both["patchtst"].test["ETTh2-96"]),
     "itransformer-zero-lower-everywhere": lambda f: bool(
         (f.places["itransformer"].change.xs("zero", level=1) < 0).all()),
     "itransformer-etth2-one-sixth": lambda f: all(
         places.largest_share(f.ledger, dict(model="iTransformer", dataset="ETTh2", pred_len=h))
         > 0.5 for h in (96, 192, 336, 720)),
-    "slower-etth1-720-both-lead": lambda f: bool(
-        _slower(f, "ETTh1-720").verdict[["identity", "zero"]].eq("better").all()),
-    "slower-etth2-96-undecided": lambda f: bool(
-        _slower(f, "ETTh2-96").verdict.eq("undecided").all()),
+    "steps-lead-less-everywhere": lambda f: bool(
+        (_zero_in_small_steps(f).change
+         > f.places["itransformer"].change.xs("zero", level=1)[PLACES]).all()),
+    "steps-shown-on-etth1-alone": lambda f: set(
+        (t := _zero_in_small_steps(f)).index[t.verdict == "better"])
+    == {cell for cell in PLACES if cell.startswith("ETTh1")},
+    "steps-no-lead-on-validation-etth1": lambda f: bool(
+        (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh1")]] > -0.5).all()),
+    "steps-lead-on-validation-etth2": lambda f: bool(
+        (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh2")]] < -1).all()),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all()
         and (t > f.places["itransformer"].change.xs("zero", level=1)[t.index]).all()),

@@ -97,11 +97,6 @@ class Facts:
         return analysis.places.by_list(self.ledger, runs.other_series())
 
     @cached_property
-    def slower(self) -> pd.DataFrame:
-        """Chapter 9: the replacements at smaller learning rates [place and rate, attention]."""
-        return analysis.places.by_list(self.ledger, runs.rates()).set_index(["cell", "model"])
-
-    @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
         return analysis.embeddings.answers(self.ledger, "state-machine")
@@ -157,7 +152,7 @@ class Facts:
     def places(self) -> dict[str, pd.DataFrame]:
         """Chapter 9: the replacements in every place, by model, [cell, attention]."""
         named = dict(patchtst=cells.EVERYWHERE[0], itransformer=cells.CHOSEN,
-                     narrow=cells.WIDTHS[128])
+                     narrow=cells.WIDTHS[128], steps=cells.SMALL_STEPS)
         tables = {k: places.places(self.ledger, title) for k, title in named.items()}
         return {k: t.set_index(["cell", "model"]) for k, t in tables.items() if len(t)}
 
@@ -167,10 +162,12 @@ class Facts:
         return places.redundancy_alone(self.ledger, changed).set_index("label")
 
     @cached_property
-    def on_both(self) -> pd.DataFrame:
-        """Zero against softmax in PatchTST, mean over seeds, by cell: ``val`` and ``test``."""
-        table = places.on_both(self.ledger, cells.EVERYWHERE[0])
-        return table[table.model == "zero"].groupby("cell")[["val", "test"]].mean()
+    def on_both(self) -> dict[str, pd.DataFrame]:
+        """Zero against softmax, mean over seeds, by model and cell: ``val`` and ``test``."""
+        named = dict(patchtst=cells.EVERYWHERE[0], steps=cells.SMALL_STEPS)
+        tables = {k: places.on_both(self.ledger, title) for k, title in named.items()}
+        return {k: t[t.model == "zero"].groupby("cell")[["val", "test"]].mean()
+                for k, t in tables.items() if len(t)}
 
     def recall(self, attention: str, dataset: str = "recall-4") -> float:
         return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
