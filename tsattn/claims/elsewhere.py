@@ -70,6 +70,8 @@ STATEMENTS = {
         (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh1")]] > -0.5).all()),
     "steps-lead-on-validation-etth2": lambda f: bool(
         (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh2")]] < -1).all()),
+    "folds-nothing-shown": lambda f: bool(
+        places.by_fold(f.ledger, "ETTh1").verdict.eq("undecided").all()),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all()
         and (t > f.places["itransformer"].change.xs("zero", level=1)[t.index]).all()),
