@@ -19,6 +19,17 @@ def _pairs(group: str, column: str = "value"):
         group, column]
 
 
+def _at(dataset: str) -> list[str]:
+    return [cell for cell in PLACES if cell.startswith(dataset)]
+
+
+def _leads_by_less(facts, changes) -> bool:
+    """Whether iTransformer's zero attention leads by less in ``changes`` (by place) than at its
+    usual width and rate."""
+    usual = facts.places["itransformer"].change.xs("zero", level=1)
+    return bool((changes > usual[changes.index]).all())
+
+
 def _zero_in_small_steps(facts):
     """iTransformer's zero attention in small steps, a row per place; ``KeyError`` before all."""
     table = facts.places["steps"].xs("zero", level=1).loc[PLACES]
@@ -44,10 +55,8 @@ NUMBERS = {
        for group, name in dict(all="all pairs", median="all pairs, medians", patch="patch",
                                token="token", invert="invert").items()
        for part in ("", "low", "high", "lower")},
-    **{f"on-val.{cell}": ("change", lambda f, c=cell: f.on_both["patchtst"].val[c] / 100)
-       for cell in PLACES},
-    **{f"on-val.steps.{cell}": ("change", lambda f, c=cell: f.on_both["steps"].val[c] / 100)
-       for cell in PLACES},
+    **{f"on-val.{prefix}{cell}": ("change", lambda f, m=model, c=cell: f.on_both[m].val[c] / 100)
+       for prefix, model in {"": "patchtst", "steps.": "steps"}.items() for cell in PLACES},
 }
 STATEMENTS = {
     "patchtst-elsewhere-none-worse": lambda f: not f.places["patchtst"].verdict.eq("worse").any(),
@@ -60,21 +69,17 @@ STATEMENTS = {
     "itransformer-etth2-one-sixth": lambda f: all(
         places.largest_share(f.ledger, dict(model="iTransformer", dataset="ETTh2", pred_len=h))
         > 0.5 for h in (96, 192, 336, 720)),
-    "steps-lead-less-everywhere": lambda f: bool(
-        (_zero_in_small_steps(f).change
-         > f.places["itransformer"].change.xs("zero", level=1)[PLACES]).all()),
+    "steps-lead-less-everywhere": lambda f: _leads_by_less(f, _zero_in_small_steps(f).change),
     "steps-shown-on-etth1-alone": lambda f: set(
-        (t := _zero_in_small_steps(f)).index[t.verdict == "better"])
-    == {cell for cell in PLACES if cell.startswith("ETTh1")},
+        (t := _zero_in_small_steps(f)).index[t.verdict == "better"]) == set(_at("ETTh1")),
     "steps-no-lead-on-validation-etth1": lambda f: bool(
-        (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh1")]] > -0.5).all()),
+        (f.on_both["steps"].val[_at("ETTh1")] > -0.5).all()),
     "steps-lead-on-validation-etth2": lambda f: bool(
-        (f.on_both["steps"].val[[c for c in PLACES if c.startswith("ETTh2")]] < -1).all()),
+        (f.on_both["steps"].val[_at("ETTh2")] < -1).all()),
     "folds-nothing-shown": lambda f: bool(
         places.by_fold(f.ledger, "ETTh1").verdict.eq("undecided").all()),
     "narrow-zero-leads-by-less": lambda f: bool(
-        ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all()
-        and (t > f.places["itransformer"].change.xs("zero", level=1)[t.index]).all()),
+        ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all() and _leads_by_less(f, t)),
     "asked-two-worse": lambda f: set(
         f.redundancy[(f.redundancy.p_different < 0.05) & (f.redundancy.change > 0)].index)
     == {"1 layer", "stride 8"},
