@@ -103,10 +103,13 @@ def test_a_list_of_runs_speaks_when_it_is_complete_and_three_give_the_next_one(t
 def test_every_period_stands_by_itself(tmp_path):
     ledger, asked = Ledger(tmp_path), runs.folds("ETTh1", "smoke")
     of = [s for s in asked if s.split in ("fold-1", "fold-3")]
-    made_up(ledger, of, lambda s: 0.5 if s.split == "fold-3" and s.attention == "zero" else 0.4)
+    made_up(ledger, of, lambda s: 0.5 if s.split == "fold-3" and s.attention == "zero" else
+            0.4 if s.feed_forward else 0.44)
     table = places.by_fold(ledger, "ETTh1", "smoke").set_index(["cell", "model"]).change
+    assert set(table.index.unique("model")) == {"zero", "mean", "attention only"}
     assert table["fold-1", "zero"] == pytest.approx(0, abs=0.5)
     assert table["fold-3", "zero"] == pytest.approx(25, abs=1)
+    assert table["fold-1", "attention only"] == pytest.approx(10, abs=1)
 
 
 def test_the_stretch_that_makes_the_difference_is_found(tmp_path):

@@ -31,10 +31,11 @@ def by_attention(named: list[Settings]) -> dict[str, list[Settings]]:
 
 
 def replacements(ledger: Ledger, named: list[Settings]) -> pd.DataFrame:
-    """Every other attention among ``named`` against softmax; the spread between seeds is that of
-    all of them.
+    """Every other attention among ``named`` against softmax, and softmax without feed-forward
+    networks as ``attention only``; the spread between seeds is that of all of them.
     """
-    by = by_attention(named)
+    by = by_attention([s for s in named if s.feed_forward])
+    by["attention only"] = [s for s in named if not s.feed_forward]
     return against(ledger, by.pop("softmax"), by, pooled=True)
 
 

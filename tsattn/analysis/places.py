@@ -117,12 +117,11 @@ def by_list(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
 
 
 def by_fold(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.DataFrame:
-    """The replacements against softmax in every period of the rolling origin whose runs are
-    complete, in %; feed-forward networks are in all of them."""
-    asked = [s for s in runs.folds(dataset, profile) if s.feed_forward]
-    folds = {fold: [s for s in asked if s.split == fold] for fold in dict.fromkeys(
-        s.split for s in asked)}
-    return by_list(ledger, folds)
+    """The replacements and attention only against softmax in every period of the rolling origin
+    whose runs are complete, in %."""
+    asked = runs.folds(dataset, profile)
+    return by_list(ledger, {fold: [s for s in asked if s.split == fold]
+                            for fold in dict.fromkeys(s.split for s in asked)})
 
 
 def next_place(table: pd.DataFrame, model: str = "zero") -> dict:

@@ -39,6 +39,11 @@ def _zero_in_small_steps(facts):
 
 
 NUMBERS = {
+    **{f"periods.{model.replace(' ', '-')}{'.' * bool(part)}{part}": (
+        "share" if part == "tau" else "change",
+        lambda f, m=model, p=part or "mean": places.next_place(f.periods, m)[p] / 100)
+       for model in ("zero", "mean", "attention only")
+       for part in ("", "low", "high", "new_low", "new_high", "tau")},
     **{f"{model}.{cell}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
         _zero(model, cell, {"": "change", "seen": "seen"}.get(part, f"change_{part}")))
@@ -76,8 +81,7 @@ STATEMENTS = {
         (f.on_both["steps"].val[_at("ETTh1")] > -0.5).all()),
     "steps-lead-on-validation-etth2": lambda f: bool(
         (f.on_both["steps"].val[_at("ETTh2")] < -1).all()),
-    "folds-nothing-shown": lambda f: bool(
-        places.by_fold(f.ledger, "ETTh1").verdict.eq("undecided").all()),
+    "folds-nothing-shown": lambda f: bool(f.periods.verdict.eq("undecided").all()),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all() and _leads_by_less(f, t)),
     "asked-two-worse": lambda f: set(

@@ -97,6 +97,11 @@ class Facts:
         return analysis.places.by_list(self.ledger, runs.other_series())
 
     @cached_property
+    def periods(self) -> pd.DataFrame:
+        """``places.by_fold`` of ETTh1."""
+        return analysis.places.by_fold(self.ledger, "ETTh1")
+
+    @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
         return analysis.embeddings.answers(self.ledger, "state-machine")
