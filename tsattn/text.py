@@ -81,9 +81,16 @@ def with_interval(number: Number) -> str:
 
 def verdict(outcome: Outcome, lang: str = "en") -> str:
     """The verdict word; beside "cannot tell" the smallest difference that would have been seen
-    in most cases.
+    in most cases; and on how many data sets it rests, where some are not complete.
     """
-    word, seen = VERDICTS[lang][outcome.verdict], outcome.found.detectable
+    found, seen = outcome.found, outcome.found.detectable
+    word = VERDICTS[lang][outcome.verdict]
+    if found.judged < found.asked:
+        return (
+            f"{word} ({found.judged} of {found.asked} data sets complete)"
+            if lang == "en"
+            else f"{word} (data set {found.asked}개 중 {found.judged}개 완료)"
+        )
     if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
         return word
     least = figure(seen, "share")
@@ -125,7 +132,9 @@ def whole(value: float) -> str:
 
 def sentence(outcome: Outcome, lang: str = "en") -> str:
     """Answer first, then the size, then the uncertainty."""
-    number, word = outcome.number, VERDICTS[lang][outcome.verdict]
+    partial = outcome.found.judged < outcome.found.asked
+    number = outcome.number
+    word = verdict(outcome, lang) if partial else VERDICTS[lang][outcome.verdict]
     word = word[0].upper() + word[1:]
     if number is None:
         return f"{word}."

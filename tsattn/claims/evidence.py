@@ -215,7 +215,8 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
     shown = table[table.model == "RQ-VAE"].iloc[0]
     seeds = len(runs.CODEBOOK_SEEDS[embeddings.DECIDING[0]])
     number = Number(shown["mean"], shown.low, shown.high, "share")
-    return Found(combine(words), number, seeds, comparisons=table)
+    return Found(combine(words), number, seeds, comparisons=table, judged=len(words),
+                 asked=len(embeddings.DECIDING))
 
 
 def _woken(answer: dict) -> str:

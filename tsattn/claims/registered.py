@@ -63,8 +63,8 @@ def family(name: str, shown: str, cell: str = ""):
             combine(words),
             number_of(row),
             int(row.seeds),
-            rows.detectable.max(),
-            rows.provable.max(),
+            row.detectable,
+            row.provable,
             comparisons=table,
         )
 
@@ -98,7 +98,7 @@ def content(ledger: Ledger, profile: str) -> Found | None:
         combine(words),
         number_of(row),
         int(row.seeds),
-        least_found(error, df).max(),
+        least_found(error, df)[0],
         comparisons=table,
     )
 
@@ -128,7 +128,7 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
         combine(words),
         Number(row.difference, row.low, row.high),
         len(runs.FEW_SEEDS),
-        max(least_found(e, d) for e, d in zip(error, df, strict=True)),
+        least_found(error[0], df[0]),
         few_blocks=bool((table.blocks < FEW_BLOCKS).any()),
         comparisons=mean,
     )

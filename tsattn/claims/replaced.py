@@ -115,6 +115,8 @@ NUMBERS = {
        for claim in ("patchtst-without", "patchtst-without-talk-rate", "itransformer-small-steps")
        for a in REPLACED
        for end, col in (("", "difference"), (".low", "low"), (".high", "high"))},
+    "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(of_family(
+        f, "itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
     "linear-model.mlp": ("change", lambda f: of_family(
         f, "linear-model", "MLP (equal parameters)")),
     "zero-same-size": ("change", lambda f: (r := same_size(f)).difference / r.reference),

@@ -47,10 +47,10 @@ class Number:
 class Found:
     """What the ledger says of a claim.
 
-    ``detectable`` and ``provable`` are relative, and the largest over its comparisons in the
-    place of its number: the difference that is found in 80 % of cases, and the loss that is
-    excluded (one-sided, each comparison alone). ``few_blocks``: some cell has too few separate
-    weeks for its intervals.
+    ``detectable`` and ``provable`` are relative and belong to the comparison that its number
+    shows: the difference that is found in 80 % of cases, and the loss that is excluded (one-sided,
+    that comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
+    ``judged`` of ``asked`` data sets have all their runs.
     """
 
     verdict: str
@@ -60,6 +60,8 @@ class Found:
     provable: float = np.nan
     split_verdict: str = ""
     few_blocks: bool = False
+    judged: int = 1
+    asked: int = 1
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
@@ -160,13 +162,12 @@ def compared(
     rows = table[table.model.isin(judged)] if judged else table
     months, split = rule(rows)
     row = table[table.model == shown].iloc[0]
-    place = rows[rows.cell == row.cell] if "cell" in rows else rows
     return Found(
         combine(months),
         number_of(row),
         int(rows.seeds.max()),
-        detectable=(place.detectable / place.reference).max(),
-        provable=(place.provable / place.reference).max(),
+        detectable=row.detectable / row.reference,
+        provable=row.provable / row.reference,
         split_verdict=combine(split),
         few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
         comparisons=table,
