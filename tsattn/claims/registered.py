@@ -151,7 +151,7 @@ WITHOUT = Claim(
     "registered-without",
     "01_attention_replacement",
     "PatchTST forecasts as well without attention (ETTh1, unseen months).",
-    "PatchTST는 attention 없이도 똑같이 잘 예측합니다 (ETTh1, 새 기간).",
+    "PatchTST는 attention 없이도 뒤지지 않게 예측합니다 (ETTh1, 새 기간).",
     MEAN,
     RULE,
     WHERE,
@@ -164,7 +164,7 @@ FURTHER = (
         "01_attention_replacement",
         "Either half of PatchTST, attention or feed-forward networks, forecasts as well as both "
         "(unseen months).",
-        "PatchTST의 두 절반인 attention과 feed-forward network는 어느 하나만으로도 똑같이 잘 "
+        "PatchTST의 두 절반인 attention과 feed-forward network는 어느 하나만으로도 뒤지지 않게 "
         "예측합니다 (새 기간).",
         (
             "error of attention alone, against the whole model",
@@ -191,7 +191,7 @@ FURTHER = (
         "registered-etth2",
         "09_elsewhere",
         "PatchTST forecasts as well without attention (ETTh2, unseen months).",
-        "PatchTST는 attention 없이도 똑같이 잘 예측합니다 (ETTh2, 새 기간).",
+        "PatchTST는 attention 없이도 뒤지지 않게 예측합니다 (ETTh2, 새 기간).",
         MEAN,
         RULE,
         WHERE.replace("ETTh1", "ETTh2"),
@@ -215,7 +215,7 @@ FURTHER = (
         "other-series",
         "09_elsewhere",
         "On other kinds of series PatchTST forecasts as well without attention.",
-        "다른 종류의 시계열에서 PatchTST는 attention 없이도 똑같이 잘 예측합니다.",
+        "다른 종류의 시계열에서 PatchTST는 attention 없이도 뒤지지 않게 예측합니다.",
         (
             "error with zero attention over four series, against softmax",
             "네 시계열에 걸친 zero attention의 오차 (softmax 대비)",
