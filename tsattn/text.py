@@ -89,7 +89,7 @@ def verdict(outcome: Outcome, lang: str = "en") -> str:
         return (
             f"{word} ({found.judged} of {found.asked} data sets complete)"
             if lang == "en"
-            else f"{word} (data set {found.asked}개 중 {found.judged}개 완료)"
+            else f"{word} (데이터 {found.asked}개 중 {found.judged}개)"
         )
     if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
         return word

@@ -125,8 +125,8 @@ _ALL = (
         "A discrete codebook makes attention matter.",
         "discrete codebook을 쓰면 attention이 중요해집니다.",
         (
-            "what an RQ-VAE adds to the attention gap of decoded patches (state machine)",
-            "RQ-VAE가 attention gap에 더하는 값 (decoded patch 대비, state machine)",
+            "change of the attention gap by an RQ-VAE, against decoded patches (state machine)",
+            "RQ-VAE에 의한 attention gap의 변화 (decoded patch 대비, state machine)",
         ),
         "four conditions set before the runs: a larger gap than with decoded patches and with an "
         "mlp, softmax not worse than with linear by 1 %, ahead of fixed attention, ahead of a "

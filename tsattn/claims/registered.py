@@ -295,6 +295,8 @@ NUMBERS = {
         f"control.events.{short}": ("times", lambda f, name=name: f.event_multiple("softmax", name))
         for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
     },
+    "registered-small-steps.zero.detectable": (
+        "share", _of("registered-itransformer", SMALL, "zero", "detectable")),
     "registered-without.p": ("weight", _of("registered-without", "", "mean of 4", "p")),
     **{
         f"other-series.{a}{end}": ("change", _other(a, column))
