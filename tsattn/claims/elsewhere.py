@@ -81,7 +81,11 @@ STATEMENTS = {
         (f.on_both["steps"].val[_at("ETTh1")] > -0.5).all()),
     "steps-lead-on-validation-etth2": lambda f: bool(
         (f.on_both["steps"].val[_at("ETTh2")] < -1).all()),
-    "folds-nothing-shown": lambda f: bool(f.periods.verdict.eq("undecided").all()),
+    "folds-nothing-shown": lambda f: bool(
+        f.periods[f.periods.model != "attention only"].verdict.eq("undecided").all()),
+    "periods-undecided": lambda f: all(
+        f.number(f"periods.{a}.low")[0] < 0 < f.number(f"periods.{a}.high")[0]
+        for a in ("zero", "mean")),
     "narrow-zero-leads-by-less": lambda f: bool(
         ((t := f.places["narrow"].change.xs("zero", level=1)) < 0).all() and _leads_by_less(f, t)),
     "asked-two-worse": lambda f: set(
