@@ -1,8 +1,10 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
+import html
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 
 from tsattn import execution, site
 from tsattn import report as report_module
-from tsattn.__main__ import main
+from tsattn.__main__ import main, options
 from tsattn.chapter import checked, start
 from tsattn.checkpoints import alive
 from tsattn.ledger import OWN, RESULTS, Ledger
@@ -215,6 +217,23 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "60\n"
     assert call(checkout, only=["01"], train=True) == 0 and trained == [2, 2]
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "None\n"
+
+
+def test_the_box_names_the_runs_of_this_page_and_their_ledger(tmp_path):
+    usual = {"pred_len": 96, "profile": "paper", "results_dir": "", "figures_dir": ""}
+    given = {"pred_len": 192, "profile": "quick", "results_dir": str(tmp_path / "my r")}
+    chapter = report_module.Chapter(
+        ROOT / "notebooks" / "01_attention_replacement.ipynb",
+        defaults=usual,
+        values=given | {"figures_dir": str(tmp_path)},
+        state="done",
+        todo=[make("quick", pred_len=192)],
+    )
+    command = execution.command([chapter], "--only 01", "--train")
+    assert html.escape(command) in report_module.page_of(chapter).notices[-1]
+    args = options().parse_args(shlex.split(command.removeprefix("python -m tsattn ")))
+    assert args.profile == "quick" and args.train and args.only == ["01"]
+    assert args.parameter == [["pred_len", "192"], ["results_dir", str(tmp_path / "my r")]]
 
 
 def test_without_data_the_report_shows_what_is_recorded(checkout, capsys, monkeypatch):

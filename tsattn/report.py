@@ -241,7 +241,7 @@ def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
     time_needed = timed(todo, ledger)(todo) if todo else 0.0
     more = "" if time_needed <= within else " --train"
     return (f"A first look without verdicts (2 epochs, one seed) takes {in_words(time_needed)}:\n"
-            f"{command(chapters, '--profile quick')}{more}")
+            f"{command(short_ones)}{more}")
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
