@@ -14,7 +14,7 @@ import pytest
 from own_csv import BASE
 
 from tsattn import bench
-from tsattn.__main__ import main, value
+from tsattn.__main__ import main, options, value
 from tsattn.data import SYNTHETIC
 from tsattn.execution import clean
 from tsattn.ledger import ROOT, Ledger
@@ -68,6 +68,15 @@ def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_p
     assert main(arguments + results) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and words in error and error.count("\n") == 1
+
+
+def test_values_that_begin_with_a_minus_are_taken_as_they_stand():
+    asked = options().parse_args(["report", "-p", "missing", "-9999,nan", "-p", "seq_len", "48"])
+    assert asked.parameter == [["missing", "-9999,nan"], ["seq_len", "48"]]
+    for command in ("run", "sweep"):
+        for given in (["--missing", "-9999,nan"], ["--missing=-9999,nan"], ["--missing", "-.5,-9"]):
+            asked = options().parse_args([command, *given, "--gaps", "split"])
+            assert asked.missing == given[-1].removeprefix("--missing=") and asked.gaps == "split"
 
 
 def test_the_json_of_a_run_says_what_was_run(tmp_path, capsys):

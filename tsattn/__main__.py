@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -254,6 +255,7 @@ def options() -> argparse.ArgumentParser:
     def command(function, help_):
         sub = commands.add_parser(function.__name__, help=help_)
         sub.set_defaults(function=function)
+        sub._negative_number_matcher = re.compile(r"-\.?\d")  # -9999,nan is a value, no option
         return sub
 
     c = command(report, "execute the chapters and build the report")
