@@ -328,8 +328,16 @@ def test_what_killed_reports_left_is_removed(checkout):
     ]
     for path in (*stale, *alive):
         path.mkdir() if path.name.startswith(".build") else path.write_text("")
+    foreign = [
+        checkout / folder / name
+        for folder in ("notebooks", "figures")
+        for name in (".x.tmp", "..tmp", ".tmp", f".01_a.png.{10**20}.tmp", f".b.{gone.pid}.tmp")
+    ]
+    for path in foreign:
+        path.write_text("")
     assert call(checkout) == 0
-    assert not any(p.exists() for p in stale) and all(p.exists() for p in alive)
+    assert not any(p.exists() for p in stale)
+    assert all(p.exists() for p in (*alive, *foreign))
 
 
 def test_the_commands_options_reach_the_report(checkout, capsys):
