@@ -14,7 +14,7 @@ import pytest
 from own_csv import BASE
 
 from tsattn import bench
-from tsattn.__main__ import main, value
+from tsattn.__main__ import main, options, value
 from tsattn.data import SYNTHETIC
 from tsattn.execution import clean
 from tsattn.ledger import ROOT, Ledger
@@ -22,6 +22,7 @@ from tsattn.models import count_multiply_adds
 from tsattn.report import needed, read, report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, make
+from tsattn.training import Result
 
 SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
 
@@ -70,6 +71,15 @@ def test_bad_input_gets_one_sentence_and_a_non_zero_exit(arguments, words, tmp_p
     assert error.startswith("error: ") and words in error and error.count("\n") == 1
 
 
+def test_values_that_begin_with_a_minus_are_taken_as_they_stand():
+    asked = options().parse_args(["report", "-p", "missing", "-9999,nan", "-p", "seq_len", "48"])
+    assert asked.parameter == [["missing", "-9999,nan"], ["seq_len", "48"]]
+    for command in ("run", "sweep"):
+        for given in (["--missing", "-9999,nan"], ["--missing=-9999,nan"], ["--missing", "-.5,-9"]):
+            asked = options().parse_args([command, *given, "--gaps", "split"])
+            assert asked.missing == given[-1].removeprefix("--missing=") and asked.gaps == "split"
+
+
 def test_the_json_of_a_run_says_what_was_run(tmp_path, capsys):
     assert main(["run", "--attention", "zero", *SMOKE, "--learning-rate", ".001",
                  "--revin", "False", "--seed", "7", "--results", str(tmp_path)]) == 0
@@ -113,6 +123,36 @@ def test_measure_trains_nothing_unless_asked(tmp_path, capsys, monkeypatch):
     ledger = Ledger(tmp_path / "ours")
     assert ledger.complete([s]) and len(ledger.read("toy_errors")) == 1
     assert main(ours) == 0, "now nothing is missing"
+
+
+def test_measuring_again_goes_on_past_a_run_without_a_row_or_without_its_file(
+        tmp_path, save, capsys, monkeypatch):
+    monkeypatch.setattr("tsattn.__main__.exchanged", lambda: [])
+    results = ["--results", str(tmp_path / "r")]
+    assert main(["run", *SMOKE, "--seed", "1", *results]) == 0
+    ledger, path = Ledger(tmp_path / "r"), save(BASE)
+    on_file = make("smoke", dataset=path, seq_len=48, pred_len=24)
+    ledger.record_run(Result(on_file))
+    here = make("smoke", dataset=SYNTHETIC, seed=1).run_id
+    keys = [dict(run_id=run_id, windows=8, intervention="none", draw=0)
+            for run_id in ("no-row", on_file.run_id, here)]
+    ledger.measured("toy_errors", keys, lambda **_: [{"mse": 1.0}], digest="old")
+    capsys.readouterr()
+    again = ["measure", "--tables", "toy_errors", "--stale", *results]
+    for folder in ("elsewhere", "other"):
+        (tmp_path / folder).mkdir()
+    BASE.tail(900).to_csv(tmp_path / "other" / "mine.csv", index=False)  # of the same name
+    for folder in ("elsewhere", "other"):
+        monkeypatch.chdir(tmp_path / folder)
+        assert main(again) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("2 models have no weights here or no row in the ledger (first: "
+                               f"{min(on_file.run_id, 'no-row')}) and are not measured")
+        assert said.count("\n") == 1
+        rows = ledger.read("toy_errors").set_index("run_id")
+        assert set(rows.measured_by.drop(here)) == {"old"} != {rows.measured_by[here]}
+    monkeypatch.chdir(tmp_path)
+    assert ledger.known(on_file.run_id).run_id == on_file.run_id, "in the folder of the file"
 
 
 def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys):

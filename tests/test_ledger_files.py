@@ -334,6 +334,24 @@ def test_an_error_in_the_middle_of_a_record_takes_it_back(ledger, monkeypatch):
     assert len(ledger.read("runs")) == 5 and ledger_repair.check(ledger) == []
 
 
+def test_a_run_recorded_while_a_ledger_is_repaired_is_not_set_aside(ledger, monkeypatch):
+    new, good, others = RUNS[0].but(seed=9), ledger_repair._good, []
+
+    def and_then_a_run_arrives(folder, table):
+        rows = good(folder, table)
+        if table == "runs" and not others:
+            record = Ledger(ledger.folder).record_run
+            others.append(threading.Thread(target=record, args=(result(new),)))
+            others[0].start()
+            others[0].join(0.5)
+        return rows
+
+    monkeypatch.setattr(ledger_repair, "_good", and_then_a_run_arrives)
+    assert ledger_repair.repair(ledger) == []
+    others[0].join()
+    assert len(ledger.window_errors(new)) == 64 and ledger_repair.check(ledger) == []
+
+
 def test_a_lock_that_is_held_elsewhere_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ledger_files, "PATIENCE", 0.1)
     ledger, held = Ledger(tmp_path), threading.Event()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 from html import unescape
 
 import nbformat
@@ -166,6 +167,21 @@ def test_the_answer_in_words(verdict, said):
     few = dataclasses.replace(found(verdict, NO), few_blocks=True)
     assert "fewer than 5" in own_series.answer(few, "a", 24) and "fewer than 5" not in answer
     assert own_series.answer(None, "a", 24) == "**Not run yet** on a, 24 steps ahead."
+
+
+def test_the_command_for_lost_weights_trains_the_runs_that_lost_them(tmp_path, monkeypatch):
+    file, given = tmp_path / "two words.csv", {}
+    BASE.drop(index=700).to_csv(file, index=False)
+    runs = attentions("smoke", [7], dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN,
+                      learning_rate=0.00123456789, gaps="split", missing="-9999,nan")
+    monkeypatch.chdir(tmp_path)
+    command = own_series.weights_command(runs, "my r")
+    monkeypatch.setattr("tsattn.__main__._train",
+                        lambda args, runs, **_: given.update(runs=runs, results=args.results) or 0)
+    assert main(shlex.split(command.removeprefix("python -m tsattn "))) == 0
+    assert [s.run_id for s in given["runs"]] == [s.run_id for s in own_series.pair(runs).values()]
+    assert given["results"] == tmp_path / "my r"
+    assert "--results" not in own_series.weights_command(runs)
 
 
 def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_path):

@@ -1,8 +1,10 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
+import html
 import logging
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -13,7 +15,7 @@ import pytest
 
 from tsattn import execution, site
 from tsattn import report as report_module
-from tsattn.__main__ import main
+from tsattn.__main__ import main, options
 from tsattn.chapter import checked, start
 from tsattn.checkpoints import alive
 from tsattn.ledger import OWN, RESULTS, Ledger
@@ -217,6 +219,23 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "None\n"
 
 
+def test_the_box_names_the_runs_of_this_page_and_their_ledger(tmp_path):
+    usual = {"pred_len": 96, "profile": "paper", "results_dir": "", "figures_dir": ""}
+    given = {"pred_len": 192, "profile": "quick", "results_dir": str(tmp_path / "my r")}
+    chapter = report_module.Chapter(
+        ROOT / "notebooks" / "01_attention_replacement.ipynb",
+        defaults=usual,
+        values=given | {"figures_dir": str(tmp_path)},
+        state="done",
+        todo=[make("quick", pred_len=192)],
+    )
+    command = execution.command([chapter], "--only 01", "--train")
+    assert html.escape(command) in report_module.page_of(chapter).notices[-1]
+    args = options().parse_args(shlex.split(command.removeprefix("python -m tsattn ")))
+    assert args.profile == "quick" and args.train and args.only == ["01"]
+    assert args.parameter == [["pred_len", "192"], ["results_dir", str(tmp_path / "my r")]]
+
+
 def test_without_data_the_report_shows_what_is_recorded(checkout, capsys, monkeypatch):
     def no_network(runs, ledger):
         raise OSError("no network")
@@ -309,8 +328,16 @@ def test_what_killed_reports_left_is_removed(checkout):
     ]
     for path in (*stale, *alive):
         path.mkdir() if path.name.startswith(".build") else path.write_text("")
+    foreign = [
+        checkout / folder / name
+        for folder in ("notebooks", "figures")
+        for name in (".x.tmp", "..tmp", ".tmp", f".01_a.png.{10**20}.tmp", f".b.{gone.pid}.tmp")
+    ]
+    for path in foreign:
+        path.write_text("")
     assert call(checkout) == 0
-    assert not any(p.exists() for p in stale) and all(p.exists() for p in alive)
+    assert not any(p.exists() for p in stale)
+    assert all(p.exists() for p in (*alive, *foreign))
 
 
 def test_the_commands_options_reach_the_report(checkout, capsys):

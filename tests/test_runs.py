@@ -3,19 +3,22 @@
 import nbformat
 import pytest
 
+from tsattn.analysis.embeddings import codebook_runs
 from tsattn.ledger import ROOT
 from tsattn.models import match
 from tsattn.runs import (
     CHANGES,
+    CODEBOOKS,
     NARROWER,
     SMALL_STEPS,
     baselines,
+    codebook_run,
     evidence,
     matched,
     other_series,
     toy,
 )
-from tsattn.settings import ATTENTIONS, make
+from tsattn.settings import ATTENTIONS, DATASETS, make
 
 
 def test_the_plan_holds_what_the_report_needs_most_important_first():
@@ -85,6 +88,13 @@ def test_rules_have_one_run_and_the_rest_one_per_seed():
         "last value": 1, "seasonal naive": 1}
     assert all(s.pred_len == 24 for runs in named.values() for s in runs)
     assert len({s.run_id for runs in named.values() for s in runs}) == 14
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_run_of_the_codebook_is_the_one_that_is_compared(dataset):
+    for (name, attention, seed), s in codebook_runs(dataset, seeds=[1]).items():
+        asked = dict(attention=attention, seed=seed, **CODEBOOKS[name])
+        assert codebook_run(dataset, **asked) == s
 
 
 @pytest.mark.parametrize("chapter, dataset, steps", [

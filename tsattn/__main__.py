@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -194,15 +195,16 @@ def measure(args) -> int:
         print(f"{table}: {sum(map(len, runs.values()))} measurements of {len(runs)} models are of "
               "an earlier version", flush=True)
         for run_id, points in runs.items() if args.stale else ():
-            s = ledger.settings(run_id)
-            if args.train or trained([s], ledger):
+            s = ledger.known(run_id)
+            if s and (args.train or trained([s], ledger)):
                 on_trained(table, [s], points, function, stale=True, **options)
             else:
                 lost.add(run_id)
     if lost:
         print(f"{len(lost)} models have no weights here or no row in the ledger (first: "
               f"{min(lost)}) and are not measured; `python -m tsattn measure --train`, with "
-              "--stale for what an earlier version has measured, trains them", file=sys.stderr)
+              "--stale for what an earlier version has measured, trains them (on a file of your "
+              "own: in its folder; a row that is lost: train its run first)", file=sys.stderr)
     return int(bool(lost))
 
 
@@ -254,6 +256,7 @@ def options() -> argparse.ArgumentParser:
     def command(function, help_):
         sub = commands.add_parser(function.__name__, help=help_)
         sub.set_defaults(function=function)
+        sub._negative_number_matcher = re.compile(r"-\.?\d")  # -9999,nan is a value, no option
         return sub
 
     c = command(report, "execute the chapters and build the report")

@@ -48,12 +48,13 @@ class Chapter:
 
 
 def command(chapters: list[Chapter], *options: str) -> str:
-    """The command that runs ``chapters`` as they are run now, with ``options``."""
+    """The command that runs ``chapters`` as they are run now, into the same ledger, with
+    ``options``."""
     given: dict = {}
     for c in chapters:
-        given |= {k: v for k, v in c.changed.items() if k != "profile"}
-    said = [f"-p {k} {shlex.quote(v if isinstance(v, str) else json.dumps(v))}"
-            for k, v in given.items()]
+        given |= {k: v for k, v in c.values.items() if k not in OWN and v != c.defaults.get(k)}
+    said = [("--profile " if k == "profile" else f"-p {k} ")
+            + shlex.quote(v if isinstance(v, str) else json.dumps(v)) for k, v in given.items()]
     return " ".join(["python -m tsattn report", *said, *options])
 
 

@@ -213,6 +213,17 @@ class Ledger:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
         return settings_of(row)
 
+    def known(self, run_id: str) -> Settings | None:
+        """``settings``; None for a run without a row, or on a reader's file that is not in this
+        folder as it was."""
+        row = next((row for row in self.rows("runs") if row["run_id"] == run_id), None)
+        try:
+            return row and settings_of(row)
+        except (LedgerError, FileNotFoundError):
+            if row["dataset"] in DATASETS:
+                raise
+            return None
+
     def all_settings(self) -> dict[str, Settings]:
         """The settings of every row of ``runs`` on the project's own data, by run_id."""
         return {row["run_id"]: settings_of(row) for row in self.rows("runs")

@@ -41,7 +41,11 @@ def repair(ledger: Ledger) -> list[str]:
     A run of which some curves or the errors by window are lost is set aside as a whole, and a
     measurement of which rows are lost likewise: the next sweep or chapter makes them again.
     """
-    return [said for folder in _folders(ledger) for said in _repair(folder)]
+    said = []
+    for folder in _folders(ledger):
+        with folder.writing():  # all of it, else a run recorded meanwhile looks like half a run
+            said += _repair(folder)
+    return said
 
 
 def _folders(ledger: Ledger) -> list[Folder]:

@@ -167,16 +167,22 @@ def pair(runs: list[Settings]) -> dict[str, Settings]:
             for a in PAIR if any(s.attention == a for s in runs)}
 
 
-def weights_command(runs: list[Settings]) -> str:
-    """The command that trains those of ``pair`` whose weights are not here; empty if all are."""
+def weights_command(runs: list[Settings], results: str = "") -> str:
+    """The command that trains those of ``pair`` whose weights are not here; empty if all are.
+
+    ``results`` is the folder of their ledger, where that is not the checkout's.
+    """
     lost = [s for s in pair(runs).values() if not best_file(s).is_file()]
     if not lost:
         return ""
-    s = lost[0]
+    s, usual = lost[0], Settings()
+    more = {k: getattr(s, k) for k in ("gaps", "missing") if getattr(s, k) != getattr(usual, k)}
+    more |= {"results": str(Path(results).resolve())} if results else {}
     return (f"python -m tsattn sweep --weights --profile {s.profile} --dataset "
             f"{shlex.quote(s.dataset)} --attentions {' '.join(r.attention for r in lost)} "
             f"--seeds {s.seed} --seq-len {s.seq_len} --pred-len {s.pred_len} "
-            f"--learning-rate {s.learning_rate:g}")
+            f"--learning-rate {s.learning_rate}"
+            + "".join(f" --{k} {shlex.quote(v)}" for k, v in more.items()))
 
 
 @torch.no_grad()

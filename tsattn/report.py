@@ -111,14 +111,17 @@ def decks(work: Path, ledger: Ledger) -> str:
 
 
 def clean_up(build: Path) -> None:
-    """Remove what killed reports have left."""
+    """Remove what killed reports have left, and no file of anybody else's."""
+    def left(form: str, path: Path) -> bool:
+        name = re.fullmatch(form, path.name)  # of no more digits than a process has
+        return bool(name) and not alive(int(name[1]))
+
     for folder in build.parent.glob(f".{build.name}-*"):
-        pid = folder.name.rpartition("-")[2]
-        if pid.isdigit() and not alive(int(pid)):
+        if left(r".*-(\d{1,7})", folder):
             shutil.rmtree(folder, ignore_errors=True)
     for folder in (ROOT / "notebooks", ROOT / "figures"):
         for file in folder.glob(".*.tmp"):
-            if not alive(int(file.name.split(".")[-2])):
+            if left(r"\.(?:\d\d|[A-Z])_.+\.(\d{1,7})\.tmp", file):
                 file.unlink()
 
 
@@ -241,7 +244,7 @@ def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
     time_needed = timed(todo, ledger)(todo) if todo else 0.0
     more = "" if time_needed <= within else " --train"
     return (f"A first look without verdicts (2 epochs, one seed) takes {in_words(time_needed)}:\n"
-            f"{command(chapters, '--profile quick')}{more}")
+            f"{command(short_ones)}{more}")
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
