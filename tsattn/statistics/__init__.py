@@ -19,16 +19,14 @@ from .families import (
     compare,
     holm,
     verdict,
-    verdicts,
 )
-from .samples import equivalence, interval, least_found, not_worse, paired
-from .several import RandomEffects, next_value, random_effects
+from .samples import equivalence, interval, least_found, paired
+from .several import RandomEffects, random_effects
 
 __all__ = [
     "equivalence",
     "interval",
     "least_found",
-    "not_worse",
     "paired",
     "FEW_BLOCKS",
     "Difference",
@@ -39,7 +37,6 @@ __all__ = [
     "over_blocks",
     "pooled_seeds",
     "RandomEffects",
-    "next_value",
     "random_effects",
     "MARGIN",
     "MARGINS",
@@ -49,5 +46,4 @@ __all__ = [
     "compare",
     "holm",
     "verdict",
-    "verdicts",
 ]

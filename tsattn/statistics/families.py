@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .blocks import diebold_mariano, difference, pooled_seeds
-from .samples import equivalence
 
 
 def holm(p) -> np.ndarray:
@@ -41,18 +39,6 @@ def verdict(mean: float, p_different: float, p_equivalent: float, level: float =
     if p_different < level:
         return "better" if mean < 0 else "worse"
     return "undecided"
-
-
-def verdicts(changes: dict) -> dict[str, str]:
-    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests
-    against 0, as one family.
-    """
-    different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
-    equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
-    return {
-        name: verdict(change.mean(), *p) if len(change) >= MIN_SEEDS else TOO_FEW
-        for (name, change), *p in zip(changes.items(), different, equal, strict=True)
-    }
 
 
 def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:

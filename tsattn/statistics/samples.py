@@ -43,14 +43,3 @@ def equivalence(a, b, margin: float) -> float:
         stats.ttest_1samp(difference, -margin, alternative="greater").pvalue,
         stats.ttest_1samp(difference, margin, alternative="less").pvalue,
     )
-
-
-def not_worse(change, margin: float) -> float:
-    """p-value of the one-sided t test that the mean of ``change``, one per seed, is ``margin``
-    or more.
-
-    Small values show non-inferiority. NaN for fewer than two.
-    """
-    return (
-        stats.ttest_1samp(change, margin, alternative="less").pvalue if len(change) > 1 else np.nan
-    )
