@@ -16,6 +16,7 @@ from .cells import (
     family,
     larger_rate,
     one_token,
+    patchtst,
     published,
     published_by_authors,
     simple_models,
@@ -45,6 +46,7 @@ from .shown import (
 )
 from .synthetic import Synthetic, behind_repeats, beside, dial_gaps, heads
 from .trained import (
+    after_training,
     changes,
     event_errors,
     event_multiples,
@@ -63,6 +65,7 @@ __all__ = [
     "Synthetic",
     "TALK",
     "WIDTHS",
+    "after_training",
     "against",
     "at_its_best",
     "at_last_epoch",
@@ -92,6 +95,7 @@ __all__ = [
     "one_token",
     "past_kept",
     "patch_lengths",
+    "patchtst",
     "preferred",
     "published",
     "published_by_authors",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import preregistered, runs
 from ..ledger import ROOT, Ledger
-from ..settings import ATTENTIONS
+from ..settings import ATTENTIONS, Settings
 from ..statistics import interval
 from .compare import (
     against,
@@ -40,6 +40,13 @@ WIDTHS = {
 FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in runs.NARROWER.items()}}
 # Asked in every cell: at the authors' rates, and iTransformer in the widths of its own scripts.
 EVERYWHERE = ("PatchTST, learning rate 1e-4", *WIDTHS.values())
+
+
+def patchtst(rate: float, profile: str = "paper") -> dict[str, list[Settings]]:
+    """The runs that most claims rest on, by attention: PatchTST on ETTh1, 96 hours ahead, at one
+    learning rate, with all seeds.
+    """
+    return by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))
 
 
 def published_by_authors() -> pd.DataFrame:
@@ -267,10 +274,7 @@ def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def larger_rate(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """PatchTST with softmax at the talk's 1e-3 against itself at 1e-4."""
-    at = {
-        name: by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))["softmax"]
-        for name, rate in RATES.items()
-    }
+    at = {name: patchtst(rate, profile)["softmax"] for name, rate in RATES.items()}
     return against(ledger, at["1e-4"], {"1e-3": at["1e-3"]})
 
 
@@ -315,10 +319,7 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                     },
                 )
             )
-    softmax = by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=runs.LOW_RATE))[
-        "softmax"
-    ]
-    done = ledger.complete(softmax)
+    done = ledger.complete(patchtst(runs.LOW_RATE, profile)["softmax"])
     if len(done) > 1:
         mse = ledger.runs(done).test_mse
         rows.append(

@@ -10,14 +10,17 @@ from .. import runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS, Settings
 from ..statistics import compare, interval
+from .cells import patchtst
 
 
 def changes(
     table: pd.DataFrame, asked: list[Settings], layers: str = "all"
 ) -> dict[str, pd.Series]:
     """Relative change of the test MSE of the trained models ``asked``, by run, under each of the
-    interventions on ``layers`` in ``table``.
+    interventions on ``layers`` in ``table``; empty where nothing has been measured.
     """
+    if table.empty:
+        return {}
     table = table[table.layers.eq(layers) | table.intervention.eq("none")]
     table = table[table.run_id.isin({s.run_id for s in asked})]
     mse = table.groupby(["intervention", "run_id"]).test_mse.mean().unstack(0)
@@ -26,6 +29,14 @@ def changes(
         if "none" in mse
         else {}
     )
+
+
+def after_training(
+    ledger: Ledger, rate: float = runs.LOW_RATE, layers: str = "all", profile: str = "paper"
+) -> dict[str, pd.Series]:
+    """``changes`` of PatchTST with softmax on ETTh1, trained at ``rate``."""
+    softmax = patchtst(rate, profile)["softmax"]
+    return changes(ledger.read("interventions"), softmax, layers)
 
 
 def event_errors(rows: pd.DataFrame) -> pd.DataFrame:

@@ -57,17 +57,9 @@ def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
     return judge
 
 
-def _at_rate(ledger: Ledger, profile: str, rate: float = runs.LOW_RATE) -> dict[str, pd.Series]:
-    table = ledger.read("interventions")
-    softmax = analysis.by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))[
-        "softmax"
-    ]
-    return analysis.changes(table, softmax) if len(table) else {}
-
-
 def taken_out(names: list[str], shown: str, words=no_effect):
     def judge(ledger: Ledger, profile: str) -> Found | None:
-        change = _at_rate(ledger, profile)
+        change = analysis.after_training(ledger, profile=profile)
         return (
             changed({n: change[n] for n in names}, words, shown)
             if set(names) <= set(change)
@@ -78,7 +70,7 @@ def taken_out(names: list[str], shown: str, words=no_effect):
 
 
 def feed_forward_more(ledger: Ledger, profile: str) -> Found | None:
-    change = _at_rate(ledger, profile)
+    change = analysis.after_training(ledger, profile=profile)
     if not {"feed-forward removed", "attention removed"} <= set(change):
         return None
     difference = (change["feed-forward removed"] - change["attention removed"]).dropna()
@@ -91,7 +83,7 @@ def mostly_average(ledger: Ledger, profile: str) -> Found | None:
     """Two parts: averaging gives back some of what removal costs, and what it does not give back
     is below the margin.
     """
-    change = _at_rate(ledger, profile)
+    change = analysis.after_training(ledger, profile=profile)
     if not {"A = mean", "attention removed"} <= set(change):
         return None
     back = (change["attention removed"] - change["A = mean"]).dropna()

@@ -122,14 +122,11 @@ class Facts:
         of = analysis.by_attention(runs.attentions(**changes))[attention]
         return self.ledger.runs(self.ledger.complete(of)).best_epoch
 
-    def removed(self, name: str, rate: float = runs.LOW_RATE) -> float:
-        """Mean relative change of the error of trained softmax models under an intervention in
-        all layers.
-        """
-        softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
-            "softmax"
-        ]
-        return analysis.changes(self.ledger.read("interventions"), softmax)[name].mean()
+    def after_training(
+        self, name: str, rate: float = runs.LOW_RATE, layers: str = "all"
+    ) -> pd.Series:
+        """Relative changes of the error of trained softmax models under an intervention."""
+        return analysis.after_training(self.ledger, rate, layers)[name]
 
     @cached_property
     def errors(self) -> dict[tuple[str, str], float]:
@@ -200,11 +197,10 @@ NUMBERS = {
     "runs.graphics-card": ("count", lambda f: (
         (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
-    "removed.feed-forward": ("change", lambda f: f.removed("feed-forward removed")),
-    "removed.mean": ("change", lambda f: f.removed("A = mean")),
-    "removed.identity": ("change", lambda f: f.removed("A = identity")),
-    "removed.attention-talk-rate": ("change", lambda f: f.removed("attention removed", 1e-3)),
-    "position.half": ("change", lambda f: f.removed("W_pos = 0.5")),
+    "removed.feed-forward": ("change", lambda f: f.after_training("feed-forward removed").mean()),
+    "removed.mean": ("change", lambda f: f.after_training("A = mean").mean()),
+    "removed.identity": ("change", lambda f: f.after_training("A = identity").mean()),
+    "position.half": ("change", lambda f: f.after_training("W_pos = 0.5").mean()),
     "recall.zero": ("share", lambda f: f.recall("zero")),
     "recall.least-replaced": ("share", lambda f: min(f.recall(a) for a in REPLACED)),
     "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
@@ -226,7 +222,7 @@ NUMBERS = {
     # what slides show beside the claims
     "position.without-flatten": ("change", lambda f: f.without_positions("flatten")),
     "position.without-mean": ("change", lambda f: f.without_positions("mean")),
-    "position.permuted": ("change", lambda f: f.removed("W_pos rows permuted")),
+    "position.permuted": ("change", lambda f: f.after_training("W_pos rows permuted").mean()),
     "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
     "events.zero": ("times", lambda f: f.event_multiple("zero")),
     "events.removed": ("times", lambda f: f.event_multiple("softmax", "attention removed")),
@@ -250,17 +246,11 @@ NUMBERS = {
 
 def _validation_gain(facts: Facts, attention: str) -> float:
     """Validation error at 1e-4 against 1e-3."""
-    val = [
-        facts.ledger.runs(
-            facts.ledger.complete(
-                analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
-                    attention
-                ]
-            )
-        ).val_mse.mean()
+    small, large = (
+        facts.ledger.runs(facts.ledger.complete(analysis.patchtst(rate)[attention])).val_mse.mean()
         for rate in (1e-4, 1e-3)
-    ]
-    return val[0] / val[1] - 1
+    )
+    return small / large - 1
 
 
 def _ahead(facts: Facts, split: str, rate: float) -> bool:
@@ -288,7 +278,9 @@ STATEMENTS = {
         and (t.difference > 0).all()
     ),
     "average-costs-less-than-half": lambda f: (
-        0 < 2 * f.removed("A = mean") < f.removed("attention removed")
+        0
+        < 2 * f.after_training("A = mean").mean()
+        < f.after_training("attention removed").mean()
     ),
     "etth2-softmax-highest-every-seed": lambda f: (f.relative(dataset="ETTh2", **LOW) < 0).all(
         axis=None
@@ -306,7 +298,9 @@ STATEMENTS = {
         for a in ("softmax", "identity", "zero", "mean")
     ),
     "removal-helps-at-talk-rate": lambda f: (
-        f.removed("attention removed", 1e-3) < 0 < f.removed("attention removed")
+        f.after_training("attention removed", 1e-3).mean()
+        < 0
+        < f.after_training("attention removed").mean()
     ),
     "no-embedding-widens-the-gap": lambda f: all(
         f.gaps[d, e] <= f.gaps[d, "linear"]
@@ -322,10 +316,7 @@ STATEMENTS = {
                 (p < 0.05)
                 for p in analysis.moves_with_blocks(
                     f.ledger,
-                    *(
-                        analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))[a]
-                        for a in ("softmax", "zero")
-                    ),
+                    *(analysis.patchtst(runs.LOW_RATE)[a] for a in ("softmax", "zero")),
                 ).p_different
             }
         )

@@ -16,7 +16,6 @@ from .drawn import (
     FONT,
     band,
     bars,
-    changed_after_training,
     drawn,
     heading,
     in_percent,
@@ -32,7 +31,7 @@ from .drawn import (
 @drawn
 def positions(facts: Facts) -> Figure | None:
     """The encoding changed after training, and left out of the training, by head."""
-    change = changed_after_training(facts)
+    change = analysis.after_training(facts.ledger)
     shown = (
         ("W_pos = 0", "set to 0", COLORS["softmax"]),
         ("W_pos = 0.5", "set to 0.5", PUBLISHED),
