@@ -7,8 +7,8 @@ import pandas as pd
 from .. import runs
 from ..ledger import Ledger
 from ..settings import make
-from .cells import EVERYWHERE, TALK, family, published_by_authors, talk_table
-from .compare import against, by_attention
+from .cells import EVERYWHERE, TALK, everywhere, published_by_authors, talk_table
+from .compare import against, by_attention, joined
 from .trained import toy_rows
 
 EMBEDDINGS = ("linear", "mlp", "conv", "residual")
@@ -103,11 +103,6 @@ def event_multiples_of(ledger: Ledger, attention: str, intervention: str = "none
 
 def every_cell(ledger: Ledger, attention: str = "zero") -> pd.DataFrame:
     """One replacement against softmax in every cell, in PatchTST and the wide iTransformer."""
-    tables = []
-    for title in EVERYWHERE[:2]:
-        for dataset, pred_len in sorted(runs.CELLS):
-            seeds = runs.MORE_SEEDS if (dataset, pred_len) == runs.CELLS[0] else runs.FEW_SEEDS
-            table = family(ledger, title, "paper", seeds, dataset, pred_len)
-            if len(table):
-                tables.append(table[table.model == attention].assign(title=title))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    tables = [everywhere(ledger, title).assign(title=title) for title in EVERYWHERE[:2]]
+    table = joined(tables)
+    return table[table.model == attention] if len(table) else table

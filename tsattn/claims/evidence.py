@@ -32,27 +32,17 @@ PRIMARY, TALK_RATE = "PatchTST, learning rate 1e-4", "PatchTST, learning rate 1e
 
 
 def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
-    """A claim about the replacements in one family of runs, in the talk's cell or in others of
+    """A claim about the replacements in one family of runs, in the talk's cell or in all of
     ``dataset``.
     """
 
     def judge(ledger: Ledger, profile: str) -> Found | None:
-        if not dataset:
-            return compared(analysis.family(ledger, title, profile, runs.MORE_SEEDS), rule, shown)
-        cells = [
-            analysis.family(
-                ledger,
-                title,
-                profile,
-                runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.FEW_SEEDS,
-                dataset=cell[0],
-                pred_len=cell[1],
-            )
-            for cell in sorted(runs.CELLS, key=lambda c: c[1])
-            if cell[0] == dataset
-        ]
-        found = [t for t in cells if len(t)]
-        return compared(pd.concat(found, ignore_index=True), rule, shown) if found else None
+        table = (
+            analysis.everywhere(ledger, title, profile, dataset)
+            if dataset
+            else analysis.family(ledger, title, profile, runs.MORE_SEEDS)
+        )
+        return compared(table, rule, shown)
 
     return judge
 
