@@ -35,21 +35,13 @@ from .compare import (
     relative_mse,
     replacements,
 )
-from .shown import (
-    EMBEDDINGS,
-    embedding_gaps,
-    errors_by_column,
-    event_multiples_of,
-    every_cell,
-    patch_lengths,
-    without_positions,
-)
 from .synthetic import Synthetic, behind_repeats, beside, dial_gaps, heads
 from .trained import (
     after_training,
     changes,
     event_errors,
     event_multiples,
+    event_multiples_of,
     event_weights,
     removal_on_events,
     share_of_zero,
@@ -58,7 +50,6 @@ from .trained import (
 
 __all__ = [
     "CHOSEN",
-    "EMBEDDINGS",
     "EVERYWHERE",
     "FAMILIES",
     "RATES",
@@ -77,14 +68,11 @@ __all__ = [
     "by_attention",
     "changes",
     "dial_gaps",
-    "embedding_gaps",
     "embeddings",
-    "errors_by_column",
     "event_errors",
     "event_multiples",
     "event_multiples_of",
     "event_weights",
-    "every_cell",
     "everywhere",
     "families",
     "family",
@@ -94,7 +82,6 @@ __all__ = [
     "one_family",
     "one_token",
     "past_kept",
-    "patch_lengths",
     "patchtst",
     "preferred",
     "published",
@@ -107,5 +94,4 @@ __all__ = [
     "talk_table",
     "toy_rows",
     "what_changes",
-    "without_positions",
 ]

@@ -98,6 +98,11 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
     return found.reindex(columns=["embedding", "attention", "seed", "error"]).reset_index(drop=True)
 
 
+def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:
+    """Relative attention gap under ``EMBEDDINGS``: [embedding, seed]."""
+    return gaps(errors(ledger, embedding_runs(dataset))).relative
+
+
 def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     """By embedding: how much larger the relative gap is than with ``reference``, paired by seed.
 

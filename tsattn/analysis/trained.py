@@ -86,6 +86,15 @@ def toy_rows(
     return found[found.intervention == intervention] if "intervention" in found else found
 
 
+def event_multiples_of(ledger: Ledger, attention: str, intervention: str = "none") -> pd.Series:
+    """Error on events of the toy series in multiples of the best possible, by seed."""
+    rows = toy_rows(ledger, "toy_errors", "state-machine", intervention=intervention)
+    rows = rows[rows.attention == attention]
+    if rows.empty:
+        return pd.Series(dtype=float)
+    return (rows.event_mse / rows.best_event_mse).groupby(rows.seed).mean()
+
+
 def share_of_zero(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.Series:
     """Error as a share of that of predicting zero, by attention and seed, on recall and the
     dial.
