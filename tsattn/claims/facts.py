@@ -80,6 +80,17 @@ class Facts:
 
     # -- what the names below are made of
 
+    def row(self, claim: str, model: str, cell: str = "") -> pd.Series:
+        """The comparison of ``model`` on which a claim rests, in the first cell that begins so."""
+        rows = self.outcomes[claim].found.comparisons
+        rows = rows[rows["model"] == model]
+        return rows[rows["cell"].str.startswith(cell)].iloc[0] if cell else rows.iloc[0]
+
+    def compared(self, claim: str, model: str, part: str = "difference", cell: str = "") -> float:
+        """A part of that row, in units of the reference's error."""
+        row = self.row(claim, model, cell)
+        return row[part] / row.reference
+
     @cached_property
     def other_series(self) -> pd.DataFrame:
         """``places.by_list`` of the series beside ETT."""
@@ -165,23 +176,6 @@ class Facts:
         return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
 
 
-def _row(claim: str, model: str, column: str = "difference"):
-    def value(facts: Facts) -> float:
-        row = facts.outcomes[claim].found.comparisons.set_index("model").loc[model]
-        return row[column] / row.reference
-
-    return value
-
-
-def _authors(model: str, attention: str, dataset: str = "ETTh1", pred_len: int = 96) -> float:
-    """The authors' difference to softmax in one row of their tables, relative."""
-    table = analysis.published_by_authors().query(
-        "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'"
-    )
-    mse = table[table.model == model].set_index("attention")["mean"]
-    return mse[attention] / mse["softmax"] - 1
-
-
 NUMBERS = {
     "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
     "runs.graphics-card": ("count", lambda f: (
@@ -195,9 +189,13 @@ NUMBERS = {
         "times",
         lambda f: interval(analysis.removal_on_events(f.ledger, "feed-forward removed"))[0],
     ),
-    "authors.patchtst-zero": ("change", lambda f: _authors("PatchTST", "zero")),
-    "authors.itransformer-zero": ("change", lambda f: _authors("iTransformer", "zero")),
-    "one-token.zero": ("change", _row("one-token", "zero")),
+    **{
+        f"authors.{model}-zero": (
+            "change",
+            lambda f, c=f"authors-{model}": f.errors[c, "zero"] / f.errors[c, "softmax"] - 1,
+        )
+        for model in ("patchtst", "itransformer")
+    },
     # what slides show beside the claims
     "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
     "events.zero": ("times", lambda f: f.event_multiple("zero")),

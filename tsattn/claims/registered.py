@@ -231,20 +231,6 @@ FURTHER = (
 # -- numbers and statements
 
 
-def _of(claim: str, cell: str, model: str, column: str):
-    def value(facts):
-        t = facts.outcomes[claim].found.comparisons
-        return t[t.cell.str.startswith(cell) & (t.model == model)].iloc[0][column]
-
-    return value
-
-
-def _other(model: str, column: str):
-    return lambda f: (
-        f.outcomes["other-series"].found.comparisons.set_index("model").loc[model, column]
-    )
-
-
 def _series(dataset: str, model: str, column: str):
     return lambda f: (
         f.other_series.set_index(["cell", "model"]).loc[(dataset, model), column] / 100
@@ -282,7 +268,10 @@ _ASKED = {  # name -> claim, cell, models
 }
 NUMBERS = {
     **{
-        f"{name}.{model.replace(' ', '-')}{end}": ("change", _of(claim, cell, model, column))
+        f"{name}.{model.replace(' ', '-')}{end}": (
+            "change",
+            lambda f, asked=(claim, model, column, cell): f.compared(*asked),
+        )
         for name, (claim, cell, models) in _ASKED.items()
         for model in models
         for end, column in ENDS.items()
@@ -295,9 +284,15 @@ NUMBERS = {
         f"control.events.{short}": ("times", lambda f, name=name: f.event_multiple("softmax", name))
         for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
     },
-    "registered-without.p": ("weight", _of("registered-without", "", "mean of 4", "p")),
+    "registered-without.p": (
+        "weight",
+        lambda f: f.row("registered-without", "mean of 4").p,
+    ),
     **{
-        f"other-series.{a}{end}": ("change", _other(a, column))
+        f"other-series.{a}{end}": (
+            "change",
+            lambda f, a=a, column=column: f.compared("other-series", a, column),
+        )
         for a in OTHERS
         for end, column in (*ENDS.items(), (".new_low", "new_low"), (".new_high", "new_high"))
     },

@@ -62,11 +62,6 @@ def nothing_shown(values: pd.Series) -> bool:
     return low < 0 < high
 
 
-def of_family(facts, claim: str, model: str, column: str = "difference") -> float:
-    row = facts.outcomes[claim].found.comparisons.set_index("model").loc[model]
-    return row[column] / row.reference
-
-
 def on_validation(facts, end: int = 0, **changes) -> float:
     return interval(facts.relative("val", **changes)["zero"])[end]
 
@@ -106,14 +101,14 @@ NUMBERS = {
         abs(f.after_training("attention removed", layers=layer).mean()) for layer in "012")),
     **{f"one-layer.feed-forward-{i + 1}": ("change", lambda f, i=i: f.after_training(
         "feed-forward removed", layers=str(i)).mean()) for i in range(3)},
-    **{f"{claim}.{a}{end}": ("change", lambda f, c=claim, a=a, col=col: of_family(f, c, a, col))
+    **{f"{claim}.{a}{end}": ("change", lambda f, c=claim, a=a, col=col: f.compared(c, a, col))
        for claim in ("patchtst-without", "patchtst-without-talk-rate", "itransformer-small-steps")
        for a in REPLACED
        for end, col in (("", "difference"), (".low", "low"), (".high", "high"))},
-    "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(of_family(
-        f, "itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
-    "linear-model.mlp": ("change", lambda f: of_family(
-        f, "linear-model", "MLP (equal parameters)")),
+    "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(
+        f.compared("itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
+    "linear-model.mlp": (
+        "change", lambda f: f.compared("linear-model", "MLP (equal parameters)")),
     "zero-same-size": ("change", lambda f: (r := same_size(f)).difference / r.reference),
     **{f"validation.zero{at}{end}": (
         "change", lambda f, r=rate, i=i: on_validation(f, i, learning_rate=r))

@@ -19,7 +19,7 @@ def _gap_on_etth1(facts, claim: str = "patchtst-without") -> pd.Series:
     """Test MSE of zero minus that of softmax, ETTh1, 96 hours ahead, learning rate 1e-4. Of a
     series scaled by its training months it is a share of variance.
     """
-    return facts.outcomes[claim].found.comparisons.set_index("model").loc["zero"]
+    return facts.row(claim, "zero")
 
 
 def _repeats(facts) -> tuple[float, pd.DataFrame]:

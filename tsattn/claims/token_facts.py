@@ -16,8 +16,8 @@ def _both(facts, name: str) -> list[tuple]:
     return [interval(facts.after_training(name, rate)) for rate in RATES.values()]
 
 
-def _relative(table: pd.DataFrame, column: str, value: str, part: str = "difference") -> float:
-    row = table[table[column] == value].iloc[0]
+def _relative(table: pd.DataFrame, label: str, part: str = "difference") -> float:
+    row = table[table["label"] == label].iloc[0]
     return row[part] / row.reference
 
 
@@ -63,19 +63,19 @@ NUMBERS = {
                            ("rows-permuted", "W_pos rows permuted"), ("moved", MOVED))
        for at, rate in RATES.items() for end, i in ENDS.items()},
     **{f"no-encoding.{head}{end}": (
-        "change", lambda f, h=head, p=part: _relative(none(f), "label", h, p))
+        "change", lambda f, h=head, p=part: _relative(none(f), h, p))
        for head in tokens.HEADS for end, part in PART.items()},
-    **{f"position.without-{head}": ("change", lambda f, h=head: _relative(none(f), "label", h))
+    **{f"position.without-{head}": ("change", lambda f, h=head: _relative(none(f), h))
        for head in tokens.HEADS},
     "no-encoding.flatten-detectable": (
-        "share", lambda f: _relative(none(f), "label", "flatten", "detectable")),
+        "share", lambda f: _relative(none(f), "flatten", "detectable")),
     "position.share": ("share", lambda f: f.ledger.read("positions").groupby(
         "run_id").share.first().mean()),
     **{f"{name}.{a}{end}": (
-        "change", lambda f, t=table, a=a, p=part: _relative(t(f), "label", a, p))
+        "change", lambda f, t=table, a=a, p=part: _relative(t(f), a, p))
        for name, table in _TABLES.items() for a in tokens.KINDS for end, part in PART.items()},
-    "one-token.zero-low": ("change", lambda f: _one_token_zero(f, "low")),
-    "one-token.zero-high": ("change", lambda f: _one_token_zero(f, "high")),
+    **{f"one-token.zero{end}": ("change", lambda f, p=part: f.compared("one-token", "zero", p))
+       for end, part in PART.items()},
     "token-lead.detectable": ("share", lambda f: (lead(f).detectable / lead(f).reference).max()),
     **{f"one-token-on-events{end}": (
         "times", lambda f, i=i: interval(tokens.one_token_on_events(f.ledger))[i])
@@ -83,10 +83,6 @@ NUMBERS = {
     "one-token-on-events.zero": (
         "times", lambda f: interval(tokens.one_token_on_events(f.ledger, "zero"))[0]),
 }
-
-
-def _one_token_zero(facts, part: str) -> float:
-    return _relative(facts.outcomes["one-token"].found.comparisons, "model", "zero", part)
 
 
 def _within(ends) -> bool:
