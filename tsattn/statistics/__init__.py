@@ -1,3 +1,4 @@
+# ruff: noqa: F401
 """Intervals and tests. Every comparison in the report says which of these it uses."""
 
 from .blocks import (
@@ -22,28 +23,3 @@ from .families import (
 )
 from .samples import equivalence, interval, least_found, paired
 from .several import RandomEffects, random_effects
-
-__all__ = [
-    "equivalence",
-    "interval",
-    "least_found",
-    "paired",
-    "FEW_BLOCKS",
-    "Difference",
-    "block_error",
-    "block_length",
-    "diebold_mariano",
-    "difference",
-    "over_blocks",
-    "pooled_seeds",
-    "RandomEffects",
-    "random_effects",
-    "MARGIN",
-    "MARGINS",
-    "MIN_SEEDS",
-    "TOO_FEW",
-    "as_family",
-    "compare",
-    "holm",
-    "verdict",
-]
