@@ -13,7 +13,6 @@ from tsattn.statistics import (
     block_error,
     block_length,
     compare,
-    diebold_mariano,
     difference,
     equivalence,
     holm,
@@ -122,27 +121,6 @@ def test_without_a_spread_between_weeks_the_interval_is_the_paired_t_interval():
 def test_one_seed_gives_no_interval():
     d = difference(np.random.default_rng(0).random((1, 50)), np.zeros((1, 50)), 5)
     assert np.isnan([*d.interval(), d.p_different(), d.p_equivalent(1.0)]).all()
-
-
-def test_diebold_mariano_is_its_formula():
-    rng = np.random.default_rng(0)
-    a, b, lags = rng.random(40), rng.random(40), 6
-    e = (a - b) - (a - b).mean()
-    variance = e @ e / 40 + 2 * sum((1 - k / (lags + 1)) * (e[k:] @ e[:-k]) / 40
-                                    for k in range(1, lags + 1))
-    statistic, p = diebold_mariano(a, b, lags)
-    assert statistic == pytest.approx((a - b).mean() / np.sqrt(variance / 40))
-    assert p == pytest.approx(2 * stats.t.sf(abs(statistic), 40 / (lags + 1)))
-
-
-def test_diebold_mariano_keeps_its_size_under_autocorrelation():
-    rng, zero = np.random.default_rng(1), np.zeros(W)
-    d = moving(rng, 800, W)
-    rejected = np.mean([diebold_mariano(x, zero, BLOCK - 1)[1] < 0.05 for x in d])
-    assert 0.025 <= rejected <= 0.085
-    assert np.mean(stats.ttest_1samp(d, 0, axis=1).pvalue < 0.05) > 0.5, (
-        "a plain t test must fail here")
-    assert np.mean([diebold_mariano(x + 5 * SD, zero, BLOCK - 1)[1] < 0.05 for x in d[:200]]) > 0.85
 
 
 def test_holm_by_hand():

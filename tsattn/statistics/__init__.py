@@ -6,14 +6,12 @@ from .blocks import (
     Difference,
     block_error,
     block_length,
-    diebold_mariano,
     difference,
     over_blocks,
     pooled_seeds,
 )
 from .families import (
     MARGIN,
-    MARGINS,
     MIN_SEEDS,
     TOO_FEW,
     as_family,
