@@ -15,6 +15,7 @@ from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
 from ..settings import Settings, make
 from ..statistics import holm, interval, least_found, paired
+from .trained import on_most_windows
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
 BOTH = ("softmax", "zero")
@@ -85,10 +86,7 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
         found = ledger.read("toy_errors")
         found = found.merge(named, on="run_id") if len(found) else named[:0].assign(error=[])
         if len(found):
-            found = found[found.intervention == "none"]
-            if "windows" in found:
-                most = found.groupby("run_id").windows.transform("max")
-                found = found[found.windows.isna() | (found.windows == most)]
+            found = on_most_windows(found[found.intervention == "none"])
             error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
             found = found.assign(error=error)
     else:

@@ -64,14 +64,19 @@ def event_multiples(rows: pd.DataFrame) -> pd.DataFrame:
     return (sums.error / sums.best).rename("multiple").reset_index()
 
 
+def on_most_windows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of a run measured on more windows and on fewer, the rows on the most."""
+    if "windows" not in rows:
+        return rows
+    windows = rows.windows.fillna(0)
+    return rows[windows == windows.groupby(rows.run_id).transform("max")]
+
+
 def toy_rows(
     ledger: Ledger, table: str, dataset: str, profile: str = "paper", intervention: str = "none"
 ) -> pd.DataFrame:
     """Rows of ``table`` about models trained on ``dataset`` as chapter 5 trains them, with
-    attention and seed.
-
-    Of a run measured on more windows and on fewer, those on the most; empty where there are
-    none.
+    attention and seed, those on the most windows; empty where there are none.
     """
     named = [
         runs.toy(dataset, profile, attention=a, seed=seed)
@@ -80,9 +85,7 @@ def toy_rows(
     ]
     named = pd.DataFrame([dict(run_id=s.run_id, attention=s.attention, seed=s.seed) for s in named])
     found = ledger.read(table)
-    found = found.merge(named, on="run_id") if len(found) else named[:0]
-    if "windows" in found:
-        found = found[found.windows == found.groupby("run_id").windows.transform("max")]
+    found = on_most_windows(found.merge(named, on="run_id")) if len(found) else named[:0]
     return found[found.intervention == intervention] if "intervention" in found else found
 
 

@@ -20,7 +20,6 @@ from . import Outcome, cost, elsewhere, judge, latent, registered, replaced, syn
 
 # What computing with rows or columns that nothing has recorded raises.
 ABSENT = (KeyError, IndexError, ValueError, AttributeError, pd.errors.UndefinedVariableError)
-REPLACED = [a for a in ATTENTIONS if a != "softmax"]
 # Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
 COLUMNS = ("talk-paper", "talk-own",
            "patchtst-talk-rate", "patchtst", "itransformer", "itransformer-small-steps")
@@ -172,9 +171,6 @@ class Facts:
         return {k: t[t.model == "zero"].groupby("cell")[["val", "test"]].mean()
                 for k, t in tables.items() if len(t)}
 
-    def recall(self, attention: str, dataset: str = "recall-4") -> float:
-        return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
-
 
 NUMBERS = {
     "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
@@ -182,8 +178,6 @@ NUMBERS = {
         (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
     "position.half": ("change", lambda f: f.after_training("W_pos = 0.5").mean()),
-    "recall.zero": ("share", lambda f: f.recall("zero")),
-    "recall.least-replaced": ("share", lambda f: min(f.recall(a) for a in REPLACED)),
     "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
     "events-without.feed-forward": (
         "times",
