@@ -26,6 +26,7 @@ from .rules import (
     more,
     no_effect,
     number_of,
+    word,
 )
 
 PRIMARY, TALK_RATE = "PatchTST, learning rate 1e-4", "PatchTST, learning rate 1e-3"
@@ -107,16 +108,11 @@ def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
     )
     if rate.empty or without.empty:
         return None
-    number, most = number_of(rate.iloc[0]), (without.high / without.reference).max()
-    verdict = (
-        YES
-        if number.low > most
-        else NO
-        if number.high < (without.low / without.reference).min()
-        else CANNOT_TELL
-    )
+    number = number_of(rate.iloc[0])
+    most = (without.high / without.reference).max()
+    least = (without.low / without.reference).min()
     return Found(
-        verdict,
+        word(number.low > most, number.high < least),
         number,
         int(rate.seeds.iloc[0]),
         (rate.detectable / rate.reference).iloc[0],
@@ -144,8 +140,8 @@ def event_weights(ledger: Ledger, profile: str) -> Found | None:
         return None
     value, low, high = weights["lift"]
     parts = [
-        YES if high < SINGLED_OUT else NO if low > SINGLED_OUT else CANNOT_TELL,
-        YES if high < ABOUT_ZERO else NO if low > ABOUT_ZERO else CANNOT_TELL,
+        word(high < SINGLED_OUT, low > SINGLED_OUT),
+        word(high < ABOUT_ZERO, low > ABOUT_ZERO),
     ]
     return Found(combine(parts), Number(value, low, high, "weight"), len(runs.FEW_SEEDS))
 
@@ -155,7 +151,7 @@ def events_without(ledger: Ledger, profile: str) -> Found | None:
     if len(factor) < MIN_SEEDS:
         return None
     number = Number(*interval(factor), "times")
-    verdict = NO if number.low > 1 + MARGIN else YES if number.high < 1 + MARGIN else CANNOT_TELL
+    verdict = word(number.high < 1 + MARGIN, number.low > 1 + MARGIN)
     return Found(verdict, number, len(factor))
 
 
@@ -188,7 +184,7 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
                 return None
             continue
         each = [_woken(a) for a in judged.values()]
-        words.append(YES if YES in each else NO if set(each) == {NO} else CANNOT_TELL)
+        words.append(word(YES in each, set(each) == {NO}))
         rows += [
             dict(dataset=dataset, model=name, answer=a["answer"], **a["conditions"].iloc[0])
             for name, a in judged.items()
@@ -202,10 +198,8 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
 
 
 def _woken(answer: dict) -> str:
-    if answer["answer"] == "woken":
-        return YES
     excluded = embeddings.refuted(answer) or answer["answer"] != "not woken"
-    return NO if excluded else CANNOT_TELL
+    return word(answer["answer"] == "woken", excluded)
 
 
 def others_pairs(ledger: Ledger, profile: str) -> Found:
@@ -213,5 +207,5 @@ def others_pairs(ledger: Ledger, profile: str) -> Found:
     table = pairs.overview()
     row = table.iloc[0]
     number = Number(row.value, row.low, row.high)
-    verdict = YES if number.high < 0 else NO if number.low > 0 else CANNOT_TELL
+    verdict = word(number.high < 0, number.low > 0)
     return Found(verdict, number, detectable=row.detectable, comparisons=table)

@@ -104,6 +104,11 @@ class Outcome:
 # -- rules
 
 
+def word(holds: bool, fails: bool) -> str:
+    """Yes where it holds, no where it is shown to fail, else cannot tell."""
+    return YES if holds else NO if fails else CANNOT_TELL
+
+
 def combine(words: list[str]) -> str:
     """One verdict from those of several comparisons: all, more than half, some, or none of them
     hold.
@@ -210,8 +215,8 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
 
 
 def no_effect(p_different, p_equivalent, mean) -> str:
-    return YES if p_equivalent < LEVEL else NO if p_different < LEVEL else CANNOT_TELL
+    return word(p_equivalent < LEVEL, p_different < LEVEL)
 
 
 def more(p_different, p_equivalent, mean) -> str:
-    return (YES if mean > 0 else NO) if p_different < LEVEL else CANNOT_TELL
+    return word(p_different < LEVEL and mean > 0, p_different < LEVEL)
