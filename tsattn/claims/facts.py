@@ -7,6 +7,7 @@ in ``STATEMENTS``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, cached_property
 
 import pandas as pd
@@ -18,8 +19,6 @@ from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import Outcome, cost, elsewhere, judge, latent, registered, replaced, synthetic, token_facts
 
-# What computing with rows or columns that nothing has recorded raises.
-ABSENT = (KeyError, IndexError, ValueError, AttributeError, pd.errors.UndefinedVariableError)
 # Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
 COLUMNS = ("talk-paper", "talk-own",
            "patchtst-talk-rate", "patchtst", "itransformer", "itransformer-small-steps")
@@ -29,6 +28,13 @@ PARTS = ("", "low", "high", "detectable", "provable", "seeds")
 
 class UnknownName(KeyError):
     """A text names a number or a statement that does not exist, or that the ledger cannot give."""
+
+
+def _absent(error: Exception) -> bool:
+    """Whether it comes from rows or columns that nothing has recorded, and not from a mistake."""
+    if isinstance(error, AttributeError):  # a column of a table without rows
+        return isinstance(error.obj, pd.DataFrame) and error.obj.empty
+    return isinstance(error, KeyError | IndexError | pd.errors.UndefinedVariableError)
 
 
 class Facts:
@@ -47,10 +53,7 @@ class Facts:
         """Value and form of a name. Raises ``UnknownName``."""
         if name in NUMBERS:
             form, compute = NUMBERS[name]
-            try:
-                return float(compute(self)), form
-            except ABSENT as error:
-                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+            return float(self._computed(name, compute)), form
         claim, _, part = name.partition(".")
         if claim not in self.outcomes or part not in PARTS:
             raise UnknownName(f"{name}: no claim and no number of facts.py has this name")
@@ -68,14 +71,19 @@ class Facts:
         Raises ``UnknownName``.
         """
         if name in STATEMENTS:
-            try:
-                return bool(STATEMENTS[name](self))
-            except ABSENT as error:
-                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+            return bool(self._computed(name, STATEMENTS[name]))
         claim, _, word = name.partition(".")
         if claim in self.outcomes and word:
             return self.outcomes[claim].verdict == word.replace("-", " ")
         raise UnknownName(f"{name}: no statement of facts.py has this name")
+
+    def _computed(self, name: str, compute: Callable[[Facts], float | bool]) -> float | bool:
+        try:
+            return compute(self)
+        except Exception as error:
+            if not _absent(error):
+                raise
+            raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
 
     # -- what the names below are made of
 
