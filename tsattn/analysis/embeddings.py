@@ -14,7 +14,7 @@ from ..codebook_rule import gaps, woken
 from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
 from ..settings import Settings, make
-from ..statistics import holm, interval, least_found, paired
+from ..statistics import detectable, holm, interval, paired
 from .trained import on_most_windows
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
@@ -118,7 +118,7 @@ def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
             p, least = np.nan, np.nan
             if len(both) > 1:
                 p = stats.ttest_rel(both[name], both[reference]).pvalue
-                least = least_found(stats.sem(both[name] - both[reference]), len(both) - 1)
+                least = detectable(both[name] - both[reference])
             rows[name] = dict(gap=both[name].mean(), gain=gain, low=low, high=high,
                               seeds=len(both), detectable=least, p=p)
     found = pd.DataFrame(rows).T.rename_axis("embedding")

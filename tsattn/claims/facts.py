@@ -101,17 +101,17 @@ class Facts:
     @cached_property
     def other_series(self) -> pd.DataFrame:
         """``places.by_list`` of the series beside ETT."""
-        return analysis.places.by_list(self.ledger, runs.other_series())
+        return places.by_list(self.ledger, runs.other_series())
 
     @cached_property
     def periods(self) -> pd.DataFrame:
         """``places.by_fold`` of ETTh1."""
-        return analysis.places.by_fold(self.ledger, "ETTh1")
+        return places.by_fold(self.ledger, "ETTh1")
 
     @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
-        return analysis.embeddings.answers(self.ledger, "state-machine")
+        return embeddings.answers(self.ledger, "state-machine")
 
     @cached_property
     def changed(self) -> pd.DataFrame:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from scipy import stats
 
 from .. import analysis, runs
 from ..analysis.disturbed import against_own, against_undisturbed
 from ..ledger import ROOT
 from ..settings import ATTENTIONS
-from ..statistics import interval, least_found, paired
+from ..statistics import detectable, interval, paired
 
 RATES = {"": runs.LOW_RATE, "-talk-rate": 1e-3}
 ENDS = {"": 0, ".low": 1, ".high": 2}
@@ -50,11 +49,6 @@ def moved(facts, sublayer: str, kind: str, strength: float, column: str = "relat
     own = rows.query("kind == @kind and strength == @strength")[column].mean()
     still = rows.query("kind == 'output noise' and strength == 0").test_mse.mean()
     return own if column == "relative_size" else own / still
-
-
-def detectable(values: pd.Series) -> float:
-    """The smallest change that a t test over the seeds finds in 80 % of cases."""
-    return least_found(stats.sem(values), len(values) - 1)
 
 
 def nothing_shown(values: pd.Series) -> bool:

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from ..ledger import Ledger
-from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, equivalence, holm, interval, least_found
+from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, detectable, equivalence, holm, interval
 
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
     "yes",
@@ -196,7 +196,7 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
                 reference=1.0,
                 p_different=stats.ttest_1samp(v, 0).pvalue,
                 p_equivalent=equivalence(v, 0 * v, MARGIN),
-                detectable=least_found(stats.sem(v), len(v) - 1),
+                detectable=detectable(v),
                 provable=np.mean(v) + stats.t.ppf(0.95, len(v) - 1) * stats.sem(v),
             )
             for name, v in named.items()

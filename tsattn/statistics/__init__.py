@@ -19,5 +19,5 @@ from .families import (
     holm,
     verdict,
 )
-from .samples import equivalence, interval, least_found, paired
+from .samples import detectable, equivalence, interval, least_found, paired
 from .several import RandomEffects, random_effects

@@ -13,6 +13,11 @@ def least_found(error, df):
     return stats.t.ppf([0.975, 0.8], df).sum() * error
 
 
+def detectable(values) -> float:
+    """``least_found`` of the mean of independent values."""
+    return least_found(stats.sem(values), len(values) - 1)
+
+
 def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
     than two.
