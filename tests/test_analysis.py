@@ -35,7 +35,7 @@ def test_an_empty_ledger_gives_empty_tables_and_stays_empty(tmp_path):
     ledger = Ledger(tmp_path)
     tables = [
         *analysis.families(ledger).values(),
-        *analysis.elsewhere(ledger).values(),
+        *(analysis.everywhere(ledger, title) for title in analysis.EVERYWHERE),
         analysis.published(ledger),
         analysis.at_its_best(ledger),
         analysis.baselines_elsewhere(ledger),
@@ -127,14 +127,15 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
         for s in runs.attentions(dataset=dataset, pred_len=pred_len, model="iTransformer"):
             if s.attention in ("softmax", "zero"):
                 record(ledger, s, zero if s.attention == "zero" else 0.4)
-    tables = analysis.elsewhere(ledger)
-    table = tables["iTransformer, learning rate 1e-4"]
+    table = analysis.everywhere(ledger, "iTransformer, learning rate 1e-4")
     assert table.cell.tolist() == [
         "ETTh1-720",
         "ETTh2-96",
         "ETTh2-336",
     ] and table.verdict.tolist() == ["better", "worse", "worse"]
-    assert tables["PatchTST, learning rate 1e-4"].empty
+    of_one = analysis.everywhere(ledger, "iTransformer, learning rate 1e-4", dataset="ETTh2")
+    assert of_one.cell.tolist() == ["ETTh2-96", "ETTh2-336"]
+    assert analysis.everywhere(ledger, "PatchTST, learning rate 1e-4").empty
 
 
 def test_each_variant_is_compared_as_validation_prefers_to_train_it(tmp_path):

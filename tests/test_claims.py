@@ -10,7 +10,7 @@ from test_analysis import record
 
 from tsattn import claims, runs, text
 from tsattn.claims import CLAIMS, rules
-from tsattn.claims.facts import STATEMENTS, Facts, UnknownName
+from tsattn.claims.facts import NUMBERS, STATEMENTS, Facts, UnknownName
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, YES
 from tsattn.ledger import RESULTS, Ledger
 
@@ -272,6 +272,16 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     ):
         with pytest.raises(UnknownName, match=words):
             ask(name)
+
+
+def test_a_mistake_in_a_fact_is_no_missing_row(tmp_path, monkeypatch):
+    for name, compute in (("none", lambda f: f.ledger.read("runs").status),
+                          ("misspelt", lambda f: f.ledgr), ("wrong", lambda f: float("x"))):
+        monkeypatch.setitem(NUMBERS, name, ("count", compute))
+    facts = Facts(Ledger(tmp_path))
+    for name, error in (("none", UnknownName), ("misspelt", AttributeError), ("wrong", ValueError)):
+        with pytest.raises(error):
+            facts.number(name)
 
 
 def test_what_could_have_been_seen_is_of_the_comparison_that_is_shown():

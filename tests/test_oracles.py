@@ -6,11 +6,10 @@ Each test says where the two agree to rounding and, for a resampled figure, with
 import numpy as np
 import pytest
 from arch.bootstrap import CircularBlockBootstrap, MovingBlockBootstrap, StationaryBootstrap
-from statsmodels.api import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from tsattn.statistics import block_error, diebold_mariano, equivalence, holm, interval, paired
+from tsattn.statistics import block_error, equivalence, holm, interval, paired
 
 EXACT = 1e-9
 REPEATS = 3000  # of a bootstrap: its standard error is then known to 1 / sqrt(2 * REPEATS), 1.3 %
@@ -59,16 +58,6 @@ def test_holm_does_not_count_what_is_unknown():
     known = ~np.isnan(p)
     assert holm(p)[known] == pytest.approx(multipletests(p[known], method="holm")[1], rel=EXACT)
     assert np.isnan(holm(p)[~known]).all()
-
-
-@pytest.mark.parametrize("lags", [0, 1, 24, 95, 431])
-def test_diebold_mariano_has_the_hac_error_of_statsmodels(lags):
-    """A regression on a constant alone, Bartlett weights, without correction for small samples."""
-    b = np.random.default_rng(0).random(2785)
-    a = b + 0.05 + 0.1 * autoregressive(1, 2785, 0.8)
-    fit = OLS(a - b, np.ones((len(a), 1))).fit(
-        cov_type="HAC", cov_kwds={"maxlags": lags, "kernel": "bartlett", "use_correction": False})
-    assert diebold_mariano(a, b, lags)[0] == pytest.approx(fit.tvalues[0], rel=EXACT)
 
 
 def bootstrapped(kind, series, block):

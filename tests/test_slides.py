@@ -15,10 +15,10 @@ import pytest
 from PIL import ImageFont
 from pptx import Presentation
 from pptx.util import Emu
+from prose import unanchored
 
 from tsattn import slides, text
 from tsattn.__main__ import main
-from tsattn.anchors import unanchored
 from tsattn.claims import CLAIMS
 from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts, UnknownName
 from tsattn.ledger import Ledger

@@ -25,22 +25,6 @@ from .settings import ROOT
 NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)
 HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
 BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n)(.*?)(<!-- /block -->)", re.S)
-# Settings and names, not results: learning rates, margins, levels.
-SETTINGS = (
-    "1e-3",
-    "1e-4",
-    "1e-5",
-    "±1 %",
-    "1 %",
-    "2 %",
-    "95 %",
-    "0.5",
-    "80 %",
-    "100 %",
-    "70/10/20 %",
-    "3.11",
-    "BY-ND 4.0",
-)
 
 
 def _scorecard(lang: str, folder: str) -> Callable[[Facts], str]:
@@ -92,22 +76,6 @@ def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
         except UnknownName as error:
             problems.append(str(error.args[0]))
     return NUMBER.sub(shown, BLOCK.sub(block, written)), problems
-
-
-def unanchored(written: str) -> list[str]:
-    """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code,
-    links and blocks are left out.
-    """
-    bare = HOLDS.sub(r"\2", NUMBER.sub(" ", BLOCK.sub(" ", written)))
-    bare = re.sub(
-        r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\d+\.\d+\.\d+",
-        " ",
-        bare,
-        flags=re.S,
-    )
-    for setting in SETTINGS:
-        bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
-    return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)
 
 
 def texts(root: Path = ROOT) -> dict[tuple[Path, int | None], str]:

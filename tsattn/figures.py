@@ -104,16 +104,6 @@ def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0
         label = None
 
 
-def wide_percent(ax) -> None:
-    """Make the y axis, in per cent, fit for small and large changes of either sign, with ticks."""
-    ax.set_yscale("symlog")
-    low, high = ax.get_ylim()
-    marks = [v for v in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000)
-             if low <= v <= high]
-    ax.set(yticks=marks, yticklabels=[f"{v:+d}" if v else "0" for v in marks])
-    ax.minorticks_off()
-
-
 def differences(ax, table: pd.DataFrame) -> None:
     """Rows of ``statistics.compare``, first at the top.
 

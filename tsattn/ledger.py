@@ -189,12 +189,7 @@ class Ledger:
             if result.curves:
                 folder.record("curves", [{"run_id": run_id, **row} for row in result.curves],
                               ["run_id"], fresh=fresh)
-            measured = {k: getattr(result, k) for k in (
-                "status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse", "test_mae",
-                "seconds")}
-            row = {"run_id": run_id, **asdict(s), "dataset": s.dataset_name,
-                   "n_tokens": s.n_tokens, **measured, "epochs_run": len(result.curves),
-                   **provenance(), **result.how, **errors}
+            row = {**row_of(result), **provenance(), **result.how, **errors}
             folder.record("runs", [row], ["run_id"])
 
     def runs(self, settings: list[Settings]) -> pd.DataFrame:
@@ -297,6 +292,15 @@ class Ledger:
         can change the result."""
         return {s.seed if s.seeded else None: self.window_errors(s)
                 for s in self.complete(settings)}
+
+
+def row_of(result: Result) -> dict:
+    """What a run was and what came out of it, as a row of ``runs``."""
+    s = result.settings
+    measured = {k: getattr(result, k) for k in (
+        "status", "reason", "best_epoch", "val_mse", "val_mae", "test_mse", "test_mae", "seconds")}
+    return {"run_id": s.run_id, **asdict(s), "dataset": s.dataset_name, "n_tokens": s.n_tokens,
+            **measured, "epochs_run": len(result.curves)}
 
 
 def settings_of(row: dict) -> Settings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,7 @@ import torch
 from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .estimates import seconds_expected, seconds_here
-from .ledger import Ledger, LedgerError, source_revision
+from .ledger import Ledger, LedgerError, row_of, source_revision
 from .progress import bar, duration
 from .settings import DATASETS, Settings
 from .training import Result, check_memory, resolve_device, train
@@ -175,10 +174,12 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         of = [s.run_id for s, why in failed.items() if why == reason]
         print(f"{of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {reason}", flush=True,
               file=sys.stderr if within is None else sys.stdout)
-    table, rows = ledger.runs(settings), [_absent(s, reason) for s, reason in failed.items()]
-    if not rows:
+    table = ledger.runs(settings)
+    if not failed:
         return table
-    table = pd.concat([t for t in (table, pd.DataFrame(rows)) if len(t)], ignore_index=True)
+    absent = pd.DataFrame([row_of(Result(s, status="not run", reason=reason))
+                           for s, reason in failed.items()])
+    table = pd.concat([t for t in (table, absent) if len(t)], ignore_index=True)
     table = table.drop_duplicates("run_id", keep="first")
     order = {run_id: i for i, run_id in enumerate(ids)}
     return table.sort_values("run_id", key=lambda c: c.map(order)).reset_index(drop=True)
@@ -223,15 +224,6 @@ def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) ->
         return f"trained, but it could not be recorded ({error.strerror or error}); the same " \
                "command records it once there is room"
     return ""
-
-
-def _absent(s: Settings, reason: str) -> dict:
-    """A row for a run that is not in the ledger."""
-    r = Result(s)
-    return {"run_id": s.run_id, **asdict(s), "dataset": s.dataset_name, "n_tokens": s.n_tokens,
-            "status": "not run", "reason": reason, "best_epoch": r.best_epoch, "val_mse": r.val_mse,
-            "val_mae": r.val_mae, "test_mse": r.test_mse, "test_mae": r.test_mae,
-            "seconds": r.seconds, "epochs_run": 0}
 
 
 def on_trained(table: str, runs: list[Settings], points: list[dict],

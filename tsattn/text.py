@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from . import analysis
 from .claims.rules import (
     CANNOT_TELL,
     MOSTLY,
@@ -19,7 +18,7 @@ from .claims.rules import (
     Outcome,
 )
 from .settings import ROOT
-from .statistics import TOO_FEW, interval
+from .statistics import interval
 
 VERDICTS = {
     "en": {v: v for v in (YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN)},
@@ -221,55 +220,6 @@ def spread(values, digits: int = 3) -> str:
     return as_text(interval(values), f".{digits}f")
 
 
-def in_seeds(n: int) -> str:
-    """``n`` seeds in words."""
-    return f"{n} seed{'' if n == 1 else 's'}"
-
-
 def in_percent(row) -> str:
     """Difference of a row of ``compare`` in % of the reference, with its interval."""
     return as_text(np.array([row.difference, row.low, row.high]) / row.reference, "+.1%")
-
-
-def percent(table: pd.DataFrame) -> str:
-    """Every row of ``compare`` by ``in_percent``."""
-    return "; ".join(f"{row.model} {in_percent(row)}" for row in table.itertuples())
-
-
-def in_words(table: pd.DataFrame, none: str = "No replacement is shown to be worse") -> str:
-    """What a family of comparisons says of the claim that nothing is lost; ``none`` if none is
-    worse.
-    """
-    if len(table) and (table.verdict == TOO_FEW).all():
-        return f"No verdict: {TOO_FEW}."
-    word = table.groupby("verdict").model.agg(", ".join)
-    said = [f"Worse: {word['worse']}" if "worse" in word else none]
-    said += [
-        f"{text}: {word[v]}"
-        for v, text in (
-            ("equivalent", "equal within 1 %"),
-            ("better", "better"),
-            ("undecided", "undecided"),
-            (TOO_FEW, TOO_FEW),
-        )
-        if v in word
-    ]
-    return "; ".join(said) + "."
-
-
-def weight_in_words(lift: tuple, auc: tuple) -> str:
-    """What (mean, low, high) of lift and AUC of the informative patches say of attention to
-    them.
-    """
-    level = "about zero" if lift[2] < 0.25 else "not zero"
-    rank = "below" if auc[2] < 0.5 else "above" if auc[1] > 0.5 else "neither above nor below"
-    return f"{level}; averaged over heads and layers it ranks {rank} that of other patches"
-
-
-def on_validation(ledger, named: dict) -> str:
-    """``relative_mse`` of the validation months in %, mean over seeds with its interval; "" if
-    there is none.
-    """
-    val = analysis.relative_mse(ledger, named)
-    said = "; ".join(f"{name} {as_text(interval(val[name]), '+.1%')}" for name in val)
-    return "" if val.empty else f"{said} ({in_seeds(len(val))})"

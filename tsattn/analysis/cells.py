@@ -9,13 +9,15 @@ import pandas as pd
 
 from .. import preregistered, runs
 from ..ledger import ROOT, Ledger
-from ..settings import ATTENTIONS
+from ..runs import CELLS, FEW_SEEDS, MORE_SEEDS
+from ..settings import ATTENTIONS, Settings
 from ..statistics import interval
 from .compare import (
     against,
     at_last_epoch,
     at_preferred_rates,
     by_attention,
+    joined,
     one_family,
     preferred,
     relative_mse,
@@ -42,6 +44,13 @@ FAMILIES = {**TALK, **{WIDTHS[width]: changes for width, changes in runs.NARROWE
 EVERYWHERE = ("PatchTST, learning rate 1e-4", *WIDTHS.values())
 
 
+def patchtst(rate: float, profile: str = "paper") -> dict[str, list[Settings]]:
+    """The runs that most claims rest on, by attention: PatchTST on ETTh1, 96 hours ahead, at one
+    learning rate, with all seeds.
+    """
+    return by_attention(runs.attentions(profile, MORE_SEEDS, learning_rate=rate))
+
+
 def published_by_authors() -> pd.DataFrame:
     """The authors' tables but for their "fixed", whose matrix stays at zero in their code: it is
     not the model that has the name here.
@@ -53,7 +62,7 @@ def family(
     ledger: Ledger,
     title: str,
     profile: str = "paper",
-    seeds=runs.FEW_SEEDS,
+    seeds=FEW_SEEDS,
     dataset: str = "ETTh1",
     pred_len: int = 96,
 ) -> pd.DataFrame:
@@ -85,24 +94,20 @@ def family(
 
 def families(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
     """Every ``family`` of ``TALK`` on the talk's own cell."""
-    return {title: family(ledger, title, profile, runs.MORE_SEEDS) for title in TALK}
+    return {title: family(ledger, title, profile, MORE_SEEDS) for title in TALK}
 
 
-def elsewhere(ledger: Ledger, profile: str = "paper") -> dict[str, pd.DataFrame]:
-    """Every ``family`` of ``EVERYWHERE`` in every cell that has been run and is not that of
-    ``TALK``; each cell is a family of its own.
+def everywhere(
+    ledger: Ledger, title: str, profile: str = "paper", dataset: str = ""
+) -> pd.DataFrame:
+    """``family`` in every cell (of ``dataset``) that has been run, each cell a family of its own;
+    the shorter horizons first within a data set.
     """
-    cells = {
-        title: [
-            family(ledger, title, profile, dataset=dataset, pred_len=pred_len)
-            for dataset, pred_len in sorted(runs.CELLS[title in TALK :])
-        ]
-        for title in EVERYWHERE
-    }
-    return {
-        title: pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
-        for title, tables in cells.items()
-    }
+    return joined(
+        family(ledger, title, profile, MORE_SEEDS if cell == CELLS[0] else FEW_SEEDS, *cell)
+        for cell in sorted(CELLS)
+        if cell[0] == dataset or not dataset
+    )
 
 
 def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
@@ -115,7 +120,7 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     ``validation_high``.
     """
     name, tables = "iTransformer, ", []
-    for dataset, pred_len in sorted(runs.CELLS):
+    for dataset, pred_len in sorted(CELLS):
         named = {
             title.removeprefix(name): by_attention(
                 runs.attentions(profile, dataset=dataset, pred_len=pred_len, **changes)
@@ -146,7 +151,7 @@ def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                     },
                 )
             )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return joined(tables)
 
 
 def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
@@ -155,7 +160,7 @@ def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     ``unfinished``: some run was kept after the last epoch allowed.
     """
     tables = []
-    for dataset, pred_len in sorted(runs.CELLS[1:]):
+    for dataset, pred_len in sorted(CELLS[1:]):
         changes = dict(dataset=dataset, pred_len=pred_len, learning_rate=runs.LOW_RATE)
         named = runs.baselines(profile, **changes)
         table = against(ledger, by_attention(runs.attentions(profile, **changes))["softmax"], named)
@@ -166,7 +171,7 @@ def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                     unfinished=[at_last_epoch(ledger, named[name]).any() for name in table.model],
                 )
             )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return joined(tables)
 
 
 def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
@@ -185,10 +190,8 @@ def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     titles = {
         s.run_id: title
         for title, changes in FAMILIES.items()
-        for dataset, pred_len in runs.CELLS
-        for s in runs.attentions(
-            profile, runs.MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes
-        )
+        for dataset, pred_len in CELLS
+        for s in runs.attentions(profile, MORE_SEEDS, dataset=dataset, pred_len=pred_len, **changes)
     }
     table = table[table.run_id.isin(titles) & (table.status == "complete")]
     ours = (
@@ -247,7 +250,7 @@ def talk_table(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def attention_alone(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Softmax without feed-forward networks against PatchTST whole, both at 1e-4."""
-    asked = runs.with_attention_only(profile, runs.FEW_SEEDS, learning_rate=runs.LOW_RATE)
+    asked = runs.with_attention_only(profile, FEW_SEEDS, learning_rate=runs.LOW_RATE)
     softmax = by_attention([s for s in asked if s.feed_forward])["softmax"]
     return against(ledger, softmax, {"attention only": [s for s in asked if not s.feed_forward]})
 
@@ -267,10 +270,7 @@ def simple_models(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
 
 def larger_rate(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """PatchTST with softmax at the talk's 1e-3 against itself at 1e-4."""
-    at = {
-        name: by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))["softmax"]
-        for name, rate in RATES.items()
-    }
+    at = {name: patchtst(rate, profile)["softmax"] for name, rate in RATES.items()}
     return against(ledger, at["1e-4"], {"1e-3": at["1e-3"]})
 
 
@@ -298,7 +298,7 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         ("linear model", simple_models(ledger, profile), "linear"),
         (
             "no attention",
-            family(ledger, "PatchTST, learning rate 1e-4", profile, runs.MORE_SEEDS),
+            family(ledger, "PatchTST, learning rate 1e-4", profile, MORE_SEEDS),
             "zero",
         ),
         ("learning rate", larger_rate(ledger, profile), "1e-3"),
@@ -315,10 +315,7 @@ def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
                     },
                 )
             )
-    softmax = by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=runs.LOW_RATE))[
-        "softmax"
-    ]
-    done = ledger.complete(softmax)
+    done = ledger.complete(patchtst(runs.LOW_RATE, profile)["softmax"])
     if len(done) > 1:
         mse = ledger.runs(done).test_mse
         rows.append(

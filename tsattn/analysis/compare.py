@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from ..ledger import Ledger
@@ -23,6 +25,12 @@ def against(
         return pd.DataFrame()
     n_windows = len(next(iter(errors[""].values())))
     return compare(errors, "", block_length(base[0].seq_len, base[0].pred_len, n_windows), pooled)
+
+
+def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Those of ``tables`` that have rows, one below the other; empty where none has."""
+    found = [table for table in tables if len(table)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def by_attention(named: list[Settings]) -> dict[str, list[Settings]]:
@@ -60,12 +68,12 @@ def one_family(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Comparisons of one row each, with bases of their own, by ``label``, as one family; empty
     where none has been run.
     """
-    rows = {label: table for label, table in rows.items() if len(table)}
-    if not rows:
+    table = joined(rows.values())
+    if table.empty:
         return pd.DataFrame(
             columns=["label", "model", "difference", "low", "high", "reference", "verdict"]
         )
-    return as_family(pd.concat(rows.values(), ignore_index=True)).assign(label=list(rows))
+    return as_family(table).assign(label=[label for label, row in rows.items() if len(row)])
 
 
 def at_last_epoch(ledger: Ledger, named: list[Settings]) -> pd.Series:

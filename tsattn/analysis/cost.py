@@ -8,7 +8,7 @@ import pandas as pd
 from .. import runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
-from .compare import by_attention
+from .cells import patchtst
 
 CODE = ("source", "python", "torch", "numpy", "cpu")  # what a time depends on
 
@@ -49,7 +49,7 @@ def core_hours(table: pd.DataFrame) -> pd.Series:
 
 def whole_runs(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Core-minutes of whole PatchTST runs at the primary rate, by attention: mean, range, count."""
-    named = by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=runs.LOW_RATE))
+    named = patchtst(runs.LOW_RATE, profile)
     found = {a: ledger.runs(ledger.complete(of)) for a, of in named.items()}
     parts = {a: 60 * core_hours(t) for a, t in found.items() if len(t)}
     if not parts:

@@ -14,7 +14,8 @@ from ..codebook_rule import gaps, woken
 from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
 from ..settings import Settings, make
-from ..statistics import holm, interval, least_found, paired
+from ..statistics import detectable, holm, interval, paired
+from .trained import on_most_windows
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
 BOTH = ("softmax", "zero")
@@ -85,10 +86,7 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
         found = ledger.read("toy_errors")
         found = found.merge(named, on="run_id") if len(found) else named[:0].assign(error=[])
         if len(found):
-            found = found[found.intervention == "none"]
-            if "windows" in found:
-                most = found.groupby("run_id").windows.transform("max")
-                found = found[found.windows.isna() | (found.windows == most)]
+            found = on_most_windows(found[found.intervention == "none"])
             error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
             found = found.assign(error=error)
     else:
@@ -96,6 +94,11 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
         found = named.merge(found[["run_id", "test_mse"]], on="run_id") if len(found) else named[:0]
         found = found.assign(error=found.test_mse if "test_mse" in found else [])
     return found.reindex(columns=["embedding", "attention", "seed", "error"]).reset_index(drop=True)
+
+
+def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:
+    """Relative attention gap under ``EMBEDDINGS``: [embedding, seed]."""
+    return gaps(errors(ledger, embedding_runs(dataset))).relative
 
 
 def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
@@ -115,7 +118,7 @@ def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
             p, least = np.nan, np.nan
             if len(both) > 1:
                 p = stats.ttest_rel(both[name], both[reference]).pvalue
-                least = least_found(stats.sem(both[name] - both[reference]), len(both) - 1)
+                least = detectable(both[name] - both[reference])
             rows[name] = dict(gap=both[name].mean(), gain=gain, low=low, high=high,
                               seeds=len(both), detectable=least, p=p)
     found = pd.DataFrame(rows).T.rename_axis("embedding")

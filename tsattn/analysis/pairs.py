@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..ledger import ROOT
-from ..statistics import interval, least_found
+from ..statistics import detectable, interval
 
 
 def pairs(metric: str = "mse") -> pd.DataFrame:
@@ -45,8 +44,7 @@ def over_data_sets(table: pd.DataFrame, middle: str = "mean") -> dict:
     """
     centres = table.groupby("dataset").log_ratio.agg(middle)
     value, low, high = np.expm1(interval(centres))
-    power = least_found(stats.sem(centres), len(centres) - 1)
-    return dict(value=value, low=low, high=high, detectable=np.expm1(power),
+    return dict(value=value, low=low, high=high, detectable=np.expm1(detectable(centres)),
                 data_sets=len(centres), pairs=len(table), lower=(table.log_ratio < 0).mean())
 
 

@@ -9,8 +9,8 @@ from .. import preregistered, runs, statistics
 from ..ledger import Ledger
 from ..settings import Settings
 from ..statistics import interval
-from .cells import FAMILIES, attention_alone, family
-from .compare import by_attention, relative_mse, replacements
+from .cells import FAMILIES, attention_alone, everywhere, family
+from .compare import by_attention, joined, relative_mse, replacements
 
 
 def in_percent(table: pd.DataFrame) -> pd.DataFrame:
@@ -25,13 +25,9 @@ def in_percent(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def places(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
-    """``family`` of ``FAMILIES[title]`` in every cell that has been run, each cell a family of
-    its own; the shorter horizons first within a data set."""
-    tables = [family(ledger, title, profile,
-                     runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.FEW_SEEDS,
-                     dataset=cell[0], pred_len=cell[1]) for cell in sorted(runs.CELLS)]
-    found = [in_percent(t) for t in tables if len(t)]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    """``cells.everywhere`` in %."""
+    table = everywhere(ledger, title, profile)
+    return in_percent(table) if len(table) else table
 
 
 def on_both(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
@@ -46,7 +42,7 @@ def on_both(ledger: Ledger, title: str, profile: str = "paper") -> pd.DataFrame:
             stacked = {split: 100 * t.stack() for split, t in found.items()}
             rows.append(pd.DataFrame(stacked).reset_index(names=["seed", "model"])
                         .assign(cell=f"{dataset}-{pred_len}"))
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    return joined(rows)
 
 
 def _loss(ledger: Ledger, asked: list[Settings]) -> dict[int, np.ndarray]:
@@ -97,7 +93,7 @@ def redundancy_alone(ledger: Ledger, changed: dict[str, list[Settings]]) -> pd.D
         names = ("val", "val_low", "val_high", "moved", "moved_low", "moved_high")
         tables.append(in_percent(table).assign(
             label=name, **dict(zip(names, (*val, *more), strict=True))))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return joined(tables)
 
 
 def recorded(ledger: Ledger, starts: tuple[str, ...], profile: str = "paper") -> pd.DataFrame:
@@ -113,7 +109,7 @@ def by_list(ledger: Ledger, named: dict[str, list[Settings]]) -> pd.DataFrame:
     done = {name: replacements(ledger, of) for name, of in named.items()
             if of and len(ledger.complete(of)) == len(of)}
     tables = [in_percent(t).assign(cell=name) for name, t in done.items() if len(t)]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return joined(tables)
 
 
 def by_fold(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.DataFrame:

@@ -93,21 +93,6 @@ class Synthetic:
         table = event_errors(self.on_events(**changes))
         return set(table[table.verdict == "worse"].model)
 
-    def one_token(self) -> float:
-        """Error on events of softmax with one token over that with patches of 16."""
-        mse = {}
-        for n, changes in (
-            (1, dict(patch_len=336, stride=336, pad_end=False)),
-            (22, {}),
-        ):
-            asked = [
-                runs.toy("state-machine", self.profile, seed=seed, **changes)
-                for seed in runs.FEW_SEEDS
-            ]
-            rows = beside(self.ledger.read("toy_errors"), asked)
-            mse[n] = rows[rows.intervention == "none"].groupby("seed").event_mse.mean()
-        return (mse[1] / mse[22]).mean()
-
     def by_head(self) -> pd.DataFrame:
         """Rows of ``attention_by_head`` on the state machine, softmax, all queries."""
         return toy_rows(self.ledger, "attention_by_head", "state-machine", self.profile)

@@ -8,6 +8,7 @@ from .. import runs
 from ..ledger import Ledger
 from ..settings import Settings, make
 from .compare import against, one_family
+from .trained import on_most_windows
 
 HEADS = ("flatten", "mean")
 PATCH_LENGTHS = (4, 8, 12, 16, 24, 48, 84, 168, 336)
@@ -81,14 +82,12 @@ def toy_by_length(profile: str = "paper", seeds=runs.FEW_SEEDS, lengths=TOY_LENG
 
 def event_multiples_by_length(rows: pd.DataFrame, named: dict[tuple, list]) -> pd.DataFrame:
     """Undisturbed rows of "toy_errors" with attention, ``tokens``, seed, and ``multiple``: the
-    error on events in multiples of the best possible. Of a run measured on more windows and on
-    fewer, those on the most."""
+    error on events in multiples of the best possible, on the most windows."""
     asked = pd.DataFrame([dict(run_id=s.run_id, attention=a, tokens=s.n_tokens, seed=s.seed)
                           for (a, _), of in named.items() for s in of])
     if not len(rows):
         return asked.assign(multiple=float("nan"))[:0]
-    rows = rows[rows.intervention == "none"].merge(asked, on="run_id")
-    rows = rows[rows.windows == rows.groupby("run_id").windows.transform("max")]
+    rows = on_most_windows(rows[rows.intervention == "none"].merge(asked, on="run_id"))
     return rows.assign(multiple=rows.event_mse / rows.best_event_mse)
 
 

@@ -65,8 +65,6 @@ NUMBERS = {
 }
 STATEMENTS = {
     "patchtst-elsewhere-none-worse": lambda f: not f.places["patchtst"].verdict.eq("worse").any(),
-    "patchtst-zero-lower-elsewhere": lambda f: bool(
-        (f.places["patchtst"].change.xs("zero", level=1).drop("ETTh1-96") < 0).all()),
     "patchtst-months-disagree-etth2-96": lambda f: bool(
         f.on_both["patchtst"].val["ETTh2-96"] > 0 > f.on_both["patchtst"].test["ETTh2-96"]),
     "itransformer-zero-lower-everywhere": lambda f: bool(

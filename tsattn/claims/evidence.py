@@ -26,48 +26,31 @@ from .rules import (
     more,
     no_effect,
     number_of,
+    word,
 )
 
 PRIMARY, TALK_RATE = "PatchTST, learning rate 1e-4", "PatchTST, learning rate 1e-3"
 
 
 def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
-    """A claim about the replacements in one family of runs, in the talk's cell or in others of
+    """A claim about the replacements in one family of runs, in the talk's cell or in all of
     ``dataset``.
     """
 
     def judge(ledger: Ledger, profile: str) -> Found | None:
-        if not dataset:
-            return compared(analysis.family(ledger, title, profile, runs.MORE_SEEDS), rule, shown)
-        cells = [
-            analysis.family(
-                ledger,
-                title,
-                profile,
-                runs.MORE_SEEDS if cell == runs.CELLS[0] else runs.FEW_SEEDS,
-                dataset=cell[0],
-                pred_len=cell[1],
-            )
-            for cell in sorted(runs.CELLS, key=lambda c: c[1])
-            if cell[0] == dataset
-        ]
-        found = [t for t in cells if len(t)]
-        return compared(pd.concat(found, ignore_index=True), rule, shown) if found else None
+        table = (
+            analysis.everywhere(ledger, title, profile, dataset)
+            if dataset
+            else analysis.family(ledger, title, profile, runs.MORE_SEEDS)
+        )
+        return compared(table, rule, shown)
 
     return judge
 
 
-def _at_rate(ledger: Ledger, profile: str, rate: float = runs.LOW_RATE) -> dict[str, pd.Series]:
-    table = ledger.read("interventions")
-    softmax = analysis.by_attention(runs.attentions(profile, runs.MORE_SEEDS, learning_rate=rate))[
-        "softmax"
-    ]
-    return analysis.changes(table, softmax) if len(table) else {}
-
-
 def taken_out(names: list[str], shown: str, words=no_effect):
     def judge(ledger: Ledger, profile: str) -> Found | None:
-        change = _at_rate(ledger, profile)
+        change = analysis.after_training(ledger, profile=profile)
         return (
             changed({n: change[n] for n in names}, words, shown)
             if set(names) <= set(change)
@@ -78,7 +61,7 @@ def taken_out(names: list[str], shown: str, words=no_effect):
 
 
 def feed_forward_more(ledger: Ledger, profile: str) -> Found | None:
-    change = _at_rate(ledger, profile)
+    change = analysis.after_training(ledger, profile=profile)
     if not {"feed-forward removed", "attention removed"} <= set(change):
         return None
     difference = (change["feed-forward removed"] - change["attention removed"]).dropna()
@@ -91,7 +74,7 @@ def mostly_average(ledger: Ledger, profile: str) -> Found | None:
     """Two parts: averaging gives back some of what removal costs, and what it does not give back
     is below the margin.
     """
-    change = _at_rate(ledger, profile)
+    change = analysis.after_training(ledger, profile=profile)
     if not {"A = mean", "attention removed"} <= set(change):
         return None
     back = (change["attention removed"] - change["A = mean"]).dropna()
@@ -125,16 +108,11 @@ def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
     )
     if rate.empty or without.empty:
         return None
-    number, most = number_of(rate.iloc[0]), (without.high / without.reference).max()
-    verdict = (
-        YES
-        if number.low > most
-        else NO
-        if number.high < (without.low / without.reference).min()
-        else CANNOT_TELL
-    )
+    number = number_of(rate.iloc[0])
+    most = (without.high / without.reference).max()
+    least = (without.low / without.reference).min()
     return Found(
-        verdict,
+        word(number.low > most, number.high < least),
         number,
         int(rate.seeds.iloc[0]),
         (rate.detectable / rate.reference).iloc[0],
@@ -162,8 +140,8 @@ def event_weights(ledger: Ledger, profile: str) -> Found | None:
         return None
     value, low, high = weights["lift"]
     parts = [
-        YES if high < SINGLED_OUT else NO if low > SINGLED_OUT else CANNOT_TELL,
-        YES if high < ABOUT_ZERO else NO if low > ABOUT_ZERO else CANNOT_TELL,
+        word(high < SINGLED_OUT, low > SINGLED_OUT),
+        word(high < ABOUT_ZERO, low > ABOUT_ZERO),
     ]
     return Found(combine(parts), Number(value, low, high, "weight"), len(runs.FEW_SEEDS))
 
@@ -173,7 +151,7 @@ def events_without(ledger: Ledger, profile: str) -> Found | None:
     if len(factor) < MIN_SEEDS:
         return None
     number = Number(*interval(factor), "times")
-    verdict = NO if number.low > 1 + MARGIN else YES if number.high < 1 + MARGIN else CANNOT_TELL
+    verdict = word(number.high < 1 + MARGIN, number.low > 1 + MARGIN)
     return Found(verdict, number, len(factor))
 
 
@@ -206,7 +184,7 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
                 return None
             continue
         each = [_woken(a) for a in judged.values()]
-        words.append(YES if YES in each else NO if set(each) == {NO} else CANNOT_TELL)
+        words.append(word(YES in each, set(each) == {NO}))
         rows += [
             dict(dataset=dataset, model=name, answer=a["answer"], **a["conditions"].iloc[0])
             for name, a in judged.items()
@@ -220,10 +198,8 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
 
 
 def _woken(answer: dict) -> str:
-    if answer["answer"] == "woken":
-        return YES
     excluded = embeddings.refuted(answer) or answer["answer"] != "not woken"
-    return NO if excluded else CANNOT_TELL
+    return word(answer["answer"] == "woken", excluded)
 
 
 def others_pairs(ledger: Ledger, profile: str) -> Found:
@@ -231,5 +207,5 @@ def others_pairs(ledger: Ledger, profile: str) -> Found:
     table = pairs.overview()
     row = table.iloc[0]
     number = Number(row.value, row.low, row.high)
-    verdict = YES if number.high < 0 else NO if number.low > 0 else CANNOT_TELL
+    verdict = word(number.high < 0, number.low > 0)
     return Found(verdict, number, detectable=row.detectable, comparisons=table)

@@ -7,40 +7,34 @@ in ``STATEMENTS``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, cached_property
 
 import pandas as pd
 
 from .. import analysis, runs
-from ..analysis import cells, places
+from ..analysis import cells, embeddings, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import Outcome, cost, elsewhere, judge, latent, registered, replaced, synthetic, token_facts
 
-# What computing with rows or columns that nothing has recorded raises.
-ABSENT = (KeyError, IndexError, ValueError, AttributeError, pd.errors.UndefinedVariableError)
-REPLACED = [a for a in ATTENTIONS if a != "softmax"]
-COLUMNS = {  # of ``analysis.errors_by_column``
-    "talk-paper": "talk-paper",
-    "talk-own": "talk-own",
-    "authors-patchtst": "authors, PatchTST",
-    "authors-itransformer": "authors, iTransformer",
-    **{
-        short: f"ours, {title}"
-        for short, title in zip(
-            ("patchtst-talk-rate", "patchtst", "itransformer", "itransformer-small-steps"),
-            analysis.TALK,
-            strict=True,
-        )
-    },
-}
+# Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
+COLUMNS = ("talk-paper", "talk-own",
+           "patchtst-talk-rate", "patchtst", "itransformer", "itransformer-small-steps")
 LOW = dict(learning_rate=runs.LOW_RATE)
 PARTS = ("", "low", "high", "detectable", "provable", "seeds")
 
 
 class UnknownName(KeyError):
     """A text names a number or a statement that does not exist, or that the ledger cannot give."""
+
+
+def _absent(error: Exception) -> bool:
+    """Whether it comes from rows or columns that nothing has recorded, and not from a mistake."""
+    if isinstance(error, AttributeError):  # a column of a table without rows
+        return isinstance(error.obj, pd.DataFrame) and error.obj.empty
+    return isinstance(error, KeyError | IndexError | pd.errors.UndefinedVariableError)
 
 
 class Facts:
@@ -59,10 +53,7 @@ class Facts:
         """Value and form of a name. Raises ``UnknownName``."""
         if name in NUMBERS:
             form, compute = NUMBERS[name]
-            try:
-                return float(compute(self)), form
-            except ABSENT as error:
-                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+            return float(self._computed(name, compute)), form
         claim, _, part = name.partition(".")
         if claim not in self.outcomes or part not in PARTS:
             raise UnknownName(f"{name}: no claim and no number of facts.py has this name")
@@ -80,31 +71,47 @@ class Facts:
         Raises ``UnknownName``.
         """
         if name in STATEMENTS:
-            try:
-                return bool(STATEMENTS[name](self))
-            except ABSENT as error:
-                raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+            return bool(self._computed(name, STATEMENTS[name]))
         claim, _, word = name.partition(".")
         if claim in self.outcomes and word:
             return self.outcomes[claim].verdict == word.replace("-", " ")
         raise UnknownName(f"{name}: no statement of facts.py has this name")
 
+    def _computed(self, name: str, compute: Callable[[Facts], float | bool]) -> float | bool:
+        try:
+            return compute(self)
+        except Exception as error:
+            if not _absent(error):
+                raise
+            raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+
     # -- what the names below are made of
+
+    def row(self, claim: str, model: str, cell: str = "") -> pd.Series:
+        """The comparison of ``model`` on which a claim rests, in the first cell that begins so."""
+        rows = self.outcomes[claim].found.comparisons
+        rows = rows[rows["model"] == model]
+        return rows[rows["cell"].str.startswith(cell)].iloc[0] if cell else rows.iloc[0]
+
+    def compared(self, claim: str, model: str, part: str = "difference", cell: str = "") -> float:
+        """A part of that row, in units of the reference's error."""
+        row = self.row(claim, model, cell)
+        return row[part] / row.reference
 
     @cached_property
     def other_series(self) -> pd.DataFrame:
         """``places.by_list`` of the series beside ETT."""
-        return analysis.places.by_list(self.ledger, runs.other_series())
+        return places.by_list(self.ledger, runs.other_series())
 
     @cached_property
     def periods(self) -> pd.DataFrame:
         """``places.by_fold`` of ETTh1."""
-        return analysis.places.by_fold(self.ledger, "ETTh1")
+        return places.by_fold(self.ledger, "ETTh1")
 
     @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
-        return analysis.embeddings.answers(self.ledger, "state-machine")
+        return embeddings.answers(self.ledger, "state-machine")
 
     @cached_property
     def changed(self) -> pd.DataFrame:
@@ -122,32 +129,30 @@ class Facts:
         of = analysis.by_attention(runs.attentions(**changes))[attention]
         return self.ledger.runs(self.ledger.complete(of)).best_epoch
 
-    def removed(self, name: str, rate: float = runs.LOW_RATE) -> float:
-        """Mean relative change of the error of trained softmax models under an intervention in
-        all layers.
-        """
-        softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
-            "softmax"
-        ]
-        return analysis.changes(self.ledger.read("interventions"), softmax)[name].mean()
+    def after_training(
+        self, name: str, rate: float = runs.LOW_RATE, layers: str = "all"
+    ) -> pd.Series:
+        """Relative changes of the error of trained softmax models under an intervention."""
+        return analysis.after_training(self.ledger, rate, layers)[name]
 
     @cached_property
     def errors(self) -> dict[tuple[str, str], float]:
-        return analysis.errors_by_column(self.ledger)
+        """Test MSE on ETTh1, 96 hours ahead, by attention: ``COLUMNS``, and the authors' rows."""
+        table = analysis.talk_table(self.ledger)
+        named = zip(COLUMNS, [c for c in table if not c.endswith(": verdict")], strict=True)
+        found = {(short, a): v for short, c in named for a, v in table[c].dropna().items()}
+        authors = analysis.published_by_authors().query(
+            "dataset == 'ETTh1' and pred_len == 96 and metric == 'MSE'"
+        )
+        return found | {
+            (f"authors-{r.model.lower()}", r.attention): r.mean for r in authors.itertuples()
+        }
 
     @cached_property
-    def gaps(self) -> pd.Series:
-        """Attention gap [series, embedding], mean over seeds."""
-        gaps = analysis.embedding_gaps(self.ledger)
-        return gaps.groupby(["dataset", "embedding"]).gap.mean()
-
-    def gap(self, dataset: str, embedding: str) -> float:
-        return self.gaps[dataset, embedding]
-
-    def without_positions(self, head: str) -> float:
-        """Change of the error when the encoding is left out of the training."""
-        row = analysis.without_positions(self.ledger)[head].iloc[0]
-        return row.difference / row.reference
+    def gaps(self) -> dict[str, pd.Series]:
+        """Attention gap by series and embedding, mean over seeds."""
+        found = {d: embeddings.recorded_gaps(self.ledger, d) for d in latent.DATASETS}
+        return {d: gaps.groupby("embedding").mean() for d, gaps in found.items()}
 
     def event_multiple(self, attention: str, intervention: str = "none") -> float:
         """Error on events in multiples of the best possible."""
@@ -174,75 +179,36 @@ class Facts:
         return {k: t[t.model == "zero"].groupby("cell")[["val", "test"]].mean()
                 for k, t in tables.items() if len(t)}
 
-    def recall(self, attention: str, dataset: str = "recall-4") -> float:
-        return analysis.share_of_zero(self.ledger, dataset)[attention].mean()
-
-
-def _row(claim: str, model: str, column: str = "difference"):
-    def value(facts: Facts) -> float:
-        row = facts.outcomes[claim].found.comparisons.set_index("model").loc[model]
-        return row[column] / row.reference
-
-    return value
-
-
-def _authors(model: str, attention: str, dataset: str = "ETTh1", pred_len: int = 96) -> float:
-    """The authors' difference to softmax in one row of their tables, relative."""
-    table = analysis.published_by_authors().query(
-        "dataset == @dataset and pred_len == @pred_len and metric == 'MSE'"
-    )
-    mse = table[table.model == model].set_index("attention")["mean"]
-    return mse[attention] / mse["softmax"] - 1
-
 
 NUMBERS = {
     "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
     "runs.graphics-card": ("count", lambda f: (
         (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
-    "removed.feed-forward": ("change", lambda f: f.removed("feed-forward removed")),
-    "removed.mean": ("change", lambda f: f.removed("A = mean")),
-    "removed.identity": ("change", lambda f: f.removed("A = identity")),
-    "removed.attention-talk-rate": ("change", lambda f: f.removed("attention removed", 1e-3)),
-    "position.half": ("change", lambda f: f.removed("W_pos = 0.5")),
-    "recall.zero": ("share", lambda f: f.recall("zero")),
-    "recall.least-replaced": ("share", lambda f: min(f.recall(a) for a in REPLACED)),
+    "position.half": ("change", lambda f: f.after_training("W_pos = 0.5").mean()),
     "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
     "events-without.feed-forward": (
         "times",
         lambda f: interval(analysis.removal_on_events(f.ledger, "feed-forward removed"))[0],
     ),
-    "authors.patchtst-zero": ("change", lambda f: _authors("PatchTST", "zero")),
-    "authors.itransformer-zero": ("change", lambda f: _authors("iTransformer", "zero")),
-    **{f"patchtst-without.{a}": ("change", _row("patchtst-without", a)) for a in REPLACED},
     **{
-        f"etth2-without.{a}": (
+        f"authors.{model}-zero": (
             "change",
-            lambda f, a=a: f.relative(dataset="ETTh2", **LOW)[a].mean(),
+            lambda f, c=f"authors-{model}": f.errors[c, "zero"] / f.errors[c, "softmax"] - 1,
         )
-        for a in REPLACED
+        for model in ("patchtst", "itransformer")
     },
-    "one-token.zero": ("change", _row("one-token", "zero")),
     # what slides show beside the claims
-    "position.without-flatten": ("change", lambda f: f.without_positions("flatten")),
-    "position.without-mean": ("change", lambda f: f.without_positions("mean")),
-    "position.permuted": ("change", lambda f: f.removed("W_pos rows permuted")),
     "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
     "events.zero": ("times", lambda f: f.event_multiple("zero")),
     "events.removed": ("times", lambda f: f.event_multiple("softmax", "attention removed")),
-    "gap.recall-linear": ("share", lambda f: f.gap("recall-4", "linear")),
-    "gap.recall-conv": ("share", lambda f: f.gap("recall-4", "conv")),
-    "gap.toy-linear": ("share", lambda f: f.gap("state-machine", "linear")),
-    "gap.toy-mlp": ("share", lambda f: f.gap("state-machine", "mlp")),
+    "gap.recall-linear": ("share", lambda f: f.gaps["recall-4"]["linear"]),
+    "gap.toy-linear": ("share", lambda f: f.gaps["state-machine"]["linear"]),
     **{
-        f"mse.{short}.{a}": ("weight", lambda f, column=column, a=a: f.errors[column, a])
-        for short, column in COLUMNS.items()
+        f"mse.{column}.{a}": ("weight", lambda f, column=column, a=a: f.errors[column, a])
+        for column in (*COLUMNS, "authors-patchtst", "authors-itransformer")
         for a in ("softmax", "identity", "zero", "mean")
     },
-    "validation.small-steps": (
-        "change",
-        lambda f: f.relative("val", **runs.SMALL_STEPS)["zero"].mean(),
-    ),
     "validation.softmax-prefers-low-rate": ("change", lambda f: _validation_gain(f, "softmax")),
     "validation.zero-prefers-low-rate": ("change", lambda f: _validation_gain(f, "zero")),
 }
@@ -250,17 +216,11 @@ NUMBERS = {
 
 def _validation_gain(facts: Facts, attention: str) -> float:
     """Validation error at 1e-4 against 1e-3."""
-    val = [
-        facts.ledger.runs(
-            facts.ledger.complete(
-                analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate))[
-                    attention
-                ]
-            )
-        ).val_mse.mean()
+    small, large = (
+        facts.ledger.runs(facts.ledger.complete(analysis.patchtst(rate)[attention])).val_mse.mean()
         for rate in (1e-4, 1e-3)
-    ]
-    return val[0] / val[1] - 1
+    )
+    return small / large - 1
 
 
 def _ahead(facts: Facts, split: str, rate: float) -> bool:
@@ -288,7 +248,9 @@ STATEMENTS = {
         and (t.difference > 0).all()
     ),
     "average-costs-less-than-half": lambda f: (
-        0 < 2 * f.removed("A = mean") < f.removed("attention removed")
+        0
+        < 2 * f.after_training("A = mean").mean()
+        < f.after_training("attention removed").mean()
     ),
     "etth2-softmax-highest-every-seed": lambda f: (f.relative(dataset="ETTh2", **LOW) < 0).all(
         axis=None
@@ -302,19 +264,16 @@ STATEMENTS = {
         .inside.all()
     ),
     "talk-paper-is-itransformer": lambda f: all(
-        f.errors["talk-paper", a] == f.errors["authors, iTransformer", a]
+        f.errors["talk-paper", a] == f.errors["authors-itransformer", a]
         for a in ("softmax", "identity", "zero", "mean")
     ),
-    "removal-helps-at-talk-rate": lambda f: (
-        f.removed("attention removed", 1e-3) < 0 < f.removed("attention removed")
-    ),
     "no-embedding-widens-the-gap": lambda f: all(
-        f.gaps[d, e] <= f.gaps[d, "linear"]
+        f.gaps[d][e] <= f.gaps[d]["linear"]
         for d in ("recall-4", "state-machine")
-        for e in analysis.EMBEDDINGS
+        for e in embeddings.EMBEDDINGS
     ),
     "no-embedding-helps-etth1": lambda f: all(
-        f.gaps["ETTh1", e] <= 0 for e in analysis.EMBEDDINGS
+        f.gaps["ETTh1"][e] <= 0 for e in embeddings.EMBEDDINGS
     ),
     "no-verdict-depends-on-block-length": lambda f: (
         len(
@@ -322,10 +281,7 @@ STATEMENTS = {
                 (p < 0.05)
                 for p in analysis.moves_with_blocks(
                     f.ledger,
-                    *(
-                        analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))[a]
-                        for a in ("softmax", "zero")
-                    ),
+                    *(analysis.patchtst(runs.LOW_RATE)[a] for a in ("softmax", "zero")),
                 ).p_different
             }
         )
@@ -333,17 +289,7 @@ STATEMENTS = {
     ),
 }
 
-NUMBERS |= synthetic.NUMBERS
-STATEMENTS |= synthetic.STATEMENTS
-NUMBERS |= latent.NUMBERS
-STATEMENTS |= latent.STATEMENTS
-NUMBERS |= replaced.NUMBERS
-STATEMENTS |= replaced.STATEMENTS
-NUMBERS |= elsewhere.NUMBERS
-STATEMENTS |= elsewhere.STATEMENTS
-NUMBERS |= token_facts.NUMBERS
-STATEMENTS |= token_facts.STATEMENTS
-NUMBERS |= registered.NUMBERS
-STATEMENTS |= registered.STATEMENTS
-NUMBERS |= cost.NUMBERS
-STATEMENTS |= cost.STATEMENTS
+for part in (synthetic, latent, replaced, elsewhere, token_facts, registered, cost):
+    for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
+        assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
+        mine.update(more)

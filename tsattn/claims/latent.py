@@ -41,11 +41,6 @@ def _gains(f, dataset: str) -> pd.DataFrame:
     return embeddings.gains(embeddings.errors(f.ledger, embeddings.embedding_runs(dataset)))
 
 
-def _gap(f, dataset: str) -> float:
-    table = embeddings.errors(f.ledger, embeddings.embedding_runs(dataset))
-    return embeddings.gaps(table).relative["linear"].mean()
-
-
 def _none_widens(f) -> bool:
     tables = [_gains(f, d) for d in DATASETS]
     return all(len(t) for t in tables) and not any(
@@ -74,8 +69,8 @@ NUMBERS = {
         f"latent.state.{s.replace(' ', '-')}": ("weight", lambda f, s=s: _state(f, s))
         for s in STAGES
     },
-    "latent.gap.state-machine": ("share", lambda f: _gap(f, "state-machine")),
-    "latent.gap.recall-4": ("share", lambda f: _gap(f, "recall-4")),
+    "latent.gap.state-machine": ("share", lambda f: f.gaps["state-machine"]["linear"]),
+    "latent.gap.recall-4": ("share", lambda f: f.gaps["recall-4"]["linear"]),
     "latent.gain.mlp": ("share", lambda f: _gains(f, "state-machine").gain["mlp"]),
 }
 STATEMENTS = {

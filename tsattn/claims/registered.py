@@ -12,21 +12,23 @@ from ..analysis import places
 from ..ledger import Ledger
 from ..statistics import FEW_BLOCKS, MARGIN, least_found
 from .rules import (
-    CANNOT_TELL,
     EQUAL,
-    NO,
     NOT_WORSE,
     UNSEEN,
-    YES,
     Claim,
     Found,
-    Number,
     combine,
     number_of,
+    word,
 )
 
 HALVED, SMALL = (f"iTransformer ETTh1-96, {how}" for how in ("1e-4 halved", "constant 1e-5"))
 OTHERS = ("zero", "mean")  # attentions beside softmax on the other series
+
+
+def _error(row, df):
+    """The standard error from which an interval was made."""
+    return (row.high - row.difference) / stats.t.ppf(0.975, df)
 
 
 def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
@@ -34,7 +36,7 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     table = preregistered.judged(ledger, profile)
     if table.empty:
         return table
-    error = (table.high - table.difference) / stats.t.ppf(0.975, table.df)
+    error = _error(table, table.df)
     return table.assign(
         reference=1.0,
         detectable=[least_found(*v) for v in zip(error, table.df, strict=True)],
@@ -56,7 +58,7 @@ def family(name: str, shown: str, cell: str = ""):
             return None
         contrast = table[table.family == f"{name} contrast"]
         lost = bool((contrast.confirmed & (contrast.difference > 0)).any())
-        words = [YES if held else NO if lost else CANNOT_TELL for held in rows.confirmed]
+        words = [word(held, lost) for held in rows.confirmed]
         table = pd.concat([rows, contrast])
         row = table[(table.model == shown) & table.cell.str.startswith(cell)].iloc[0]
         return Found(
@@ -87,18 +89,14 @@ def content(ledger: Ledger, profile: str) -> Found | None:
     if table.empty or (table.seeds < len(runs.MORE_SEEDS)).any():
         return None
     beyond = (table.low > MARGIN) | (table.high < -MARGIN)
-    words = [
-        YES if held else NO if out else CANNOT_TELL
-        for held, out in zip(table.confirmed, beyond, strict=True)
-    ]
+    words = [word(*v) for v in zip(table.confirmed, beyond, strict=True)]
     table = table.assign(reference=1.0, model=table.intervention)
     row, df = table.iloc[0], int(table.seeds.min()) - 1
-    error = (table.high - table.difference) / stats.t.ppf(0.975, df)
     return Found(
         combine(words),
         number_of(row),
         int(row.seeds),
-        least_found(error, df)[0],
+        least_found(_error(row, df), df),
         comparisons=table,
     )
 
@@ -111,24 +109,15 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
     if not all(found.values()):
         return None
     mean = pd.DataFrame(found).T.rename_axis("model").reset_index()
-    mean = mean.assign(
-        difference=mean["mean"] / 100,
-        low=mean.low / 100,
-        high=mean.high / 100,
-        reference=1.0,
-        new_low=mean.new_low / 100,
-        new_high=mean.new_high / 100,
-    )
-    error, df = (mean.high - mean.difference) / stats.t.ppf(0.975, mean.places - 1), mean.places - 1
-    words = [
-        YES if r.high < MARGIN else NO if r.low > 0 else CANNOT_TELL for r in mean.itertuples()
-    ]
-    row = mean.iloc[0]
+    shares = mean[["low", "high", "new_low", "new_high"]] / 100
+    mean = mean.assign(difference=mean["mean"] / 100, reference=1.0, **shares)
+    words = [word(r.high < MARGIN, r.low > 0) for r in mean.itertuples()]
+    row, df = mean.iloc[0], mean.places[0] - 1
     return Found(
         combine(words),
-        Number(row.difference, row.low, row.high),
+        number_of(row),
         len(runs.FEW_SEEDS),
-        least_found(error[0], df[0]),
+        least_found(_error(row, df), df),
         few_blocks=bool((table.blocks < FEW_BLOCKS).any()),
         comparisons=mean,
     )
@@ -231,20 +220,6 @@ FURTHER = (
 # -- numbers and statements
 
 
-def _of(claim: str, cell: str, model: str, column: str):
-    def value(facts):
-        t = facts.outcomes[claim].found.comparisons
-        return t[t.cell.str.startswith(cell) & (t.model == model)].iloc[0][column]
-
-    return value
-
-
-def _other(model: str, column: str):
-    return lambda f: (
-        f.outcomes["other-series"].found.comparisons.set_index("model").loc[model, column]
-    )
-
-
 def _series(dataset: str, model: str, column: str):
     return lambda f: (
         f.other_series.set_index(["cell", "model"]).loc[(dataset, model), column] / 100
@@ -282,7 +257,10 @@ _ASKED = {  # name -> claim, cell, models
 }
 NUMBERS = {
     **{
-        f"{name}.{model.replace(' ', '-')}{end}": ("change", _of(claim, cell, model, column))
+        f"{name}.{model.replace(' ', '-')}{end}": (
+            "change",
+            lambda f, asked=(claim, model, column, cell): f.compared(*asked),
+        )
         for name, (claim, cell, models) in _ASKED.items()
         for model in models
         for end, column in ENDS.items()
@@ -296,10 +274,18 @@ NUMBERS = {
         for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
     },
     "registered-small-steps.zero.detectable": (
-        "share", _of("registered-itransformer", SMALL, "zero", "detectable")),
-    "registered-without.p": ("weight", _of("registered-without", "", "mean of 4", "p")),
+        "share",
+        lambda f: f.compared("registered-itransformer", "zero", "detectable", SMALL),
+    ),
+    "registered-without.p": (
+        "weight",
+        lambda f: f.row("registered-without", "mean of 4").p,
+    ),
     **{
-        f"other-series.{a}{end}": ("change", _other(a, column))
+        f"other-series.{a}{end}": (
+            "change",
+            lambda f, a=a, column=column: f.compared("other-series", a, column),
+        )
         for a in OTHERS
         for end, column in (*ENDS.items(), (".new_low", "new_low"), (".new_high", "new_high"))
     },

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-from scipy import stats
 
 from .. import analysis, runs
 from ..analysis.disturbed import against_own, against_undisturbed
 from ..ledger import ROOT
 from ..settings import ATTENTIONS
-from ..statistics import interval, least_found, paired
+from ..statistics import detectable, interval, paired
 
 RATES = {"": runs.LOW_RATE, "-talk-rate": 1e-3}
 ENDS = {"": 0, ".low": 1, ".high": 2}
@@ -20,21 +19,10 @@ SUBLAYERS = {"attention": "attention", "feed-forward": "feed_forward"}
 CORNERS = {"noise": (0.0, 2.0), "smoothing": (1.0, 0.0)}
 
 
-def softmax(rate: float) -> list:
-    """The models that were trained with attention and disturbed afterwards."""
-    return analysis.by_attention(runs.attentions(learning_rate=rate))["softmax"]
-
-
 def of(facts, table: str, rate: float) -> pd.DataFrame:
-    """Rows of ``table`` on these models."""
+    """Rows of ``table`` on the models that were trained with attention and disturbed afterwards."""
     rows = facts.ledger.read(table)
-    return rows[rows.run_id.isin({s.run_id for s in softmax(rate)})]
-
-
-def removed(facts, name: str, rate: float, layers: str = "all") -> tuple[float, float, float]:
-    """Relative change of the error of trained models: mean and interval over the seeds."""
-    table = facts.ledger.read("interventions")
-    return interval(analysis.changes(table, softmax(rate), layers)[name])
+    return rows[rows.run_id.isin({s.run_id for s in analysis.patchtst(rate)["softmax"]})]
 
 
 def noise(facts, rate: float) -> pd.DataFrame:
@@ -47,12 +35,12 @@ def more(facts, rate: float) -> tuple[float, float, float]:
     return paired(*(noise(facts, rate)[k] for k in ("feed_forward", "attention")))
 
 
-def corner(facts, sublayer: str, kind: str) -> tuple[float, float, float]:
-    """Change of the error at the paper's greatest strength, at the talk's rate, all windows."""
+def corner(facts, sublayer: str, kind: str) -> pd.Series:
+    """Changes of the error at the paper's greatest strength, at the talk's rate, all windows."""
     rows = against_own(of(facts, "corners", 1e-3), smoothing=0.0, noise=0.0)
     smoothing, strength = CORNERS[kind]
-    return interval(rows.query("sublayer == @sublayer and smoothing == @smoothing"
-                               " and noise == @strength").change)
+    return rows.query("sublayer == @sublayer and smoothing == @smoothing"
+                      " and noise == @strength").change
 
 
 def moved(facts, sublayer: str, kind: str, strength: float, column: str = "relative_size") -> float:
@@ -63,14 +51,9 @@ def moved(facts, sublayer: str, kind: str, strength: float, column: str = "relat
     return own if column == "relative_size" else own / still
 
 
-def detectable(triple: tuple, seeds: int = len(runs.FEW_SEEDS)) -> float:
-    """The smallest change that a t test over the seeds finds in 80 % of cases."""
-    return least_found((triple[2] - triple[0]) / stats.t.ppf(0.975, seeds - 1), seeds - 1)
-
-
-def of_family(facts, claim: str, model: str, column: str = "difference") -> float:
-    row = facts.outcomes[claim].found.comparisons.set_index("model").loc[model]
-    return row[column] / row.reference
+def nothing_shown(values: pd.Series) -> bool:
+    _, low, high = interval(values)
+    return low < 0 < high
 
 
 def on_validation(facts, end: int = 0, **changes) -> float:
@@ -84,12 +67,13 @@ def past_kept(facts) -> pd.Series:
 def same_size(facts) -> pd.Series:
     """Zero attention widened to softmax's parameters, against softmax."""
     zero = runs.baselines(learning_rate=runs.LOW_RATE)["zero (equal parameters)"]
-    return analysis.against(facts.ledger, softmax(runs.LOW_RATE), {"zero": zero}).iloc[0]
+    return analysis.against(facts.ledger, analysis.patchtst(runs.LOW_RATE)["softmax"],
+                            {"zero": zero}).iloc[0]
 
 
 NUMBERS = {
     **{f"removed.{short}{at}{end}": (
-        "change", lambda f, n=name, r=rate, i=i: removed(f, n, r)[i])
+        "change", lambda f, n=name, r=rate, i=i: interval(f.after_training(n, r))[i])
        for short, name in REMOVED.items() for at, rate in RATES.items() for end, i in ENDS.items()},
     **{f"noise.{short}{at}{end}": (
         "change", lambda f, k=k, r=rate, i=i: interval(noise(f, r)[k])[i])
@@ -97,28 +81,28 @@ NUMBERS = {
     **{f"noise.more{at}{end}": ("change", lambda f, r=rate, i=i: more(f, r)[i])
        for at, rate in RATES.items() for end, i in ENDS.items()},
     **{f"strongest.{short}-{kind}{end}": (
-        "change", lambda f, k=k, w=kind, i=i: corner(f, k, w)[i])
+        "change", lambda f, k=k, w=kind, i=i: interval(corner(f, k, w))[i])
        for short, k in SUBLAYERS.items() for kind in CORNERS for end, i in ENDS.items()},
     **{f"strongest.{short}-size": ("share", lambda f, k=k: moved(f, k, "noise", 2.0))
        for short, k in SUBLAYERS.items()},
     "removed.attention-talk-rate.detectable": (
-        "share", lambda f: detectable(removed(f, "attention removed", 1e-3))),
+        "share", lambda f: detectable(f.after_training("attention removed", 1e-3))),
     "strongest.feed-forward-noise.detectable": (
         "share", lambda f: detectable(corner(f, "feed_forward", "noise"))),
     "all-ones.size": ("times", lambda f: moved(f, "attention", "all-ones", 1.0)),
     "all-ones.least-error": ("times", lambda f: moved(f, "attention", "all-ones", 0.1, "test_mse")),
     "one-layer.attention": ("share", lambda f: max(
-        abs(removed(f, "attention removed", runs.LOW_RATE, layer)[0]) for layer in "012")),
-    **{f"one-layer.feed-forward-{i + 1}": ("change", lambda f, i=i: removed(
-        f, "feed-forward removed", runs.LOW_RATE, str(i))[0]) for i in range(3)},
-    **{f"{claim}.{a}{end}": ("change", lambda f, c=claim, a=a, col=col: of_family(f, c, a, col))
+        abs(f.after_training("attention removed", layers=layer).mean()) for layer in "012")),
+    **{f"one-layer.feed-forward-{i + 1}": ("change", lambda f, i=i: f.after_training(
+        "feed-forward removed", layers=str(i)).mean()) for i in range(3)},
+    **{f"{claim}.{a}{end}": ("change", lambda f, c=claim, a=a, col=col: f.compared(c, a, col))
        for claim in ("patchtst-without", "patchtst-without-talk-rate", "itransformer-small-steps")
        for a in REPLACED
        for end, col in (("", "difference"), (".low", "low"), (".high", "high"))},
-    "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(of_family(
-        f, "itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
-    "linear-model.mlp": ("change", lambda f: of_family(
-        f, "linear-model", "MLP (equal parameters)")),
+    "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(
+        f.compared("itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
+    "linear-model.mlp": (
+        "change", lambda f: f.compared("linear-model", "MLP (equal parameters)")),
     "zero-same-size": ("change", lambda f: (r := same_size(f)).difference / r.reference),
     **{f"validation.zero{at}{end}": (
         "change", lambda f, r=rate, i=i: on_validation(f, i, learning_rate=r))
@@ -167,12 +151,13 @@ STATEMENTS = {
         (t := f.outcomes["itransformer-small-steps"].found.comparisons).model[
             t.verdict == "better"].tolist() == ["identity", "zero"]),
     "removal-changes-nothing-shown-at-1e-3": lambda f: all(
-        (v := removed(f, n, 1e-3))[1] < 0 < v[2] for n in REMOVED.values()),
+        nothing_shown(f.after_training(n, 1e-3)) for n in REMOVED.values()),
     "noise-on-feed-forward-costs-more-at-both-rates": lambda f: all(
         more(f, r)[1] > 0 for r in RATES.values()),
     "strongest-changes-nothing-shown": lambda f: all(
-        (v := corner(f, k, w))[1] < 0 < v[2] for k in SUBLAYERS.values() for w in CORNERS),
+        nothing_shown(corner(f, k, w)) for k in SUBLAYERS.values() for w in CORNERS),
     "toy-order-reversed": lambda f: (
         f.number("events-without")[0] > f.number("events-without.feed-forward")[0]
-        and f.removed("attention removed") < f.removed("feed-forward removed")),
+        and f.after_training("attention removed").mean()
+        < f.after_training("feed-forward removed").mean()),
 }

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from ..ledger import Ledger
-from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, equivalence, holm, interval, least_found
+from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, detectable, equivalence, holm, interval
 
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
     "yes",
@@ -104,6 +104,11 @@ class Outcome:
 # -- rules
 
 
+def word(holds: bool, fails: bool) -> str:
+    """Yes where it holds, no where it is shown to fail, else cannot tell."""
+    return YES if holds else NO if fails else CANNOT_TELL
+
+
 def combine(words: list[str]) -> str:
     """One verdict from those of several comparisons: all, more than half, some, or none of them
     hold.
@@ -191,7 +196,7 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
                 reference=1.0,
                 p_different=stats.ttest_1samp(v, 0).pvalue,
                 p_equivalent=equivalence(v, 0 * v, MARGIN),
-                detectable=least_found(stats.sem(v), len(v) - 1),
+                detectable=detectable(v),
                 provable=np.mean(v) + stats.t.ppf(0.95, len(v) - 1) * stats.sem(v),
             )
             for name, v in named.items()
@@ -210,8 +215,8 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
 
 
 def no_effect(p_different, p_equivalent, mean) -> str:
-    return YES if p_equivalent < LEVEL else NO if p_different < LEVEL else CANNOT_TELL
+    return word(p_equivalent < LEVEL, p_different < LEVEL)
 
 
 def more(p_different, p_equivalent, mean) -> str:
-    return (YES if mean > 0 else NO) if p_different < LEVEL else CANNOT_TELL
+    return word(p_different < LEVEL and mean > 0, p_different < LEVEL)

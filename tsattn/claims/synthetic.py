@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from .. import analysis
+from ..analysis import tokens
 from ..settings import ATTENTIONS
 from ..statistics import interval
 
@@ -19,7 +20,7 @@ def _gap_on_etth1(facts, claim: str = "patchtst-without") -> pd.Series:
     """Test MSE of zero minus that of softmax, ETTh1, 96 hours ahead, learning rate 1e-4. Of a
     series scaled by its training months it is a share of variance.
     """
-    return facts.outcomes[claim].found.comparisons.set_index("model").loc["zero"]
+    return facts.row(claim, "zero")
 
 
 def _repeats(facts) -> tuple[float, pd.DataFrame]:
@@ -41,7 +42,7 @@ NUMBERS = {
         "share",
         lambda f: _of(f).against_softmax("fixed", "detectable"),
     ),
-    "toy.one-token": ("times", lambda f: _of(f).one_token()),
+    "toy.one-token": ("times", lambda f: tokens.one_token_on_events(f.ledger).mean()),
     "toy.repeated-samples": ("share", lambda f: _repeats(f)[0]),
     **{
         f"toy.lost-behind-repeats.{a}": ("share", lambda f, a=a: _repeats(f)[1][a].mean())
@@ -61,6 +62,8 @@ NUMBERS = {
     },
     "cue-weight.least": ("share", lambda f: _of(f).cue_weight().min()),
     "cue-weight.most": ("share", lambda f: _of(f).cue_weight().max()),
+    "recall.zero": ("share", lambda f: _of(f).recall(4, "zero")),
+    "recall.least-replaced": ("share", lambda f: min(_of(f).recall(4, a) for a in REPLACED)),
     "recall.softmax-16": ("share", lambda f: _of(f).recall(16, "softmax")),
     "recall.zero-16": ("share", lambda f: _of(f).recall(16, "zero")),
     "recall.revin-softmax": ("share", lambda f: _of(f).with_revin("softmax")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from .. import analysis, runs
+from .. import runs
 from ..analysis import tokens
 from ..statistics import MARGIN, interval
 
@@ -12,18 +12,12 @@ RATES = {"": runs.LOW_RATE, "-talk-rate": 1e-3}
 MOVED = "tokens permuted with their W_pos"
 
 
-def changed(facts, name: str, rate: float) -> tuple[float, float, float]:
-    """Relative change of the error of trained softmax models: mean and interval over the seeds."""
-    softmax = analysis.by_attention(runs.attentions(learning_rate=rate))["softmax"]
-    return interval(analysis.changes(facts.ledger.read("interventions"), softmax)[name])
-
-
 def _both(facts, name: str) -> list[tuple]:
-    return [changed(facts, name, rate) for rate in RATES.values()]
+    return [interval(facts.after_training(name, rate)) for rate in RATES.values()]
 
 
-def _relative(table: pd.DataFrame, column: str, value: str, part: str = "difference") -> float:
-    row = table[table[column] == value].iloc[0]
+def _relative(table: pd.DataFrame, label: str, part: str = "difference") -> float:
+    row = table[table["label"] == label].iloc[0]
     return row[part] / row.reference
 
 
@@ -64,22 +58,24 @@ def _none(table: pd.DataFrame, verdict: str) -> bool:
 
 NUMBERS = {
     **{f"position.{short}{at}{end}": (
-        "change", lambda f, n=name, r=rate, i=i: changed(f, n, r)[i])
+        "change", lambda f, n=name, r=rate, i=i: interval(f.after_training(n, r))[i])
        for short, name in (("zeroed", "W_pos = 0"), ("set-to-half", "W_pos = 0.5"),
                            ("rows-permuted", "W_pos rows permuted"), ("moved", MOVED))
        for at, rate in RATES.items() for end, i in ENDS.items()},
     **{f"no-encoding.{head}{end}": (
-        "change", lambda f, h=head, p=part: _relative(none(f), "label", h, p))
+        "change", lambda f, h=head, p=part: _relative(none(f), h, p))
        for head in tokens.HEADS for end, part in PART.items()},
+    **{f"position.without-{head}": ("change", lambda f, h=head: _relative(none(f), h))
+       for head in tokens.HEADS},
     "no-encoding.flatten-detectable": (
-        "share", lambda f: _relative(none(f), "label", "flatten", "detectable")),
+        "share", lambda f: _relative(none(f), "flatten", "detectable")),
     "position.share": ("share", lambda f: f.ledger.read("positions").groupby(
         "run_id").share.first().mean()),
     **{f"{name}.{a}{end}": (
-        "change", lambda f, t=table, a=a, p=part: _relative(t(f), "label", a, p))
+        "change", lambda f, t=table, a=a, p=part: _relative(t(f), a, p))
        for name, table in _TABLES.items() for a in tokens.KINDS for end, part in PART.items()},
-    "one-token.zero-low": ("change", lambda f: _one_token_zero(f, "low")),
-    "one-token.zero-high": ("change", lambda f: _one_token_zero(f, "high")),
+    **{f"one-token.zero{end}": ("change", lambda f, p=part: f.compared("one-token", "zero", p))
+       for end, part in PART.items()},
     "token-lead.detectable": ("share", lambda f: (lead(f).detectable / lead(f).reference).max()),
     **{f"one-token-on-events{end}": (
         "times", lambda f, i=i: interval(tokens.one_token_on_events(f.ledger))[i])
@@ -87,10 +83,6 @@ NUMBERS = {
     "one-token-on-events.zero": (
         "times", lambda f: interval(tokens.one_token_on_events(f.ledger, "zero"))[0]),
 }
-
-
-def _one_token_zero(facts, part: str) -> float:
-    return _relative(facts.outcomes["one-token"].found.comparisons, "model", "zero", part)
 
 
 def _within(ends) -> bool:
@@ -104,9 +96,9 @@ STATEMENTS = {
     "moved-tokens-double-the-error-at-both-rates": (
         lambda f: all(m > 0.9 and low > 0.5 for m, low, _ in _both(f, MOVED))),
     "half-costs-more-than-zero-at-1e-4": (
-        lambda f: changed(f, "W_pos = 0.5", runs.LOW_RATE)[1]
-        > changed(f, "W_pos = 0", runs.LOW_RATE)[2]),
-    "half-undecided-at-1e-3": lambda f: changed(f, "W_pos = 0.5", 1e-3)[1] < 0,
+        lambda f: interval(f.after_training("W_pos = 0.5"))[1]
+        > interval(f.after_training("W_pos = 0"))[2]),
+    "half-undecided-at-1e-3": lambda f: interval(f.after_training("W_pos = 0.5", 1e-3))[1] < 0,
     "neighbours-not-shown-alike": lambda f: interval(
         f.ledger.read("positions").query("distance == 1").cosine)[1] < 0,
     "no-encoding-flatten-cannot-tell": (

@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from ..claims.facts import Facts
 from ..ledger import Ledger
+from ..ledger_files import write
 from ..settings import ROOT
 from . import drawn, drawn_series, story
 
@@ -38,44 +38,23 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / "report" / f"slides-{lang}.pptx")
-    with written_whole(out) as part:
-        facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
-        words, told = story.slides(facts, lang)
-        deck = page.presentation(told[0].title, lab)
-        for slide in told:
-            fig = drawn.draw(slide.figure, facts) if slide.figure else None
-            page.add(deck, slide, words, lang, fig, lab)
-            plt.close("all")
-        deck.save(part)
+    facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
+    words, told = story.slides(facts, lang)
+    deck = page.presentation(told[0].title, lab)
+    for slide in told:
+        fig = drawn.draw(slide.figure, facts) if slide.figure else None
+        page.add(deck, slide, words, lang, fig, lab)
+        plt.close("all")
+    content = io.BytesIO()
+    deck.save(content)
+    try:
+        if out.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        write(out, content.getvalue())
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(f"--out {out}: cannot be written ({why}); give another file.") from None
     return out
-
-
-class written_whole:
-    """A file beside ``out`` to write to, which takes its place at the end, if all went well."""
-
-    def __init__(self, out: Path):
-        self.out = out
-
-    def __enter__(self) -> str:
-        try:
-            if self.out.is_dir():
-                raise IsADirectoryError(0, "it is a folder")
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            handle, self.part = tempfile.mkstemp(dir=self.out.parent, suffix=".part")
-        except OSError as error:
-            why = error.strerror or error
-            raise ValueError(
-                f"--out {self.out}: cannot be written ({why}); give another file."
-            ) from None
-        os.close(handle)
-        os.chmod(self.part, 0o644)
-        return self.part
-
-    def __exit__(self, kind, *_) -> None:
-        if kind:
-            os.unlink(self.part)
-        else:
-            os.replace(self.part, self.out)
 
 
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from .. import analysis, figures, preregistered, runs
 from ..claims import registered
-from ..claims.facts import LOW, Facts
+from ..claims.facts import Facts
 from ..figures import COLORS, FEED_FORWARD, PUBLISHED
 from ..statistics import MARGIN, interval
 
@@ -280,18 +280,11 @@ def what_changes(facts: Facts) -> Figure | None:
     return fig
 
 
-def changed_after_training(facts: Facts) -> dict:
-    """Relative changes of the error of softmax models at 1e-4, by what is done to them."""
-    softmax = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **LOW))["softmax"]
-    table = facts.ledger.read("interventions")
-    return analysis.changes(table, softmax) if len(table) else {}
-
-
 @drawn
 def used(facts: Facts) -> Figure | None:
     """What is taken out of a trained model costs, and what it costs to give every window the same
     matrix."""
-    change = changed_after_training(facts)
+    change = analysis.after_training(facts.ledger)
     shown = (
         ("A = mean", "A = mean", COLORS["mean"]),
         ("attention removed", "attention out", COLORS["zero"]),

@@ -5,9 +5,11 @@ other data.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from .. import analysis, runs
+from ..analysis import tokens
 from ..claims.facts import Facts
 from ..data import toy
 from ..figures import COLORS, PUBLISHED
@@ -16,7 +18,6 @@ from .drawn import (
     FONT,
     band,
     bars,
-    changed_after_training,
     drawn,
     heading,
     in_percent,
@@ -32,15 +33,15 @@ from .drawn import (
 @drawn
 def positions(facts: Facts) -> Figure | None:
     """The encoding changed after training, and left out of the training, by head."""
-    change = changed_after_training(facts)
+    change = analysis.after_training(facts.ledger)
     shown = (
         ("W_pos = 0", "set to 0", COLORS["softmax"]),
         ("W_pos = 0.5", "set to 0.5", PUBLISHED),
         ("W_pos rows permuted", "rows shuffled", COLORS["softmax"]),
     )
     left = [(label, 100 * change[n], color) for n, label, color in shown if n in change]
-    right = analysis.without_positions(facts.ledger)
-    if not left and not right:
+    right = tokens.cost_of_none(facts.ledger, tokens.without_encoding())
+    if not left and right.empty:
         return None
     fig, (axes,) = panels(1, 1)
     if left:
@@ -49,12 +50,12 @@ def positions(facts: Facts) -> Figure | None:
         axes[0].set_xlabel("change of the test error (%)")
     else:
         lacking(axes[0])
-    if right:
-        ax, labels = axes[1], {"flatten": "flatten head", "mean": "mean head"}
+    if len(right):
+        ax = axes[1]
         ax.axvline(0, color="0.4", lw=1.5)
-        for y, t in enumerate(right.values()):
-            row(ax, y, in_percent(t.iloc[0]), COLORS["softmax"])
-        names(ax, [labels[head] for head in right])
+        for y, r in enumerate(right.itertuples()):
+            row(ax, y, in_percent(r), COLORS["softmax"])
+        names(ax, [f"{head} head" for head in right.label])
         heading(ax, "trained without encoding")
         ax.locator_params(axis="x", nbins=4)
         room(ax, 0.5)
@@ -163,17 +164,16 @@ def window(ax, pairs: int = 4, seed: int = 7) -> None:
 @drawn
 def embeddings(facts: Facts) -> Figure | None:
     """What attention is worth under four embeddings, on three series."""
-    gaps = analysis.embedding_gaps(facts.ledger)
-    if gaps.empty:
-        return None
     labels = {"recall-4": "recall", "state-machine": "toy series, events", "ETTh1": "ETTh1"}
-    shown = [d for d in labels if d in set(gaps.dataset)]
+    found = {d: analysis.embeddings.recorded_gaps(facts.ledger, d).reset_index() for d in labels}
+    shown = {d: gaps for d, gaps in found.items() if len(gaps)}
+    if not shown:
+        return None
     fig, (axes,) = panels(*[1] * len(shown))
-    for ax, dataset in zip(axes, shown, strict=True):
-        part = gaps[gaps.dataset == dataset]
+    for ax, (dataset, gaps) in zip(axes, shown.items(), strict=True):
         ax.axhline(0, color="0.4", ls="--", lw=1.5)
-        for x, embedding in enumerate(analysis.EMBEDDINGS):
-            values = 100 * part[part.embedding == embedding].gap
+        for x, embedding in enumerate(analysis.embeddings.EMBEDDINGS):
+            values = 100 * gaps[gaps.embedding == embedding].relative
             color = "black" if embedding == "linear" else COLORS["softmax"]
             ax.scatter(np.full(len(values), x), values, s=70, color=color, alpha=0.6)
             if len(values):
@@ -187,12 +187,13 @@ def embeddings(facts: Facts) -> Figure | None:
 @drawn
 def patch_length(facts: Facts) -> Figure | None:
     """Test error from many tokens to one, with and without attention."""
-    table = analysis.patch_lengths(facts.ledger)
+    asked = [s for of in tokens.by_length().values() for s in of]
+    table = facts.ledger.runs(facts.ledger.complete(asked))
     if table.empty:
         return None
     fig, ((ax,),) = panels(1)
     lengths = sorted(table.patch_len.unique())
-    tokens = table.groupby("patch_len").n_tokens.first()
+    n_tokens = table.groupby("patch_len").n_tokens.first()
     for attention, offset in (("softmax", -0.08), ("zero", 0.08)):
         rows, color = table[table.attention == attention], COLORS[attention]
         if rows.empty:
@@ -213,7 +214,7 @@ def patch_length(facts: Facts) -> Figure | None:
         )
     ax.set(
         xticks=range(len(lengths)),
-        xticklabels=[f"{tokens[n]}" for n in lengths],
+        xticklabels=[f"{n_tokens[n]}" for n in lengths],
         xlim=(-0.4, len(lengths) + 0.1),
     )
     ax.set_xlabel("number of tokens (patches of 4 to 336 hours)")
@@ -278,22 +279,23 @@ def other_series(facts: Facts) -> Figure | None:
 @drawn
 def every_cell(facts: Facts) -> Figure | None:
     """Zero attention against softmax on both data sets, at every horizon."""
-    table = analysis.every_cell(facts.ledger)
-    if table.empty:
+    models = {"patchtst": "PatchTST", "itransformer": "iTransformer"}
+    found = {model: facts.places.get(model, pd.DataFrame()) for model in models}
+    if all(table.empty for table in found.values()):
         return None
     fig, (axes,) = panels(1, 1.15)
     cells = [f"{d}-{n}" for d, n in sorted(runs.CELLS)]
-    for ax, title in zip(axes, analysis.EVERYWHERE[:2], strict=True):
-        part = table[table.title == title]
+    for ax, (model, table) in zip(axes, found.items(), strict=True):
+        part = table.xs("zero", level="model") if len(table) else table
         band(ax)
         for r in part.itertuples():
-            row(ax, cells.index(r.cell), in_percent(r), COLORS["zero"])
+            row(ax, cells.index(r.Index), in_percent(r), COLORS["zero"])
         names(ax, [c.replace("-", ", ") + " h" for c in cells])
         ax.tick_params(axis="y", labelleft=ax is axes[0])
         for y, cell in enumerate(cells):
-            if cell not in set(part.cell):
+            if cell not in part.index:
                 ax.text(0.6, y, "not run yet", va="center", color=PUBLISHED)
-        heading(ax, title.split(",")[0])
+        heading(ax, models[model])
         if len(part):
             ends = 100 * part[["low", "high"]].div(part.reference, axis=0)
             low, high = min(-1, ends.low.min()), max(1, ends.high.max())

@@ -47,24 +47,6 @@ def block_error(values, block: int) -> float:
     return np.std(means) * np.sqrt(block / len(values) / expected)
 
 
-def diebold_mariano(a, b, lags: int) -> tuple[float, float]:
-    """Statistic and two-sided p-value for equal mean errors a, b [W] of two forecasts (Diebold
-    and Mariano 1995).
-
-    The long-run variance is Newey and West's, with Bartlett weights up to ``lags``. With so many
-    lags for so few windows a normal reference rejects too often; Student's t with W / lags
-    degrees of freedom reproduces the critical values of Kiefer and Vogelsang (2005). NaN where
-    the two differ by nothing, or by the same in every window.
-    """
-    d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    W, e = len(d), d - d.mean()
-    products = np.fft.irfft(np.abs(np.fft.rfft(e, 2 * W)) ** 2)[:W] / W  # autocovariances
-    weights = np.maximum(1 - np.arange(W) / (lags + 1), 0)
-    error = np.sqrt((products[0] + 2 * products[1:] @ weights[1:]) / W)
-    statistic = d.mean() / error if error > 0 else np.nan
-    return statistic, 2 * stats.t.sf(abs(statistic), W / (lags + 1))
-
-
 @dataclass(frozen=True)
 class Difference:
     """Mean difference of two models' errors, with the uncertainty from the seeds and from the

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from .blocks import diebold_mariano, difference, pooled_seeds
-from .samples import equivalence
+from .blocks import difference, pooled_seeds
 
 
 def holm(p) -> np.ndarray:
@@ -24,7 +22,8 @@ def holm(p) -> np.ndarray:
 
 
 MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
-MARGINS = (MARGIN, 0.005, 0.02)
+WITHIN, NOT_WORSE = f"p_within_{MARGIN:.1%}", f"p_not_worse_{MARGIN:.1%}"
+P_VALUES = ("p_different", WITHIN, NOT_WORSE, "p_split", "p_split_not_worse")
 MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
 TOO_FEW = "too few seeds"
 
@@ -43,18 +42,6 @@ def verdict(mean: float, p_different: float, p_equivalent: float, level: float =
     return "undecided"
 
 
-def verdicts(changes: dict) -> dict[str, str]:
-    """``verdict`` on each sample of relative changes (name -> one per seed), from t tests
-    against 0, as one family.
-    """
-    different = holm([stats.ttest_1samp(change, 0).pvalue for change in changes.values()])
-    equal = holm([equivalence(change, 0 * change, MARGIN) for change in changes.values()])
-    return {
-        name: verdict(change.mean(), *p) if len(change) >= MIN_SEEDS else TOO_FEW
-        for (name, change), *p in zip(changes.items(), different, equal, strict=True)
-    }
-
-
 def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
     """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
     tests, one row per model.
@@ -64,8 +51,7 @@ def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
     all models together, where all have the same three seeds or more (``pooled_seeds``). ``low``
     and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
     (seeds alone). ``detectable`` and ``provable`` are in units of the MSE. p-values are adjusted
-    by Holm, each kind in its own family. The Diebold-Mariano test is on the windows' means over
-    the seeds and knows nothing of the spread between seeds.
+    by Holm, each kind in its own family.
     """
     rows, shared = [], None
     if (
@@ -101,34 +87,23 @@ def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
                 df=d.df,
                 blocks=a.shape[1] / block,
                 p_different=d.p_different(),
-                **{f"p_within_{m:.1%}": d.p_equivalent(m * mse) for m in MARGINS},
-                **{f"p_not_worse_{m:.1%}": d.p_not_worse(m * mse) for m in MARGINS},
+                **{WITHIN: d.p_equivalent(MARGIN * mse), NOT_WORSE: d.p_not_worse(MARGIN * mse)},
                 split_low=split_low,
                 split_high=split_high,
                 p_split=d.seeds_alone.p_different(),
                 p_split_not_worse=d.seeds_alone.p_not_worse(MARGIN * mse),
                 detectable=d.detectable(),
                 provable=d.provable(),
-                p_diebold_mariano=diebold_mariano(a.mean(0), b.mean(0), block - 1)[1],
             )
         )
     return as_family(pd.DataFrame(rows)) if rows else pd.DataFrame()
-
-
-JUDGED = [
-    "p_different",
-    f"p_within_{MARGIN:.1%}",
-    *(f"p_not_worse_{m:.1%}" for m in MARGINS),
-    "p_split",
-    "p_split_not_worse",
-]
 
 
 def as_family(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of ``compare`` with their p-values corrected for one another (Holm), and the verdicts
     that follow.
     """
-    table = table.assign(**{p: holm(table[p]) for p in JUDGED})
+    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
     return table.assign(
         verdict=[
             verdict(*v) if seeds >= MIN_SEEDS else TOO_FEW
@@ -136,7 +111,7 @@ def as_family(table: pd.DataFrame) -> pd.DataFrame:
                 table.seeds,
                 table.difference,
                 table.p_different,
-                table[f"p_within_{MARGIN:.1%}"],
+                table[WITHIN],
                 strict=True,
             )
         ]

@@ -13,6 +13,11 @@ def least_found(error, df):
     return stats.t.ppf([0.975, 0.8], df).sum() * error
 
 
+def detectable(values) -> float:
+    """``least_found`` of the mean of independent values."""
+    return least_found(stats.sem(values), len(values) - 1)
+
+
 def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
     than two.
@@ -42,15 +47,4 @@ def equivalence(a, b, margin: float) -> float:
     return max(
         stats.ttest_1samp(difference, -margin, alternative="greater").pvalue,
         stats.ttest_1samp(difference, margin, alternative="less").pvalue,
-    )
-
-
-def not_worse(change, margin: float) -> float:
-    """p-value of the one-sided t test that the mean of ``change``, one per seed, is ``margin``
-    or more.
-
-    Small values show non-inferiority. NaN for fewer than two.
-    """
-    return (
-        stats.ttest_1samp(change, margin, alternative="less").pvalue if len(change) > 1 else np.nan
     )

@@ -61,10 +61,3 @@ def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
         mean - new,
         mean + new,
     )
-
-
-def next_value(values, level: float = 0.95) -> tuple[float, float]:
-    """Prediction interval for one more of these independent values (a new period, a new seed)."""
-    x = np.asarray(values, dtype=float)
-    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) * np.sqrt(1 + 1 / len(x))
-    return x.mean() - half, x.mean() + half
