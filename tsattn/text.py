@@ -86,7 +86,7 @@ def verdict(outcome: Outcome, lang: str = "en") -> str:
     word = VERDICTS[lang][outcome.verdict]
     if found.judged < found.asked:
         return (
-            f"{word} ({found.judged} of {found.asked} data sets complete)"
+            f"{word} ({found.judged} of {found.asked} data sets)"
             if lang == "en"
             else f"{word} (데이터 {found.asked}개 중 {found.judged}개)"
         )
