@@ -40,10 +40,14 @@ def _zero_in_small_steps(facts):
 
 NUMBERS = {
     **{f"periods.{model.replace(' ', '-')}{'.' * bool(part)}{part}": (
-        "share" if part == "tau" else "change",
+        "share" if part in ("tau", "seen") else "change",
         lambda f, m=model, p=part or "mean": places.next_place(f.periods, m)[p] / 100)
        for model in ("zero", "mean", "attention only")
-       for part in ("", "low", "high", "new_low", "new_high", "tau")},
+       for part in ("", "low", "high", "new_low", "new_high", "tau", "seen")},
+    **{f"periods.fold-{k}{'.' * bool(part)}{part}": (
+        "change", lambda f, k=k, p=f"split_{part}" if part else "change": f.periods.set_index(
+            ["cell", "model"]).loc[(f"fold-{k}", "zero"), p] / 100)
+       for k in (4, 5) for part in ("", "low", "high")},
     **{f"{model}.{cell}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
         _zero(model, cell, {"": "change", "seen": "seen"}.get(part, f"change_{part}")))
@@ -81,6 +85,8 @@ STATEMENTS = {
         (f.on_both["steps"].val[_at("ETTh2")] < -1).all()),
     "folds-nothing-shown": lambda f: bool(
         f.periods[f.periods.model != "attention only"].verdict.eq("undecided").all()),
+    "periods-last-alone-lost": lambda f: (
+        f.number("periods.fold-5.low")[0] > 0 > f.number("periods.fold-4")[0]),
     "periods-undecided": lambda f: all(
         f.number(f"periods.{a}.low")[0] < 0 < f.number(f"periods.{a}.high")[0]
         for a in ("zero", "mean")),

@@ -109,15 +109,15 @@ def other_series(ledger: Ledger, profile: str) -> Found | None:
     if not all(found.values()):
         return None
     mean = pd.DataFrame(found).T.rename_axis("model").reset_index()
-    shares = mean[["low", "high", "new_low", "new_high"]] / 100
+    shares = mean[["low", "high", "new_low", "new_high", "seen"]] / 100
     mean = mean.assign(difference=mean["mean"] / 100, reference=1.0, **shares)
     words = [word(r.high < MARGIN, r.low > 0) for r in mean.itertuples()]
-    row, df = mean.iloc[0], mean.places[0] - 1
+    row = mean.iloc[0]
     return Found(
         combine(words),
         number_of(row),
         len(runs.FEW_SEEDS),
-        least_found(_error(row, df), df),
+        row.seen,
         few_blocks=bool((table.blocks < FEW_BLOCKS).any()),
         comparisons=mean,
     )
