@@ -109,6 +109,12 @@ class Facts:
         return places.by_fold(self.ledger, "ETTh1")
 
     @cached_property
+    def on_recall(self) -> pd.DataFrame:
+        """Errors on recall by embedding and attention of chapter 8, with their intervals."""
+        asked = embeddings.codebook_runs("recall-4")
+        return embeddings.summary(embeddings.errors(self.ledger, asked))
+
+    @cached_property
     def codebooks(self) -> dict[str, dict]:
         """``embeddings.answers`` on the state machine."""
         return embeddings.answers(self.ledger, "state-machine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from .. import runs
 from ..analysis import embeddings
 from ..codebook_rule import TOLERATED
 from ..statistics import interval
@@ -128,3 +129,24 @@ NUMBERS |= {
 STATEMENTS["codebook.none-woken-on-state-machine"] = lambda f: {
     answer["answer"] for answer in f.codebooks.values()
 } == {"not woken"}
+RANDOM_START = ("code", "RQ-VAE")
+
+
+def _longer(f, attention: str) -> float:
+    """Error on recall of ``code`` with four times the steps, one seed."""
+    of = runs.codebook()["recall-4: code, four times the steps"]
+    known = {("code", s.attention, s.seed): s for s in of if s.attention == attention}
+    return embeddings.errors(f.ledger, known).error.iloc[0]
+
+
+NUMBERS |= {
+    f"codebook.recall.{name}{'.' * (end != 'mean')}{end * (end != 'mean')}": (
+        "share", lambda f, n=name, end=end: f.on_recall.loc[(n, "softmax"), end])
+    for name in runs.CODEBOOKS for end in ("mean", "low", "high")
+}
+NUMBERS |= {f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
+            for a in ("softmax", "zero")}
+STATEMENTS["codebook.random-start-is-slow"] = lambda f: all(
+    f.on_recall.loc[(a, "softmax"), "mean"] > 0.25 for a in RANDOM_START
+) and all(f.on_recall.loc[(a, "softmax"), "high"] < 0.05 for a in ("decoded", "code-init")) and (
+    _longer(f, "softmax") < 0.05)
