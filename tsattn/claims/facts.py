@@ -111,8 +111,10 @@ class Facts:
     @cached_property
     def on_recall(self) -> pd.DataFrame:
         """Errors on recall by embedding and attention of chapter 8, with their intervals."""
-        asked = embeddings.codebook_runs("recall-4")
-        return embeddings.summary(embeddings.errors(self.ledger, asked))
+        found = embeddings.errors(self.ledger, embeddings.codebook_runs("recall-4"))
+        if found.empty:
+            raise KeyError("recall")
+        return embeddings.summary(found)
 
     @cached_property
     def codebooks(self) -> dict[str, dict]:
