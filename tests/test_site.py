@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlparse
 
 import chromium
 import nbformat
+import pandas as pd
 import pytest
 
 from tsattn import site
@@ -199,6 +200,12 @@ def test_names_from_files_are_text(pages):
 )
 def test_harmless_html(text, right):
     assert harmless_html(text) == right
+
+
+def test_a_table_whose_rows_share_a_name_stays_a_table():
+    rows = pd.MultiIndex.from_product([["recall"], ["code", "RQ-VAE"]])
+    table = pd.DataFrame({"gap": [1, 2]}, index=rows).to_html()
+    assert "rowspan" in table and harmless_html(table) == table
 
 
 @pytest.mark.parametrize(
