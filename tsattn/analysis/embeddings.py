@@ -152,8 +152,9 @@ def answers(ledger: Ledger, dataset: str, profile: str = "paper", seeds=None) ->
         table = errors(ledger, codebook_runs(dataset, profile, names, seeds=seeds))
         if len(table):
             found[codebook] = answer = woken(table, codebook, placebo)
-            if answer["conditions"].p.iloc[:-1].notna().all() and refuted(answer):
-                answer["answer"] = answer["answer"].replace("cannot tell", "not woken")
+            others_known = answer["conditions"].p.iloc[:-1].notna().all()
+            if answer["answer"] == "cannot tell" and others_known and refuted(answer):
+                answer["answer"] = "not woken"
     return found
 
 

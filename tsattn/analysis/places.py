@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .. import preregistered, runs, statistics
 from ..ledger import Ledger
@@ -133,10 +132,9 @@ def next_place(table: pd.DataFrame, model: str = "zero") -> dict:
         return {}
     error = 100 * np.hypot(rows.se_seeds, rows.se_windows) / rows.reference
     found = statistics.random_effects(rows.change, error)
-    df = len(rows) - 1
-    seen = statistics.least_found((found.high - found.mean) / stats.t.ppf(0.975, df), df)
     return dict(places=len(rows), **{k: getattr(found, k) for k in (
-        "mean", "low", "high", "new_low", "new_high", "tau")}, seen=seen)
+        "mean", "low", "high", "new_low", "new_high", "tau")},
+        seen=statistics.least_found(found.error, len(rows) - 1))
 
 
 def unseen(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:

@@ -193,7 +193,6 @@ NUMBERS = {
     "runs.graphics-card": ("count", lambda f: (
         (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
-    "position.half": ("change", lambda f: f.after_training("W_pos = 0.5").mean()),
     "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
     "events-without.feed-forward": (
         "times",
@@ -210,8 +209,6 @@ NUMBERS = {
     "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
     "events.zero": ("times", lambda f: f.event_multiple("zero")),
     "events.removed": ("times", lambda f: f.event_multiple("softmax", "attention removed")),
-    "gap.recall-linear": ("share", lambda f: f.gaps["recall-4"]["linear"]),
-    "gap.toy-linear": ("share", lambda f: f.gaps["state-machine"]["linear"]),
     **{
         f"mse.{column}.{a}": ("weight", lambda f, column=column, a=a: f.errors[column, a])
         for column in (*COLUMNS, "authors-patchtst", "authors-itransformer")

@@ -65,8 +65,6 @@ NUMBERS = {
     **{f"no-encoding.{head}{end}": (
         "change", lambda f, h=head, p=part: _relative(none(f), h, p))
        for head in tokens.HEADS for end, part in PART.items()},
-    **{f"position.without-{head}": ("change", lambda f, h=head: _relative(none(f), h))
-       for head in tokens.HEADS},
     "no-encoding.flatten-detectable": (
         "share", lambda f: _relative(none(f), "flatten", "detectable")),
     "position.share": ("share", lambda f: f.ledger.read("positions").groupby(

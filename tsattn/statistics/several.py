@@ -10,13 +10,15 @@ from scipy import optimize, stats
 
 @dataclass(frozen=True)
 class RandomEffects:
-    """Mean of effects that differ between series, its interval, and where the next may lie.
+    """Mean of effects that differ between series, with standard ``error`` and interval, and where
+    the next may lie.
 
     ``tau`` is the standard deviation between series beyond sampling, ``share`` (I squared) its
     share of all variance, ``p_same`` the p-value of no heterogeneity (Cochran's Q).
     """
 
     mean: float
+    error: float
     low: float
     high: float
     tau: float
@@ -53,6 +55,7 @@ def random_effects(effects, errors, level: float = 0.95) -> RandomEffects:
     new = t * np.sqrt(tau2 + error**2)
     return RandomEffects(
         mean,
+        error,
         mean - t * error,
         mean + t * error,
         np.sqrt(tau2),
