@@ -238,6 +238,10 @@ MORE_CODEBOOKS = {
     "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
     "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
 }
+# Trained four times as long too, one seed, softmax and zero: is a code only slower to learn? With
+# keys of parities nothing was learned in the usual steps; the list was written when that was known.
+LONGER = {"recall-4": ("code",),
+          "recall-4-nonlinear": ("linear", "mlp", "code-init", "code", "RQ-VAE")}
 # Data sets of chapter 8 with their seeds. The state machine comes first: on it there is room for a
 # gap to widen.
 CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": FEW_SEEDS,
@@ -254,9 +258,9 @@ def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
 def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
     """Named lists of runs of chapter 8, most important first.
 
-    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``code`` on recall with four
-    times the steps, in case a table that starts at random is only slow; ``MORE_CODEBOOKS`` on the
-    synthetic series, where runs are short; last, mean attention with ``CODEBOOKS``.
+    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``LONGER``;
+    ``MORE_CODEBOOKS`` on the synthetic series, where runs are short; last, mean attention with
+    ``CODEBOOKS``.
     """
     def cells(codebooks, datasets, attentions, suffix=""):
         return {f"{dataset}: {name}{suffix}": [
@@ -264,12 +268,15 @@ def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
                     for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
                 for dataset in datasets for name, change in codebooks.items()}
 
-    slow = codebook_run("recall-4", profile, embedding="code")
-    longer = [slow.but(attention=a, max_steps=4 * slow.max_steps) for a in ("softmax", "zero")]
+    def longer(dataset, name):
+        short = codebook_run(dataset, profile, **CODEBOOKS[name])
+        return [short.but(attention=a, max_steps=4 * short.max_steps) for a in ("softmax", "zero")]
+
     three = ("softmax", "zero", "fixed")
     synthetic = [d for d in CODEBOOK_SEEDS if d != "ETTh1"]
     return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three),
-            "recall-4: code, four times the steps": longer,
+            **{f"{dataset}: {name}, four times the steps": longer(dataset, name)
+               for dataset, names in LONGER.items() for name in names},
             **cells(MORE_CODEBOOKS, synthetic, three),
             **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
 

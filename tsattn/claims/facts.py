@@ -44,6 +44,8 @@ class Facts:
         self.ledger = ledger
         # A page, a deck and their statements ask for the same ones again and again.
         self.number, self.holds = cache(self.number), cache(self.holds)
+        self.errors_of_codebooks = cache(self.errors_of_codebooks)
+        self.codebooks = cache(self.codebooks)
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
@@ -108,18 +110,16 @@ class Facts:
         """``places.by_fold`` of ETTh1."""
         return places.by_fold(self.ledger, "ETTh1")
 
-    @cached_property
-    def on_recall(self) -> pd.DataFrame:
-        """Errors on recall by embedding and attention of chapter 8, with their intervals."""
-        found = embeddings.errors(self.ledger, embeddings.codebook_runs("recall-4"))
+    def errors_of_codebooks(self, dataset: str) -> pd.DataFrame:
+        """Errors of chapter 8 by embedding and attention, with their intervals."""
+        found = embeddings.errors(self.ledger, embeddings.codebook_runs(dataset))
         if found.empty:
-            raise KeyError("recall")
+            raise KeyError(dataset)
         return embeddings.summary(found)
 
-    @cached_property
-    def codebooks(self) -> dict[str, dict]:
-        """``embeddings.answers`` on the state machine."""
-        return embeddings.answers(self.ledger, "state-machine")
+    def codebooks(self, dataset: str) -> dict[str, dict]:
+        """``embeddings.answers``."""
+        return embeddings.answers(self.ledger, dataset)
 
     @cached_property
     def changed(self) -> pd.DataFrame:
