@@ -14,11 +14,13 @@ USUAL = dict(softmax=1.0, zero=1.25, fixed=1.2)  # of every embedding without a 
 WOKEN = dict(softmax=0.9, zero=1.5, fixed=1.1)
 
 
-def simulate(ledger, dataset="state-machine", scatter=0.002, names=None, **changes):
+def simulate(ledger, dataset="state-machine", scatter=0.002, names=None,
+             attentions=embeddings.THREE, **changes):
     """Records errors of ``embeddings.codebook_runs``: those of ``USUAL``, or of ``changes``."""
     random = np.random.default_rng(0)
     rows = []
-    for (name, attention, _), s in embeddings.codebook_runs(dataset, names=names).items():
+    of = embeddings.codebook_runs(dataset, names=names, attentions=attentions)
+    for (name, attention, _), s in of.items():
         error = changes.get(name, USUAL)[attention] + scatter * random.standard_normal()
         rows.append(dict(run_id=s.run_id, windows=1000, intervention="none", event_mse=error,
                          mse=error, zero_mse=2.0))
@@ -45,6 +47,24 @@ def test_the_rule_set_before_the_runs_decides(tmp_path, changes, answer, verdict
     assert outcome.number.value == pytest.approx(gap["RQ-VAE"] - gap["decoded"], abs=0.005)
 
 
+@pytest.mark.parametrize("coded, answer", [
+    (dict(softmax=1.3, zero=1.35), "not woken"),
+    (dict(softmax=1.05, zero=2.5), "wider because zero got worse"),
+    (dict(softmax=0.9, zero=1.5), None),  # the last two conditions may still fail
+])
+def test_a_condition_that_is_excluded_decides_without_fixed_and_placebo(tmp_path, coded, answer):
+    ledger = Ledger(tmp_path)
+    names = ["linear", "mlp", "decoded", "code", "RQ-VAE"]
+    simulate(ledger, names=names, attentions=("softmax", "zero"),
+             **{"code": coded, "RQ-VAE": dict(softmax=1.3, zero=1.35)})
+    outcome = codebook(ledger)
+    if answer is None:
+        assert outcome.verdict == NOT_RUN
+    else:
+        assert outcome.found.comparisons.set_index("model").answer["code"] == answer
+        assert outcome.verdict == NO
+
+
 def test_what_is_neither_shown_nor_excluded_cannot_be_told(tmp_path):
     ledger = Ledger(tmp_path)
     simulate(ledger, scatter=0.05)
@@ -56,7 +76,7 @@ def test_nothing_is_judged_while_rows_are_missing(tmp_path):
     assert codebook(ledger).verdict == NOT_RUN
     simulate(ledger, "recall-4-nonlinear", code=WOKEN)
     assert codebook(ledger).verdict == NOT_RUN, "without the state machine"
-    simulate(ledger, names=["linear", "mlp", "decoded", "code", "RQ-VAE"])
+    simulate(ledger, names=["linear", "mlp", "decoded", "code", "RQ-VAE"], code=WOKEN)
     assert codebook(ledger).verdict == NOT_RUN, "without the placebo"
 
 

@@ -79,9 +79,12 @@ def woken(
     table["holds"] = table.p < LEVEL
     if table.p.isna().any():
         answer = "cannot tell"
-    elif table.holds.all():
-        answer = "woken"
     else:
-        wider = table.holds[both].all() and not table.holds.iloc[2]
-        answer = "wider because zero got worse" if wider else "not woken"
+        answer = "woken" if table.holds.all() else broken(table)
     return dict(answer=answer, conditions=table)
+
+
+def broken(conditions: pd.DataFrame) -> str:
+    """The answer where not all four hold; the first two conditions give it."""
+    wider = conditions.holds.iloc[:2].all() and not conditions.holds.iloc[2]
+    return "wider because zero got worse" if wider else "not woken"

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from .. import runs
-from ..codebook_rule import gaps, woken
+from ..codebook_rule import broken, gaps, woken
 from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
 from ..settings import Settings, make
@@ -143,8 +143,8 @@ def attention(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd
 def answers(ledger: Ledger, dataset: str, profile: str = "paper", seeds=None) -> dict[str, dict]:
     """``codebook_rule.woken`` on a data set by codebook (``JUDGED``), of what is recorded.
 
-    All four conditions must hold, so that one which is excluded decides, even where the runs of
-    the random codebook, for the last of them, are missing.
+    All four conditions must hold, so that one which is excluded decides, even where runs for the
+    last two, of fixed attention and of the random codebook, are missing.
     """
     found = {}
     for codebook, placebo in JUDGED.items():
@@ -152,9 +152,9 @@ def answers(ledger: Ledger, dataset: str, profile: str = "paper", seeds=None) ->
         table = errors(ledger, codebook_runs(dataset, profile, names, seeds=seeds))
         if len(table):
             found[codebook] = answer = woken(table, codebook, placebo)
-            others_known = answer["conditions"].p.iloc[:-1].notna().all()
-            if answer["answer"] == "cannot tell" and others_known and refuted(answer):
-                answer["answer"] = "not woken"
+            known = answer["conditions"].p.iloc[:3].notna().all()
+            if answer["answer"] == "cannot tell" and known and refuted(answer):
+                answer["answer"] = broken(answer["conditions"])
     return found
 
 

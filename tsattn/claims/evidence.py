@@ -171,7 +171,7 @@ def recall(ledger: Ledger, profile: str) -> Found | None:
 def codebook(ledger: Ledger, profile: str) -> Found | None:
     """The rule set before the runs (``codebook_rule.woken``), on each data set that has room.
 
-    A data set counts once the main codebooks have all their rows; without the state machine
+    A data set counts once the main codebooks have an answer there; without the state machine
     nothing is judged. Its word is yes where some codebook has woken attention, no where each has
     only widened the gap or has a condition excluded, else cannot tell.
     """
