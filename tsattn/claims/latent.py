@@ -126,6 +126,28 @@ def _woken(dataset: str, name: str, at: int, end: str):
     return value
 
 
+def _over_linear(dataset: str, name: str, part: str):
+    def value(f):
+        return embeddings.gains(
+            embeddings.errors(f.ledger, embeddings.codebook_runs(dataset, names=("linear", name)))
+        ).loc[name, part]
+
+    return value
+
+
+def _errs(dataset: str, name: str, attention: str, end: str):
+    """How much more an embedding errs than *linear*, as a share, paired by seed."""
+
+    def value(f):
+        asked = embeddings.codebook_runs(dataset, names=("linear", name), attentions=[attention])
+        wide = embeddings.errors(f.ledger, asked).pivot(
+            index="seed", columns="embedding", values="error").dropna()
+        mean, low, high = interval(wide[name] / wide.linear - 1)
+        return dict(mean=mean, low=low, high=high)[end]
+
+    return value
+
+
 def _error(dataset: str, name: str, attention: str, end: str):
     return lambda f: f.errors_of_codebooks(dataset).loc[(name, attention), end]
 
@@ -136,6 +158,18 @@ NUMBERS |= {
     for name in embeddings.JUDGED
     for i, condition in enumerate(CONDITIONS)
     for dot, end in ENDS.items()
+}
+NUMBERS |= {
+    f"{start}.decoded.errs.{attention}{dot}": ("change", _errs(dataset, "decoded", attention, end))
+    for start, dataset in CODED.items()
+    for attention in ("softmax", "zero")
+    for dot, end in ENDS.items()
+}
+NUMBERS |= {  # of the gap, against linear itself: no part of the rule
+    f"{start}.{name}.over-linear{dot}": ("change", _over_linear(dataset, name, part))
+    for start, dataset in CODED.items()
+    for name in ("decoded", *embeddings.JUDGED)
+    for dot, part in {"": "gain", ".low": "low", ".high": "high"}.items()
 }
 STATEMENTS |= {
     f"codebook.none-woken-on-{dataset}": lambda f, d=dataset: {

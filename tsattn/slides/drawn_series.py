@@ -163,24 +163,36 @@ def window(ax, pairs: int = 4, seed: int = 7) -> None:
 
 @drawn
 def embeddings(facts: Facts) -> Figure | None:
-    """What attention is worth under four embeddings, on three series."""
-    labels = {"recall-4": "recall", "state-machine": "toy series, events", "ETTh1": "ETTh1"}
-    found = {d: analysis.embeddings.recorded_gaps(facts.ledger, d).reset_index() for d in labels}
-    shown = {d: gaps for d, gaps in found.items() if len(gaps)}
-    if not shown:
+    """What attention is worth by embedding, codes of patches below, on three series."""
+    by, labels = analysis.embeddings, {
+        "recall-4": "recall", "state-machine": "toy series, events", "ETTh1": "ETTh1, 1e-4"}
+    codes = ("decoded", "code-init", "code", "RQ-VAE")
+    found = {}
+    for dataset in labels:
+        asked = by.codebook_runs(dataset, names=("linear", "mlp", *codes))
+        if dataset in by.UNITS:  # conv and residual were trained at another rate on ETTh1
+            few = {e: by.EMBEDDINGS[e] for e in ("conv", "residual")}
+            asked |= by.embedding_runs(dataset, embeddings=few)
+        gaps = by.gaps(by.errors(facts.ledger, asked)).relative.reset_index()
+        if len(gaps):
+            found[dataset] = gaps
+    if not found:
         return None
-    fig, (axes,) = panels(*[1] * len(shown))
-    for ax, (dataset, gaps) in zip(axes, shown.items(), strict=True):
-        ax.axhline(0, color="0.4", ls="--", lw=1.5)
-        for x, embedding in enumerate(analysis.embeddings.EMBEDDINGS):
+    order = (*by.EMBEDDINGS, *codes)
+    fig, (axes,) = panels(*[1] * len(found))
+    for ax, (dataset, gaps) in zip(axes, found.items(), strict=True):
+        ax.axvline(0, color="0.4", ls="--", lw=1.5)
+        ax.axhline(len(by.EMBEDDINGS) - 0.5, color="0.8", lw=1.5)
+        for y, embedding in enumerate(order):
             values = 100 * gaps[gaps.embedding == embedding].relative
-            color = "black" if embedding == "linear" else COLORS["softmax"]
-            ax.scatter(np.full(len(values), x), values, s=70, color=color, alpha=0.6)
+            color = ("black" if embedding == "linear" else
+                     "0.35" if embedding in codes else COLORS["softmax"])
+            ax.scatter(values, np.full(len(values), y), s=55, color=color, alpha=0.6)
             if len(values):
-                ax.plot([x - 0.25, x + 0.25], [values.mean()] * 2, color=color, lw=4)
-        ax.set(xticks=range(4), xticklabels=("linear", "mlp", "conv", "resid."), xlim=(-0.5, 3.5))
+                ax.plot([values.mean()] * 2, [y - 0.35, y + 0.35], color=color, lw=4)
+        names(ax, order if ax is axes[0] else [""] * len(order))
+        ax.set_xlabel("attention gap (%)")
         heading(ax, labels[dataset])
-    axes[0].set_ylabel("attention gap (%)")
     return fig
 
 
