@@ -179,11 +179,17 @@ STATEMENTS |= {
 }
 
 
-def _longer(f, attention: str) -> float:
-    """Error on recall of ``code`` with four times the steps, one seed."""
-    of = runs.codebook()["recall-4: code, four times the steps"]
-    known = {("code", s.attention, s.seed): s for s in of if s.attention == attention}
+def _longer(f, attention: str, dataset: str = "recall-4", name: str = "code") -> float:
+    """Error on recall with four times the steps, one seed."""
+    of = runs.codebook()[f"{dataset}: {name}, four times the steps"]
+    known = {(name, s.attention, s.seed): s for s in of if s.attention == attention}
     return embeddings.errors(f.ledger, known).error.iloc[0]
+
+
+def _parities_longer(f) -> list[float]:
+    """Errors of softmax on recall with keys of parities with four times the steps."""
+    dataset = "recall-4-nonlinear"
+    return [_longer(f, "softmax", dataset, name) for name in runs.LONGER[dataset]]
 
 
 NUMBERS |= {
@@ -196,6 +202,8 @@ NUMBERS |= {
 }
 NUMBERS |= {f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
             for a in ("softmax", "zero")}
+NUMBERS |= {f"codebook.parities.longer.{end.__name__}": (
+                "share", lambda f, end=end: end(_parities_longer(f))) for end in (min, max)}
 
 
 def _slow(f) -> bool:
@@ -217,5 +225,11 @@ def _unlearned(f) -> bool:
     return bool((softmax.high > zero.low).all() and softmax.low.gt(0.5).all())
 
 
+def _unlearned_longer(f) -> bool:
+    """Nor with four times the steps: with softmax more than half of the error is left."""
+    return min(_parities_longer(f)) > 0.5
+
+
 STATEMENTS["codebook.random-start-is-slow"] = _slow
 STATEMENTS["codebook.parities.unlearned"] = _unlearned
+STATEMENTS["codebook.parities.unlearned-longer"] = _unlearned_longer
