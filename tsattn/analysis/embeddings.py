@@ -140,6 +140,19 @@ def attention(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd
     return found.merge(named, on="run_id").groupby(columns[:2])[columns[2:]].mean().reset_index()
 
 
+def over_linear(table: pd.DataFrame, what: str = "entropy") -> pd.DataFrame:
+    """``what`` of ``attention`` less that with *linear*, paired by seed, of each codebook that is
+    judged: columns mean, low, high. Empty without linear.
+    """
+    wide = table.astype({what: float}).pivot(index="seed", columns="embedding", values=what)
+    rows = {}
+    for name in JUDGED:
+        both = wide.reindex(columns=[name, "linear"]).dropna()
+        if len(both):
+            rows[name] = paired(both[name], both.linear)
+    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
+
+
 def answers(ledger: Ledger, dataset: str, profile: str = "paper", seeds=None) -> dict[str, dict]:
     """``codebook_rule.woken`` on a data set by codebook (``JUDGED``), of what is recorded.
 
