@@ -268,10 +268,6 @@ STATEMENTS = {
         .dropna(subset="authors")
         .inside.all()
     ),
-    "talk-paper-is-itransformer": lambda f: all(
-        f.errors["talk-paper", a] == f.errors["authors-itransformer", a]
-        for a in ("softmax", "identity", "zero", "mean")
-    ),
     "no-embedding-widens-the-gap": lambda f: all(
         f.gaps[d][e] <= f.gaps[d]["linear"]
         for d in ("recall-4", "state-machine")
