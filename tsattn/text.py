@@ -86,9 +86,9 @@ def verdict(outcome: Outcome, lang: str = "en") -> str:
     word = VERDICTS[lang][outcome.verdict]
     if found.judged < found.asked:
         return (
-            f"{word} ({found.judged} of {found.asked} data sets)"
+            f"{word} ({found.judged} of {found.asked} sets run)"
             if lang == "en"
-            else f"{word} (데이터 {found.asked}개 중 {found.judged}개)"
+            else f"{word} (데이터 {found.judged}/{found.asked} 실행)"
         )
     if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
         return word

@@ -126,7 +126,7 @@ _ALL = (
         "discrete codebook을 쓰면 attention이 중요해집니다.",
         (
             "change of the attention gap by an RQ-VAE, against decoded patches (state machine)",
-            "RQ-VAE에 의한 attention gap의 변화 (decoded patch 대비, state machine)",
+            "RQ-VAE를 썼을 때 attention gap의 변화 (decoded patch 대비, state machine)",
         ),
         "four conditions set before the runs: a larger gap than with decoded patches and with an "
         "mlp, softmax not worse than with linear by 1 %, ahead of fixed attention, ahead of a "

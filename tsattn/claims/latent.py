@@ -6,7 +6,7 @@ import pandas as pd
 
 from .. import runs
 from ..analysis import embeddings
-from ..codebook_rule import TOLERATED
+from ..codebook_rule import TOLERATED, gaps
 from ..statistics import interval
 
 DATASETS = ("recall-4", "state-machine", "ETTh1")
@@ -96,10 +96,14 @@ NUMBERS |= {
         "change",
         lambda f: _floor(f, "ETTh1").error / _floor(f, "ETTh1", "raw").error - 1,
     ),
-    "codebook.floor.recall-4-nonlinear": (
-        "share",
-        lambda f: _floor(f, "recall-4-nonlinear").error,
-    ),
+    **{f"codebook.floor.recall-4-nonlinear{dot}": (
+        "share", lambda f, g=given, t=tokenizer: _floor(f, "recall-4-nonlinear", g, t).error)
+        for dot, given, tokenizer in (("", "codes", "k-means"), (".RQ-VAE", "codes", "vq-vae"),
+                                      (".raw", "raw", "k-means"))},
+    "codebook.cost.ETTh1.RQ-VAE": ("change", lambda f: _floor(
+        f, "ETTh1", tokenizer="vq-vae").error / _floor(f, "ETTh1", "raw").error - 1),
+    "codebook.cost.ETTh1.over-softmax": ("change", lambda f: _floor(
+        f, "ETTh1").error / f.errors_of_codebooks("ETTh1").loc[("linear", "softmax"), "mean"] - 1),
 }
 STATEMENTS["codebook.none-collapsed"] = lambda f: (
     (t := f.ledger.read("codebook_floors"))[t.given == "codes"].codebook.eq("sound").all()
@@ -208,12 +212,11 @@ NUMBERS |= {f"codebook.parities.longer.{end.__name__}": (
 
 
 def _slow(f) -> bool:
-    """Tables that start at random are far behind on recall, and are not with four times the steps.
-
-    Those that start as ``decoded`` are not behind.
+    """*code* is far behind on recall, and is not with four times the steps; ``decoded`` and
+    *code-init* are not behind.
     """
     error = f.errors_of_codebooks("recall-4").xs("softmax", level=1)
-    return bool(error.loc[["code", "RQ-VAE"], "mean"].gt(0.25).all()
+    return bool(error.low["code"] > 0.25
                 and error.loc[["decoded", "code-init"], "high"].lt(0.05).all()
                 and _longer(f, "softmax") < 0.05)
 
@@ -235,6 +238,12 @@ def _attention(f, dataset: str) -> pd.DataFrame:
     return embeddings.attention(f.ledger, embeddings.codebook_runs(dataset))
 
 
+def _gaps_of_codes(f) -> pd.Series:
+    """Mean gap on the state machine by embedding."""
+    found = embeddings.errors(f.ledger, embeddings.codebook_runs("state-machine"))
+    return gaps(found).relative.groupby("embedding").mean()
+
+
 def _no_sharper(f) -> bool:
     """On no synthetic series a codebook's entropy is shown to be lower than that of linear."""
     synthetic = (d for d in runs.CODEBOOK_SEEDS if d in embeddings.UNITS)
@@ -247,6 +256,10 @@ NUMBERS |= {
         f, "state-machine").query("embedding == @n")[w].mean())
     for what in ("lift", "entropy") for name in ("linear", *RANDOM_START)
 }
+NUMBERS |= {f"codebook.gap.{name}": ("share", lambda f, n=name: _gaps_of_codes(f)[n])
+            for name in runs.CODEBOOKS}
+STATEMENTS["codebook.none-before-fixed"] = lambda f: not any(
+    answer["conditions"].holds.iloc[3] for answer in f.codebooks("state-machine").values())
 STATEMENTS["codebook.no-sharper"] = _no_sharper
 STATEMENTS["codebook.random-start-is-slow"] = _slow
 STATEMENTS["codebook.parities.unlearned"] = _unlearned
