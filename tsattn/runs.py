@@ -238,8 +238,8 @@ MORE_CODEBOOKS = {
     "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
     "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
 }
-# Trained four times as long too, one seed, softmax and zero: is a code only slower to learn? All but
-# the first were added when the usual steps had been seen: with keys of parities nothing was learned.
+# Trained four times as long too, one seed, softmax and zero: is a code only slower to learn? All
+# but the first were added after the usual steps: with keys of parities nothing was learned.
 LONGER = {"recall-4": ("code",),
           "recall-4-nonlinear": ("linear", "mlp", "code-init", "code", "RQ-VAE"),
           "state-machine": ("code",)}

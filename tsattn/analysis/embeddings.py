@@ -24,7 +24,8 @@ THREE = (*BOTH, "fixed")
 JUDGED = {"code": "random", "RQ-VAE": "random", "code-init": "random, code-init"}
 # On recall with linearly separable keys there is no room for a larger gap: a sanity check.
 DECIDING = ("state-machine", "recall-4-nonlinear", "ETTh1")
-UNITS = {SYNTHETIC: "error on events (MSE)", **dict.fromkeys(toy.RECALL, "error (predicting 0 = 1)")}
+UNITS = {SYNTHETIC: "error on events (MSE)",
+         **dict.fromkeys(toy.RECALL, "error (predicting 0 = 1)")}
 
 
 def unit(dataset: str) -> str:

@@ -17,7 +17,18 @@ from ..analysis import cells, embeddings, places
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
-from . import Outcome, cost, elsewhere, judge, latent, registered, replaced, synthetic, token_facts
+from . import (
+    Outcome,
+    codebooks,
+    cost,
+    elsewhere,
+    judge,
+    latent,
+    registered,
+    replaced,
+    synthetic,
+    token_facts,
+)
 
 # Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
 COLUMNS = ("talk-paper", "talk-own",
@@ -290,7 +301,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (synthetic, latent, replaced, elsewhere, token_facts, registered, cost):
+for part in (synthetic, latent, codebooks, replaced, elsewhere, token_facts, registered, cost):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)
