@@ -94,6 +94,12 @@ def _unlearned(f) -> bool:
     return bool((softmax.high > zero.low).all() and softmax.low.gt(0.5).all())
 
 
+def _others(f, dataset: str) -> pd.Series:
+    """Mean error of softmax with the codebooks that are not judged."""
+    softmax = f.errors_of_codebooks(dataset).xs("softmax", level=1)
+    return softmax[softmax.index.isin(runs.MORE_CODEBOOKS)]["mean"]
+
+
 def _no_sharper(f) -> bool:
     """On no synthetic series a codebook's entropy is shown to be lower than that of linear."""
     synthetic = (d for d in runs.CODEBOOK_SEEDS if d in embeddings.UNITS)
@@ -122,10 +128,10 @@ NUMBERS = {
         "change", lambda f, of=(d, name, part): _over_linear(f, *of))
         for start, d in CODED.items() for name in ("decoded", *embeddings.JUDGED)
         for dot, part in {"": "gain", ".low": "low", ".high": "high"}.items()},
-    **{f"{start}.{name}{middle}{dot}": (
+    **{f"{start}.{name.replace(', ', '-')}{middle}{dot}": (
         "share", lambda f, d=d, of=(name, a), end=end: f.errors_of_codebooks(d).loc[of, end])
         for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
-        for name in runs.CODEBOOKS
+        for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS
         for middle, a in {"": "softmax", ".zero": "zero"}.items() for dot, end in ENDS.items()},
     **{f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
         for a in embeddings.BOTH},
@@ -147,5 +153,8 @@ STATEMENTS = {
     "codebook.no-sharper": _no_sharper,
     "codebook.random-start-is-slow": _slow,
     "codebook.parities.unlearned": _unlearned,
+    "codebook.no-other-ahead-of-linear": lambda f: all(
+        _others(f, d).ge(f.errors_of_codebooks(d).loc[("linear", "softmax"), "mean"]).all()
+        for d in ("recall-4", PARITIES)),
     "codebook.parities.unlearned-longer": lambda f: min(_parities_longer(f)) > 0.5,
 }

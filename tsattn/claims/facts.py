@@ -123,7 +123,8 @@ class Facts:
 
     def errors_of_codebooks(self, dataset: str) -> pd.DataFrame:
         """Errors of chapter 8 by embedding and attention, with their intervals."""
-        found = embeddings.errors(self.ledger, embeddings.codebook_runs(dataset))
+        names = runs.CODEBOOKS | runs.MORE_CODEBOOKS
+        found = embeddings.errors(self.ledger, embeddings.codebook_runs(dataset, names=names))
         if found.empty:
             raise KeyError(dataset)
         return embeddings.summary(found)
