@@ -17,6 +17,10 @@ RANDOM_START = ("code", "RQ-VAE", "random")
 ENDS = {"": "mean", ".low": "low", ".high": "high"}
 
 
+def _key(name: str) -> str:
+    return name.replace(", ", "-")
+
+
 def _floor(f, dataset: str, given: str = "codes", tokenizer: str = "k-means") -> pd.Series:
     """The row of ``codebook_floors`` of two levels of 256 codes."""
     t = f.ledger.read("codebook_floors")
@@ -121,14 +125,16 @@ NUMBERS = {
         "change", lambda f, of=(d, name, i, end): _condition(f, *of))
         for start, d in CODED.items() for name in embeddings.JUDGED
         for i, condition in enumerate(CONDITIONS) for dot, end in ENDS.items()},
-    **{f"{start}.decoded.errs.{a}{dot}": (
-        "change", lambda f, of=(d, "decoded", a, end): _errs(f, *of))
-        for start, d in CODED.items() for a in embeddings.BOTH for dot, end in ENDS.items()},
-    **{f"{start}.{name}.over-linear{dot}": (
+    **{f"{start}.{_key(name)}.errs.{a}{dot}": (
+        "change", lambda f, of=(d, name, a, end): _errs(f, *of))
+        for start, d in CODED.items() for name in ("decoded", "random, code-init")
+        for a in embeddings.BOTH for dot, end in ENDS.items()},
+    **{f"{start}.{_key(name)}.over-linear{dot}": (
         "change", lambda f, of=(d, name, part): _over_linear(f, *of))
-        for start, d in CODED.items() for name in ("decoded", *embeddings.JUDGED)
+        for start, d in CODED.items()
+        for name in ("decoded", "random, code-init", *embeddings.JUDGED)
         for dot, part in {"": "gain", ".low": "low", ".high": "high"}.items()},
-    **{f"{start}.{name.replace(', ', '-')}{middle}{dot}": (
+    **{f"{start}.{_key(name)}{middle}{dot}": (
         "share", lambda f, d=d, of=(name, a), end=end: f.errors_of_codebooks(d).loc[of, end])
         for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
         for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS
