@@ -39,7 +39,8 @@ def woken(
     iv   softmax's error is below that with the random codebook ``placebo``
 
     ``answer``: "woken" if all four hold, "wider because zero got worse" if (i) holds without (ii),
-    else "not woken"; "cannot tell" where a condition has fewer than two common seeds.
+    else "not woken". Where a condition has fewer than two common seeds, "cannot tell", unless it is
+    one of the last two and another one is excluded (``refuted``), which then decides.
     ``conditions``: columns mean, low, high (95 % interval of the difference that should be above
     zero), p, holds, by condition.
     """
@@ -77,14 +78,17 @@ def woken(
     if table.p[both].notna().all():
         table.loc[both, "p"] = holm(table.p[both])
     table["holds"] = table.p < LEVEL
-    if table.p.isna().any():
+    lacking = table.p.isna()
+    if lacking.iloc[:3].any() or lacking.any() and not refuted(table):
         answer = "cannot tell"
+    elif table.holds.all():
+        answer = "woken"
     else:
-        answer = "woken" if table.holds.all() else broken(table)
+        wider = table.holds[both].all() and not table.holds.iloc[2]
+        answer = "wider because zero got worse" if wider else "not woken"
     return dict(answer=answer, conditions=table)
 
 
-def broken(conditions: pd.DataFrame) -> str:
-    """The answer where not all four hold; the first two conditions give it."""
-    wider = conditions.holds.iloc[:2].all() and not conditions.holds.iloc[2]
-    return "wider because zero got worse" if wider else "not woken"
+def refuted(conditions: pd.DataFrame) -> bool:
+    """Whether some condition of ``woken`` is excluded: its 95 % interval lies below zero."""
+    return bool((conditions.high < 0).any())

@@ -256,6 +256,12 @@ def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
     return make(profile, dataset=dataset, **dict(learning_rate=LOW_RATE) | changes)
 
 
+def longer(dataset: str, name: str, profile: str = "paper") -> list[Settings]:
+    """A run of ``LONGER`` with softmax and with zero."""
+    short = codebook_run(dataset, profile, **CODEBOOKS[name])
+    return [short.but(attention=a, max_steps=4 * short.max_steps) for a in ("softmax", "zero")]
+
+
 def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
     """Named lists of runs of chapter 8, most important first.
 
@@ -269,14 +275,10 @@ def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
                     for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
                 for dataset in datasets for name, change in codebooks.items()}
 
-    def longer(dataset, name):
-        short = codebook_run(dataset, profile, **CODEBOOKS[name])
-        return [short.but(attention=a, max_steps=4 * short.max_steps) for a in ("softmax", "zero")]
-
     three = ("softmax", "zero", "fixed")
     synthetic = [d for d in CODEBOOK_SEEDS if d != "ETTh1"]
     return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three),
-            **{f"{dataset}: {name}, four times the steps": longer(dataset, name)
+            **{f"{dataset}: {name}, four times the steps": longer(dataset, name, profile)
                for dataset, names in LONGER.items() for name in names},
             **cells(MORE_CODEBOOKS, synthetic, three),
             **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}

@@ -45,23 +45,25 @@ def _condition(f, dataset: str, name: str, at: int, end: str) -> float:
 
 def _over_linear(f, dataset: str, name: str, part: str) -> float:
     """The gap less that of linear: no part of the rule."""
-    asked = embeddings.codebook_runs(dataset, names=("linear", name))
-    return embeddings.gains(embeddings.errors(f.ledger, asked)).loc[name, part]
+    return embeddings.gains(f.coded(dataset)).loc[name, part]
 
 
 def _errs(f, dataset: str, name: str, attention: str, end: str) -> float:
     """How much more an embedding errs than linear, as a share, paired by seed."""
-    asked = embeddings.codebook_runs(dataset, names=("linear", name), attentions=[attention])
-    wide = embeddings.errors(f.ledger, asked).pivot(
-        index="seed", columns="embedding", values="error").dropna()
-    mean, low, high = interval(wide[name] / wide.linear - 1)
-    return dict(mean=mean, low=low, high=high)[end]
+    errors = f.coded(dataset).query("attention == @attention")
+    wide = errors.pivot(index="seed", columns="embedding", values="error")
+    worse = (wide[name] / wide.linear - 1).dropna()
+    return dict(zip(ENDS.values(), interval(worse), strict=True))[end]
 
 
-def _gaps(f) -> pd.Series:
-    """Mean gap on the state machine by embedding."""
-    found = embeddings.errors(f.ledger, embeddings.codebook_runs("state-machine"))
-    return gaps(found).relative.groupby("embedding").mean()
+def _gap(f, name: str) -> float:
+    """Mean gap on the state machine."""
+    return gaps(f.coded("state-machine")).relative[name].mean()
+
+
+def _softmax(f, dataset: str) -> pd.DataFrame:
+    """Errors of softmax by embedding, with their intervals."""
+    return embeddings.summary(f.coded(dataset)).xs("softmax", level=1)
 
 
 def _attention(f, dataset: str) -> pd.DataFrame:
@@ -70,7 +72,7 @@ def _attention(f, dataset: str) -> pd.DataFrame:
 
 def _longer(f, attention: str, dataset: str = "recall-4", name: str = "code") -> float:
     """Error on recall with four times the steps, one seed."""
-    of = runs.codebook()[f"{dataset}: {name}, four times the steps"]
+    of = runs.longer(dataset, name)
     known = {(name, s.attention, s.seed): s for s in of if s.attention == attention}
     return embeddings.errors(f.ledger, known).error.iloc[0]
 
@@ -84,7 +86,7 @@ def _slow(f) -> bool:
     """*code* is far behind on recall, and is not with four times the steps; *decoded* and
     *code-init* are not behind.
     """
-    error = f.errors_of_codebooks("recall-4").xs("softmax", level=1)
+    error = _softmax(f, "recall-4")
     return bool(error.low["code"] > 0.25
                 and error.loc[["decoded", "code-init"], "high"].lt(0.05).all()
                 and _longer(f, "softmax") < 0.05)
@@ -93,21 +95,21 @@ def _slow(f) -> bool:
 def _unlearned(f) -> bool:
     """On recall with keys of parities softmax is nowhere clearly ahead of zero: their 95 %
     intervals meet under every embedding, and each leaves more than half of the error."""
-    error = f.errors_of_codebooks(PARITIES)
+    error = embeddings.summary(f.coded(PARITIES))
     softmax, zero = (error.xs(a, level=1).loc[list(runs.CODEBOOKS)] for a in ("softmax", "zero"))
     return bool((softmax.high > zero.low).all() and softmax.low.gt(0.5).all())
 
 
 def _others(f, dataset: str) -> pd.Series:
     """Mean error of softmax with the codebooks that are not judged."""
-    softmax = f.errors_of_codebooks(dataset).xs("softmax", level=1)
+    softmax = _softmax(f, dataset)
     return softmax[softmax.index.isin(runs.MORE_CODEBOOKS)]["mean"]
 
 
 def _no_sharper(f) -> bool:
     """On no synthetic series a codebook's entropy is shown to be lower than that of linear."""
     synthetic = (d for d in runs.CODEBOOK_SEEDS if d in embeddings.UNITS)
-    tables = [embeddings.over_linear(_attention(f, d)) for d in synthetic]
+    tables = [embeddings.entropy_gains(_attention(f, d)) for d in synthetic]
     return all(len(t) and t.high.ge(0).all() for t in tables)
 
 
@@ -116,7 +118,7 @@ NUMBERS = {
     "codebook.cost.ETTh1": ("change", _cost),
     "codebook.cost.ETTh1.RQ-VAE": ("change", lambda f: _cost(f, "vq-vae")),
     "codebook.cost.ETTh1.over-softmax": ("change", lambda f: _floor(
-        f, "ETTh1").error / f.errors_of_codebooks("ETTh1").loc[("linear", "softmax"), "mean"] - 1),
+        f, "ETTh1").error / _softmax(f, "ETTh1")["mean"]["linear"] - 1),
     **{f"codebook.floor.{PARITIES}{dot}": (
         "share", lambda f, g=given, t=tokenizer: _floor(f, PARITIES, g, t).error)
         for dot, given, tokenizer in (("", "codes", "k-means"), (".RQ-VAE", "codes", "vq-vae"),
@@ -135,7 +137,7 @@ NUMBERS = {
         for name in ("decoded", "random, code-init", *embeddings.JUDGED)
         for dot, part in {"": "gain", ".low": "low", ".high": "high"}.items()},
     **{f"{start}.{_key(name)}{middle}{dot}": (
-        "share", lambda f, d=d, of=(name, a), end=end: f.errors_of_codebooks(d).loc[of, end])
+        "share", lambda f, d=d, of=(name, a), end=end: embeddings.summary(f.coded(d)).loc[of, end])
         for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
         for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS
         for middle, a in {"": "softmax", ".zero": "zero"}.items() for dot, end in ENDS.items()},
@@ -143,10 +145,10 @@ NUMBERS = {
         for a in embeddings.BOTH},
     **{f"codebook.parities.longer.{end.__name__}": (
         "share", lambda f, end=end: end(_parities_longer(f))) for end in (min, max)},
-    **{f"codebook.{what}.{name}": ("weight", lambda f, w=what, n=name: _attention(
-        f, "state-machine").query("embedding == @n")[w].mean())
-        for what in ("lift", "entropy") for name in ("linear", *RANDOM_START)},
-    **{f"codebook.gap.{name}": ("share", lambda f, n=name: _gaps(f)[n]) for name in runs.CODEBOOKS},
+    **{f"codebook.lift.{name}": ("weight", lambda f, n=name: _attention(
+        f, "state-machine").query("embedding == @n").lift.mean())
+        for name in ("linear", *RANDOM_START)},
+    **{f"codebook.gap.{name}": ("share", lambda f, n=name: _gap(f, n)) for name in runs.CODEBOOKS},
 }
 STATEMENTS = {
     "codebook.none-collapsed": lambda f: (
@@ -161,7 +163,7 @@ STATEMENTS = {
     "codebook.random-start-is-slow": _slow,
     "codebook.parities.unlearned": _unlearned,
     "codebook.no-other-ahead-of-linear": lambda f: all(
-        _others(f, d).ge(f.errors_of_codebooks(d).loc[("linear", "softmax"), "mean"]).all()
+        _others(f, d).ge(_softmax(f, d)["mean"]["linear"]).all()
         for d in ("recall-4", PARITIES)),
     "codebook.parities.unlearned-longer": lambda f: min(_parities_longer(f)) > 0.5,
 }

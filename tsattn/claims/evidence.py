@@ -11,6 +11,7 @@ import pandas as pd
 
 from .. import analysis, runs
 from ..analysis import embeddings, pairs
+from ..codebook_rule import refuted
 from ..ledger import Ledger
 from ..statistics import MARGIN, MIN_SEEDS, interval
 from .rules import (
@@ -198,7 +199,7 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
 
 
 def _woken(answer: dict) -> str:
-    excluded = embeddings.refuted(answer) or answer["answer"] != "not woken"
+    excluded = refuted(answer["conditions"]) or answer["answer"] != "not woken"
     return word(answer["answer"] == "woken", excluded)
 
 

@@ -55,8 +55,7 @@ class Facts:
         self.ledger = ledger
         # A page, a deck and their statements ask for the same ones again and again.
         self.number, self.holds = cache(self.number), cache(self.holds)
-        self.errors_of_codebooks = cache(self.errors_of_codebooks)
-        self.codebooks = cache(self.codebooks)
+        self.coded, self.codebooks = cache(self.coded), cache(self.codebooks)
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
@@ -121,13 +120,13 @@ class Facts:
         """``places.by_fold`` of ETTh1."""
         return places.by_fold(self.ledger, "ETTh1")
 
-    def errors_of_codebooks(self, dataset: str) -> pd.DataFrame:
-        """Errors of chapter 8 by embedding and attention, with their intervals."""
+    def coded(self, dataset: str) -> pd.DataFrame:
+        """``embeddings.errors`` of all runs of chapter 8."""
         names = runs.CODEBOOKS | runs.MORE_CODEBOOKS
         found = embeddings.errors(self.ledger, embeddings.codebook_runs(dataset, names=names))
         if found.empty:
             raise KeyError(dataset)
-        return embeddings.summary(found)
+        return found
 
     def codebooks(self, dataset: str) -> dict[str, dict]:
         """``embeddings.answers``."""
@@ -284,9 +283,6 @@ STATEMENTS = {
         f.gaps[d][e] <= f.gaps[d]["linear"]
         for d in ("recall-4", "state-machine")
         for e in embeddings.EMBEDDINGS
-    ),
-    "no-embedding-helps-etth1": lambda f: all(
-        f.gaps["ETTh1"][e] <= 0 for e in embeddings.EMBEDDINGS
     ),
     "no-verdict-depends-on-block-length": lambda f: (
         len(
