@@ -108,7 +108,10 @@ def test_errors_gaps_and_gains_by_hand(tmp_path):
     assert len(error) == 8 and error["mlp", "softmax", 2] == 0.15, "on the most windows"
     gained = embeddings.gains(table)
     assert gained.gain["mlp"] == pytest.approx((1 - 3 / 4) - (1 - 2 / 4))
+    more = embeddings.worse(table)["mean"]
+    assert more.to_dict() == pytest.approx({("mlp", "softmax"): 0.5, ("mlp", "zero"): 0})
     assert embeddings.errors(Ledger(tmp_path / "none"), named).empty
+    assert embeddings.worse(embeddings.errors(Ledger(tmp_path / "none"), named)).empty
     assert embeddings.gains(embeddings.errors(Ledger(tmp_path / "none"), named)).empty
     assert embeddings.attention(ledger, named).empty
 

@@ -112,6 +112,20 @@ def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     return _against(wide, reference).rename(columns={"mean": "gap"})
 
 
+def worse(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
+    """How much more each embedding errs than ``reference``, as a share of its error, paired by
+    seed: mean, low, high by embedding and attention. ``table`` as of ``errors``.
+    """
+    wide = table.pivot(index="seed", columns=["embedding", "attention"], values="error")
+    rows = {}
+    for embedding, attention in wide.columns:
+        if embedding != reference and (reference, attention) in wide:
+            more = (wide[embedding, attention] / wide[reference, attention] - 1).dropna()
+            if len(more):
+                rows[embedding, attention] = interval(more)
+    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
+
+
 def entropy_gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     """The same of the entropy in ``attention``, of the codebooks that are judged."""
     wide = table.astype({"entropy": float}).pivot(

@@ -7,12 +7,12 @@ import pandas as pd
 from .. import runs
 from ..analysis import embeddings
 from ..codebook_rule import TOLERATED, gaps
-from ..statistics import interval
 
 PARITIES = "recall-4-nonlinear"
 # The data sets that decide, by the beginning of the names of their numbers.
 CODED = {"codebook": "state-machine", "codebook.parities": PARITIES, "codebook.ETTh1": "ETTh1"}
 CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear", "before-fixed", "before-random")
+PLACEBO = "random, code-init"
 RANDOM_START = ("code", "RQ-VAE", "random")
 ENDS = {"": "mean", ".low": "low", ".high": "high"}
 
@@ -43,17 +43,11 @@ def _condition(f, dataset: str, name: str, at: int, end: str) -> float:
     return TOLERATED - row[{"mean": "mean", "low": "high", "high": "low"}[end]]
 
 
-def _over_linear(f, dataset: str, name: str, part: str) -> float:
-    """The gap less that of linear: no part of the rule."""
-    return embeddings.gains(f.coded(dataset)).loc[name, part]
-
-
-def _errs(f, dataset: str, name: str, attention: str, end: str) -> float:
-    """How much more an embedding errs than linear, as a share, paired by seed."""
-    errors = f.coded(dataset).query("attention == @attention")
-    wide = errors.pivot(index="seed", columns="embedding", values="error")
-    worse = (wide[name] / wide.linear - 1).dropna()
-    return dict(zip(ENDS.values(), interval(worse), strict=True))[end]
+def _differing(f) -> pd.Series:
+    """The gaps on the state machine that differ from that of linear (Holm over the embeddings)."""
+    errors = f.coded("state-machine")
+    gained = embeddings.gains(errors[errors.embedding.isin((*runs.CODEBOOKS, PLACEBO))])
+    return gained[gained.p < 0.05].gain
 
 
 def _gap(f, name: str) -> float:
@@ -128,14 +122,9 @@ NUMBERS = {
         for start, d in CODED.items() for name in embeddings.JUDGED
         for i, condition in enumerate(CONDITIONS) for dot, end in ENDS.items()},
     **{f"{start}.{_key(name)}.errs.{a}{dot}": (
-        "change", lambda f, of=(d, name, a, end): _errs(f, *of))
-        for start, d in CODED.items() for name in ("decoded", "random, code-init")
+        "change", lambda f, d=d, of=(name, a), end=end: embeddings.worse(f.coded(d)).loc[of, end])
+        for start, d in CODED.items() for name in ("decoded", PLACEBO)
         for a in embeddings.BOTH for dot, end in ENDS.items()},
-    **{f"{start}.{_key(name)}.over-linear{dot}": (
-        "change", lambda f, of=(d, name, part): _over_linear(f, *of))
-        for start, d in CODED.items()
-        for name in ("decoded", "random, code-init", *embeddings.JUDGED)
-        for dot, part in {"": "gain", ".low": "low", ".high": "high"}.items()},
     **{f"{start}.{_key(name)}{middle}{dot}": (
         "share", lambda f, d=d, of=(name, a), end=end: embeddings.summary(f.coded(d)).loc[of, end])
         for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
@@ -159,6 +148,9 @@ STATEMENTS = {
     "codebook.none-before-fixed": lambda f: (
         {answer["conditions"].p.iloc[3] >= 0.05 for answer in f.codebooks("state-machine").values()}
         == {True}),
+    "codebook.two-differ-from-linear": lambda f: (
+        set((gain := _differing(f)).index) == {"code-init", PLACEBO}
+        and gain["code-init"] < 0 < gain[PLACEBO]),
     "codebook.no-sharper": _no_sharper,
     "codebook.random-start-is-slow": _slow,
     "codebook.parities.unlearned": _unlearned,
