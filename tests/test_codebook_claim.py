@@ -114,6 +114,15 @@ def test_errors_gaps_and_gains_by_hand(tmp_path):
     assert embeddings.worse(embeddings.errors(Ledger(tmp_path / "none"), named)).empty
     assert embeddings.gains(embeddings.errors(Ledger(tmp_path / "none"), named)).empty
     assert embeddings.attention(ledger, named).empty
+    assert embeddings.training_errors(ledger, named).empty
+
+
+def test_training_errors_are_of_the_epoch_that_was_kept():
+    of = embeddings.codebook_runs("ETTh1", names=("linear", "RQ-VAE"), attentions=("softmax",))
+    table = embeddings.training_errors(Ledger(), of)
+    assert table.groupby("embedding").seed.nunique().to_dict() == {"linear": 3, "RQ-VAE": 3}
+    first = table[(table.embedding == "linear") & (table.seed == 2021)].error.item()
+    assert first == 0.3423637798987329, "the seventh epoch of seventeen, in curves.csv"
 
 
 @pytest.mark.chapter

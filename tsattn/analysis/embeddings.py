@@ -97,6 +97,17 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
     return found.reindex(columns=["embedding", "attention", "seed", "error"]).reset_index(drop=True)
 
 
+def training_errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
+    """The same of the training windows, in the epoch that was kept: MSE, with dropout."""
+    found = ledger.runs(ledger.complete(list(asked.values())))
+    columns = ["embedding", "attention", "seed", "error"]
+    if not len(found):
+        return pd.DataFrame(columns=columns)
+    kept = found[["run_id", "best_epoch"]].rename(columns=dict(best_epoch="epoch"))
+    found = kept.merge(ledger.read("curves")).merge(_named(asked), on="run_id")
+    return found.assign(error=found.train_mse)[columns]
+
+
 def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:
     """Relative attention gap under ``EMBEDDINGS``: [embedding, seed]."""
     return gaps(errors(ledger, embedding_runs(dataset))).relative
@@ -123,7 +134,8 @@ def worse(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
             more = (wide[embedding, attention] / wide[reference, attention] - 1).dropna()
             if len(more):
                 rows[embedding, attention] = interval(more)
-    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
+    index = pd.MultiIndex.from_tuples(rows, names=["embedding", "attention"])
+    return pd.DataFrame(rows.values(), index=index, columns=["mean", "low", "high"])
 
 
 def entropy_gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:

@@ -60,6 +60,12 @@ def _softmax(f, dataset: str) -> pd.DataFrame:
     return embeddings.summary(f.coded(dataset)).xs("softmax", level=1)
 
 
+def _fitted(f, dataset: str, name: str, end: str) -> float:
+    """How much more softmax errs than with linear on the training windows."""
+    of = embeddings.codebook_runs(dataset, names=("linear", name), attentions=("softmax",))
+    return embeddings.worse(embeddings.training_errors(f.ledger, of)).loc[(name, "softmax"), end]
+
+
 def _attention(f, dataset: str) -> pd.DataFrame:
     return embeddings.attention(f.ledger, embeddings.codebook_runs(dataset))
 
@@ -130,6 +136,8 @@ NUMBERS = {
         for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
         for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS
         for middle, a in {"": "softmax", ".zero": "zero"}.items() for dot, end in ENDS.items()},
+    **{f"{start}.{name}.fitted{dot}": ("change", lambda f, of=(d, name, end): _fitted(f, *of))
+        for start, d in CODED.items() for name in embeddings.JUDGED for dot, end in ENDS.items()},
     **{f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
         for a in embeddings.BOTH},
     **{f"codebook.parities.longer.{end.__name__}": (
@@ -145,6 +153,9 @@ STATEMENTS = {
     **{f"codebook.none-woken-on-{d}": lambda f, d=d: (
         {answer["answer"] for answer in f.codebooks(d).values()} == {"not woken"})
         for d in CODED.values()},
+    "codebook.two-not-woken-on-ETTh1": lambda f: (
+        {f.codebooks("ETTh1")[name]["answer"] for name in ("RQ-VAE", "code-init")}
+        == {"not woken"}),
     "codebook.none-before-fixed": lambda f: (
         {answer["conditions"].p.iloc[3] >= 0.05 for answer in f.codebooks("state-machine").values()}
         == {True}),
