@@ -49,12 +49,12 @@ def escape(text: str) -> str:
 
 
 def figure(value: float, form: str = "change", digits: int | None = None, sign: bool = True) -> str:
-    """One number in its form: "change" +0.9 %, "share" 1.3 %, "times" ×12.5, "weight" 0.97,
-    "count" 794.
+    """One number in its form: "change" +0.9 %, "points" −8.6 pp, "share" 1.3 %, "times" ×12.5,
+    "weight" 0.97, "count" 794.
     """
-    if form in ("change", "share"):
-        plus, decimals = "+" if sign and form == "change" else "", 1 if digits is None else digits
-        text = f"{100 * value:{plus}.{decimals}f} %"
+    if form in ("change", "points", "share"):
+        plus, decimals = "+" if sign and form != "share" else "", 1 if digits is None else digits
+        text = f"{100 * value:{plus}.{decimals}f} {'pp' if form == 'points' else '%'}"
         return text.replace("-", MINUS)
     default = {"times": 1, "weight": 2, "count": 0}[form]
     text = f"{value:,.{default if digits is None else digits}f}".replace("-", MINUS)
@@ -73,8 +73,9 @@ def with_interval(number: Number) -> str:
     value, low, high = (
         figure(v, number.form, digits) for v in (number.value, number.low, number.high)
     )
+    unit = value.lstrip("+−×0123456789.,")
     return value + (
-        f" [{low.removesuffix(' %')}, {high.removesuffix(' %')}]" if np.isfinite(number.low) else ""
+        f" [{low.removesuffix(unit)}, {high.removesuffix(unit)}]" if np.isfinite(number.low) else ""
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from .. import runs
 from ..analysis import embeddings
 from ..codebook_rule import TOLERATED, gaps
+from ..statistics import interval
 
 PARITIES = "recall-4-nonlinear"
 # The data sets that decide, by the beginning of the names of their numbers.
@@ -50,9 +51,17 @@ def _differing(f) -> pd.Series:
     return gained[gained.p < 0.05].gain
 
 
-def _gap(f, name: str) -> float:
-    """Mean gap on the state machine."""
-    return gaps(f.coded("state-machine")).relative[name].mean()
+def _gap(f, dataset: str, name: str) -> float:
+    return gaps(f.coded(dataset)).relative[name].mean()
+
+
+def _kept(f, name: str) -> pd.Series:
+    """Epochs that were kept of softmax on ETTh1, by seed."""
+    of = embeddings.codebook_runs("ETTh1", names=(name,), attentions=("softmax",))
+    done = f.ledger.complete(list(of.values()))
+    if not done:
+        raise KeyError(name)
+    return f.ledger.runs(done).best_epoch
 
 
 def _softmax(f, dataset: str) -> pd.DataFrame:
@@ -124,7 +133,7 @@ NUMBERS = {
         for dot, given, tokenizer in (("", "codes", "k-means"), (".RQ-VAE", "codes", "vq-vae"),
                                       (".raw", "raw", "k-means"))},
     **{f"{start}.{name}.{condition}{dot}": (
-        "change", lambda f, of=(d, name, i, end): _condition(f, *of))
+        "points" if i < 2 else "change", lambda f, of=(d, name, i, end): _condition(f, *of))
         for start, d in CODED.items() for name in embeddings.JUDGED
         for i, condition in enumerate(CONDITIONS) for dot, end in ENDS.items()},
     **{f"{start}.{_key(name)}.errs.{a}{dot}": (
@@ -145,7 +154,11 @@ NUMBERS = {
     **{f"codebook.lift.{name}": ("weight", lambda f, n=name: _attention(
         f, "state-machine").query("embedding == @n").lift.mean())
         for name in ("linear", *RANDOM_START)},
-    **{f"codebook.gap.{name}": ("share", lambda f, n=name: _gap(f, n)) for name in runs.CODEBOOKS},
+    **{f"{start}.gap.{name}": ("share", lambda f, of=(d, name): _gap(f, *of))
+        for start, d in CODED.items() for name in runs.CODEBOOKS},
+    **{f"codebook.ETTh1.{name}.kept.{end.__name__}": (
+        "count", lambda f, n=name, end=end: end(_kept(f, n)))
+        for name in ("linear", *embeddings.JUDGED) for end in (min, max)},
 }
 STATEMENTS = {
     "codebook.none-collapsed": lambda f: (
@@ -159,12 +172,16 @@ STATEMENTS = {
     "codebook.none-before-fixed": lambda f: (
         {answer["conditions"].p.iloc[3] >= 0.05 for answer in f.codebooks("state-machine").values()}
         == {True}),
-    "codebook.two-differ-from-linear": lambda f: (
-        set((gain := _differing(f)).index) == {"code-init", PLACEBO}
-        and gain["code-init"] < 0 < gain[PLACEBO]),
+    "codebook.only-the-placebo-is-wider": lambda f: (
+        list((gain := _differing(f)).index[gain > 0]) == [PLACEBO]),
     "codebook.no-sharper": _no_sharper,
     "codebook.random-start-is-slow": _slow,
     "codebook.parities.unlearned": _unlearned,
+    "codebook.parities.RQ-VAE-leans": lambda f: (
+        (t := _attention(f, PARITIES).query("embedding == 'RQ-VAE'")).size > 0
+        and interval(t.lift)[1] > 1 and interval(t.auc)[1] > 0.5),
+    "codebook.only-code-init-is-narrower": lambda f: (
+        list((gain := _differing(f)).index[gain < 0]) == ["code-init"]),
     "codebook.no-other-ahead-of-linear": lambda f: all(
         _others(f, d).ge(_softmax(f, d)["mean"]["linear"]).all()
         for d in ("recall-4", PARITIES)),

@@ -193,7 +193,7 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
     table = pd.DataFrame(rows)
     shown = table[table.model == "RQ-VAE"].iloc[0]
     seeds = len(runs.CODEBOOK_SEEDS[embeddings.DECIDING[0]])
-    number = Number(shown["mean"], shown.low, shown.high, "share")
+    number = Number(shown["mean"], shown.low, shown.high, "points")
     return Found(combine(words), number, seeds, comparisons=table, judged=len(words),
                  asked=len(embeddings.DECIDING))
 

@@ -70,7 +70,7 @@ NUMBERS = {
     },
     "latent.gap.state-machine": ("share", lambda f: f.gaps["state-machine"]["linear"]),
     "latent.gap.recall-4": ("share", lambda f: f.gaps["recall-4"]["linear"]),
-    "latent.gain.mlp": ("share", lambda f: _gains(f, "state-machine").gain["mlp"]),
+    "latent.gain.mlp": ("points", lambda f: _gains(f, "state-machine").gain["mlp"]),
 }
 STATEMENTS = {
     "latent.no-embedding-widens": _none_widens,

@@ -34,7 +34,8 @@ OTHER_MONTHS, THIS_SPLIT, UNSEEN = "other months", "this test split", "the unsee
 class Number:
     """What is shown: ``value`` in its 95 % interval.
 
-    ``form``: "change" (relative, with a sign), "share", "times" (a factor) or "weight".
+    ``form``: "change" (relative, with a sign), "points" (of per cent), "share", "times" (a factor)
+    or "weight".
     """
 
     value: float
