@@ -140,6 +140,8 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
     assert text.sentence(open_, "ko").startswith("판단 불가. 오차가 약 1 % 큽니다")
     assert text.targets(open_) == "on these test months alone: no" and text.targets(clear) == ""
     assert text.with_interval(Number(-0.0004, -0.0005, -0.0002)) == "−0.04 % [−0.05, −0.02]"
+    gap = Number(-0.086, -0.135, 0.037, "points")
+    assert text.with_interval(gap) == "−8.6 pp [−13.5, +3.7]"
 
 
 def test_names_from_files_are_text():

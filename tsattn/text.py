@@ -64,7 +64,7 @@ def figure(value: float, form: str = "change", digits: int | None = None, sign: 
 def digits_for(number: Number) -> int | None:
     """More digits where the value and its interval would all be rounded to nothing."""
     small = max(abs(number.value), abs(number.low), abs(number.high)) < 0.002
-    return 2 if number.form in ("change", "share") and small else None
+    return 2 if number.form in ("change", "points", "share") and small else None
 
 
 def with_interval(number: Number) -> str:
