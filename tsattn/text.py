@@ -36,6 +36,7 @@ TARGETS = {
     UNSEEN: ("for these four months", "이 4개월에 대해"),
 }
 MINUS = "−"
+HUNDREDTHS = {"change": " %", "points": " pp", "share": " %"}  # forms, and their units
 
 
 def escape(text: str) -> str:
@@ -52,10 +53,10 @@ def figure(value: float, form: str = "change", digits: int | None = None, sign: 
     """One number in its form: "change" +0.9 %, "points" −8.6 pp, "share" 1.3 %, "times" ×12.5,
     "weight" 0.97, "count" 794.
     """
-    if form in ("change", "points", "share"):
+    if form in HUNDREDTHS:
         plus, decimals = "+" if sign and form != "share" else "", 1 if digits is None else digits
-        text = f"{100 * value:{plus}.{decimals}f} {'pp' if form == 'points' else '%'}"
-        return text.replace("-", MINUS)
+        text = f"{100 * value:{plus}.{decimals}f}"
+        return text.replace("-", MINUS) + HUNDREDTHS[form]
     default = {"times": 1, "weight": 2, "count": 0}[form]
     text = f"{value:,.{default if digits is None else digits}f}".replace("-", MINUS)
     return "×" + text if form == "times" else text
@@ -64,7 +65,7 @@ def figure(value: float, form: str = "change", digits: int | None = None, sign: 
 def digits_for(number: Number) -> int | None:
     """More digits where the value and its interval would all be rounded to nothing."""
     small = max(abs(number.value), abs(number.low), abs(number.high)) < 0.002
-    return 2 if number.form in ("change", "points", "share") and small else None
+    return 2 if number.form in HUNDREDTHS and small else None
 
 
 def with_interval(number: Number) -> str:
@@ -73,7 +74,7 @@ def with_interval(number: Number) -> str:
     value, low, high = (
         figure(v, number.form, digits) for v in (number.value, number.low, number.high)
     )
-    unit = value.lstrip("+−×0123456789.,")
+    unit = HUNDREDTHS.get(number.form, "")
     return value + (
         f" [{low.removesuffix(unit)}, {high.removesuffix(unit)}]" if np.isfinite(number.low) else ""
     )

@@ -99,13 +99,14 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
 
 def training_errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
     """The same of the training windows, in the epoch that was kept: MSE, with dropout."""
-    found = ledger.runs(ledger.complete(list(asked.values())))
+    done = ledger.complete(list(asked.values()))
     columns = ["embedding", "attention", "seed", "error"]
-    if not len(found):
+    if not done:
         return pd.DataFrame(columns=columns)
-    kept = found[["run_id", "best_epoch"]].rename(columns=dict(best_epoch="epoch"))
-    found = kept.merge(ledger.read("curves")).merge(_named(asked), on="run_id")
-    return found.assign(error=found.train_mse)[columns]
+    found = ledger.curves(done)[["run_id", "epoch", "train_mse"]].merge(_named(asked))
+    kept = ledger.runs(done)[["run_id", "best_epoch"]]
+    found = found.merge(kept, left_on=["run_id", "epoch"], right_on=["run_id", "best_epoch"])
+    return found.rename(columns=dict(train_mse="error"))[columns]
 
 
 def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:

@@ -6,14 +6,14 @@ import pandas as pd
 
 from .. import runs
 from ..analysis import embeddings
-from ..codebook_rule import TOLERATED, gaps
+from ..codebook_rule import LEVEL, TOLERATED, gaps
 from ..statistics import interval
 
 PARITIES = "recall-4-nonlinear"
 # The data sets that decide, by the beginning of the names of their numbers.
 CODED = {"codebook": "state-machine", "codebook.parities": PARITIES, "codebook.ETTh1": "ETTh1"}
 CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear", "before-fixed", "before-random")
-PLACEBO = "random, code-init"
+PLACEBO = embeddings.JUDGED["code-init"]
 RANDOM_START = ("code", "RQ-VAE", "random")
 ENDS = {"": "mean", ".low": "low", ".high": "high"}
 
@@ -48,20 +48,17 @@ def _differing(f) -> pd.Series:
     """The gaps on the state machine that differ from that of linear (Holm over the embeddings)."""
     errors = f.coded("state-machine")
     gained = embeddings.gains(errors[errors.embedding.isin((*runs.CODEBOOKS, PLACEBO))])
-    return gained[gained.p < 0.05].gain
+    return gained[gained.p < LEVEL].gain
 
 
 def _gap(f, dataset: str, name: str) -> float:
     return gaps(f.coded(dataset)).relative[name].mean()
 
 
-def _kept(f, name: str) -> pd.Series:
-    """Epochs that were kept of softmax on ETTh1, by seed."""
-    of = embeddings.codebook_runs("ETTh1", names=(name,), attentions=("softmax",))
-    done = f.ledger.complete(list(of.values()))
-    if not done:
-        raise KeyError(name)
-    return f.ledger.runs(done).best_epoch
+def _kept(f, name: str) -> list[int]:
+    """Epochs that were kept of softmax on ETTh1, in their order."""
+    return sorted(f.best_epochs("softmax", seeds=runs.CODEBOOK_SEEDS["ETTh1"],
+                                learning_rate=runs.LOW_RATE, **runs.CODEBOOKS[name]))
 
 
 def _softmax(f, dataset: str) -> pd.DataFrame:
@@ -159,9 +156,8 @@ NUMBERS = {
     **{f"codebook.ETTh1.{name}.seeds": (
         "count", lambda f, n=name: embeddings.gains(f.coded("ETTh1")).loc[n, "seeds"])
         for name in embeddings.JUDGED},
-    **{f"codebook.ETTh1.{name}.kept.{end.__name__}": (
-        "count", lambda f, n=name, end=end: end(_kept(f, n)))
-        for name in ("linear", *embeddings.JUDGED) for end in (min, max)},
+    **{f"codebook.ETTh1.{name}.kept.{end}": ("count", lambda f, n=name, at=at: _kept(f, n)[at])
+        for name in ("linear", *embeddings.JUDGED) for end, at in (("min", 0), ("max", -1))},
 }
 STATEMENTS = {
     "codebook.none-collapsed": lambda f: (
@@ -170,7 +166,7 @@ STATEMENTS = {
         {answer["answer"] for answer in f.codebooks(d).values()} == {"not woken"})
         for d in CODED.values()},
     "codebook.none-before-fixed": lambda f: (
-        {answer["conditions"].p.iloc[3] >= 0.05 for answer in f.codebooks("state-machine").values()}
+        {a["conditions"].p.iloc[3] >= LEVEL for a in f.codebooks("state-machine").values()}
         == {True}),
     "codebook.only-the-placebo-is-wider": lambda f: (
         list((gain := _differing(f)).index[gain > 0]) == [PLACEBO]),
