@@ -321,23 +321,52 @@ def test_what_killed_reports_left_is_removed(checkout):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     notebook(checkout / "notebooks" / "01_one.ipynb", "1")
-    stale = [checkout / f".build-{gone.pid}", checkout / "figures" / f".01_a.png.{gone.pid}.tmp"]
-    alive = [
-        checkout / f".build-{os.getppid()}",
-        checkout / "figures" / f".b.png.{os.getppid()}.tmp",
-    ]
-    for path in (*stale, *alive):
-        path.mkdir() if path.name.startswith(".build") else path.write_text("")
+    stale = checkout / "figures" / f".01_a.png.{gone.pid}.tmp"
     foreign = [
+        checkout / "figures" / f".01_b.png.{os.getppid()}.tmp",
+        checkout / f".build-{gone.pid}",
+    ] + [
         checkout / folder / name
         for folder in ("notebooks", "figures")
         for name in (".x.tmp", "..tmp", ".tmp", f".01_a.png.{10**20}.tmp", f".b.{gone.pid}.tmp")
     ]
-    for path in foreign:
+    for path in (stale, *foreign):
         path.write_text("")
     assert call(checkout) == 0
-    assert not any(p.exists() for p in stale)
-    assert all(p.exists() for p in (*alive, *foreign))
+    assert not stale.exists() and all(p.exists() for p in foreign)
+
+
+def test_a_site_that_cannot_be_built_leaves_the_executed_chapters(checkout, capsys, monkeypatch):
+    notebook(checkout / "notebooks" / "01_one.ipynb", "print('well')")
+
+    def fails(*_):
+        raise SyntaxError("a package that does not fit this Python")
+
+    monkeypatch.setattr(site, "sphinx", fails)
+    monkeypatch.setattr(report_module, "decks", print)  # something that pickles
+    assert call(checkout, with_site=True) == 1
+    said = capsys.readouterr().out
+    assert "The site was not built (SyntaxError: a package that does not fit this Python)" in said
+    assert f"read it: {checkout / 'build' / 'notebooks'}" in said
+    assert executed(checkout, "01_one").cells[-1].outputs[0].text == "well\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--notebooks-only"]])
+def test_a_report_is_not_written_over_a_checkout(checkout, monkeypatch, capsys, options):
+    notebook(checkout / "notebooks" / "01_one.ipynb", "open('../ran', 'w')")
+    before = {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()}
+    (checkout / "link").symlink_to(checkout / "notebooks")
+    monkeypatch.chdir(checkout)
+    for folder, why in [
+        (".", "is not empty, and no report has written"),
+        ("notebooks", "is not empty"),
+        ("link", "is a link"),
+        ("README.md", "is not a folder"),
+    ]:
+        assert main(["report", "--profile", "smoke", "--output", folder, *options]) == 2
+        said = capsys.readouterr().err
+        assert why in said and "with --output." in said and len(said.splitlines()) == 1
+    assert {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()} == before
 
 
 def test_the_commands_options_reach_the_report(checkout, capsys):

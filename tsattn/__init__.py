@@ -36,6 +36,7 @@ chapter         the set-up of a chapter, in one call
 slides          the deck
 harmless        names from files are text on every page
 record_pages    the tables of the ledger as pages
+folders         what a report may replace where it is written
 site            the pages
 kernels         of notebooks, forked where everything is imported
 execution       chapters side by side

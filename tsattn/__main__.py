@@ -94,7 +94,7 @@ def report(args) -> int:
         raise ValueError(f"-p profile {profile}: --profile says {args.profile}; give one of them.")
     return execute(args.only, profile or args.profile or "paper", parameters, args.in_place,
                    train=args.train, within=args.within, overwrite=args.overwrite_committed,
-                   build=args.output and args.output.resolve(), with_site=not args.notebooks_only)
+                   build=args.output and args.output.absolute(), with_site=not args.notebooks_only)
 
 
 def run(args) -> int:
@@ -315,7 +315,7 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--lab", default="", metavar="NAME",
                    help="whose talk it is, for the first slide")
     c.add_argument("--out", type=Path, metavar="FILE",
-                   help="default: build/report/slides-<lang>.pptx")
+                   help="default: build/slides-<lang>.pptx")
     c = command(ledger, "what is recorded, whether it is whole, and making it whole")
     c.add_argument("what", choices=("show", "check", "repair"))
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import math
-import os
 import re
 import shutil
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
 
-from . import anchors, kernels, site, slides
+from . import anchors, folders, kernels, site, slides
 from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
 from .claims.facts import Facts
@@ -36,20 +36,21 @@ WITHIN = 10  # minutes of training that nobody has to be asked about
 def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, train: bool = False,
            within: float = WITHIN, overwrite: bool = False, build: Path | None = None,
            with_site: bool = True) -> int:
-    """Execute chapters and build ``build/index.html``; returns an exit code.
+    """Execute chapters and build ``build/index.html``; returns an exit code. The folder ``build``
+    must be absent, empty, or hold a report and nothing else.
 
     Chapters ``only`` are executed (all, if empty; with ``parameters``, those that have one of
     them); the others are shown as they are committed. Runs that are missing are trained first,
     unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
     does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
     A CSV file as ``dataset`` gets a site of its own, of the chapters ``OWN_SERIES`` alone.
-    Raises ``ValueError`` for a chapter, parameter or value that does not exist, or for a file that
-    cannot be used.
+    A site that cannot be built leaves the executed chapters there. Raises ``ValueError`` for a
+    chapter, parameter or value that does not exist, or for a file or folder that cannot be used.
     """
     parameters = dict(parameters)
     own = own_file(parameters)
     build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
-    clean_up(build)
+    clean_up()
     if profile == "paper":
         profile = parameters.pop("profile", profile)
     if parameters.pop("profile", profile) != profile:
@@ -68,14 +69,16 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
     ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
-    work = build.parent / f".{build.name}-{os.getpid()}"
-    shutil.rmtree(work, ignore_errors=True)
-    (work / "notebooks").mkdir(parents=True)
-    try:
+    folders.claim(build)
+    said = ""
+    with TemporaryDirectory(prefix="tsattn-report-") as folder:
+        work = Path(folder)
+        (work / "notebooks").mkdir()
         limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
         with ProcessPoolExecutor(1, mp_context=kernels.CONTEXT) as beside:
             deck = beside.submit(decks, work, ledger) if with_site and not own else None
             execute([c for c in chosen if c.notebook], work, limit)
+        place = None
         if with_site:
             if deck and deck.result():
                 print(deck.result(), file=sys.stderr)
@@ -83,20 +86,22 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
             print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
             start = start_page(pages, own, work) if own else None
             of = {s.run_id for c in chosen for s in c.asked} if own else None
-            place = site.build([p for p in pages if p is not start], ledger, work, build, start, of)
-        else:
-            place = without_site(chosen, work, build)
+            try:
+                place = site.build([p for p in pages if p is not start], ledger, work, build, start,
+                                   of)
+            except Exception as error:  # of whatever Sphinx and its extensions raise
+                said = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
+                                "executed chapters and their figures are kept.".split())
+        place = place or without_site(chosen, work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
             anchors.refresh(ROOT, Ledger(record=True))
             if with_site and not only:
                 slides.save_figures(ledger=Ledger(record=True))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
              f"{provenance_line(c.notebook) if c.notebook else ''}" for c in chosen]
-    print("\n".join(["", *lines, f"read it: {place}"]))
-    return int(any(c.state != "done" for c in chosen))
+    print("\n".join(["", *lines, *[said] * bool(said), f"read it: {place}"]))
+    return int(bool(said) or any(c.state != "done" for c in chosen))
 
 
 def decks(work: Path, ledger: Ledger) -> str:
@@ -110,18 +115,12 @@ def decks(work: Path, ledger: Ledger) -> str:
     return ""
 
 
-def clean_up(build: Path) -> None:
-    """Remove what killed reports have left, and no file of anybody else's."""
-    def left(form: str, path: Path) -> bool:
-        name = re.fullmatch(form, path.name)  # of no more digits than a process has
-        return bool(name) and not alive(int(name[1]))
-
-    for folder in build.parent.glob(f".{build.name}-*"):
-        if left(r".*-(\d{1,7})", folder):
-            shutil.rmtree(folder, ignore_errors=True)
+def clean_up() -> None:
+    """Remove what killed reports have left beside committed files, and nothing else."""
     for folder in (ROOT / "notebooks", ROOT / "figures"):
         for file in folder.glob(".*.tmp"):
-            if left(r"\.(?:\d\d|[A-Z])_.+\.(\d{1,7})\.tmp", file):
+            name = folders.TEMPORARY.fullmatch(file.name)
+            if name and re.fullmatch(r"(\d\d|[A-Z])_.+", name[1]) and not alive(int(name[2])):
                 file.unlink()
 
 
@@ -312,26 +311,22 @@ def left(chapter: Chapter) -> list[Settings]:
 
 def without_site(chapters: list[Chapter], work: Path, build: Path) -> Path:
     """Leave the executed notebooks and their figures in ``build``."""
+    made = work / "kept"
+    (made / "notebooks").mkdir(parents=True)
     for c in [c for c in chapters if c.notebook]:
-        (build / "notebooks").mkdir(parents=True, exist_ok=True)
-        nbformat.write(site.without_reading(page_of(c)), build / "notebooks" / c.path.name)
+        nbformat.write(site.without_reading(page_of(c)), made / "notebooks" / c.path.name)
     if (work / "figures").is_dir():
-        shutil.copytree(work / "figures", build / "figures", dirs_exist_ok=True)
+        shutil.copytree(work / "figures", made / "figures")
+    folders.put(made, build, keep=True)
     return build / "notebooks"
 
 
 def replace_committed(chapters: list[Chapter], work: Path) -> None:
-    """Put executed notebooks and their figures in the place of the committed ones: all are written
-    beside them first, so that a full disk or a kill leaves the old ones."""
+    """Put executed notebooks and their figures in the place of the committed ones, together."""
     ready = []
     for c in chapters:
         figures = sorted((work / "figures").glob(f"{c.label}_*"))
-        for source, goal in [*((f, ROOT / "figures" / f.name) for f in figures), (None, c.path)]:
-            beside = goal.with_name(f".{goal.name}.{os.getpid()}.tmp")
-            if source is None:
-                nbformat.write(c.notebook, beside)
-            else:
-                shutil.copy(source, beside)
-            ready.append((beside, goal))
-    for beside, goal in ready:
-        os.replace(beside, goal)
+        written = work / c.path.name
+        nbformat.write(c.notebook, written)
+        ready += [*((f, ROOT / "figures" / f.name) for f in figures), (written, c.path)]
+    folders.together(ready)

@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from . import folders
 from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
 from .record_pages import write_tables
@@ -48,12 +49,13 @@ class Page:
 
 def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Page | None = None,
           of: set[str] | None = None) -> Path:
-    """Write the site of ``pages`` to ``target``, replaced as a whole; returns its ``index.html``.
+    """Write the site of ``pages`` to ``target``, in place of a report that is there; returns its
+    ``index.html``.
 
     It begins with the page ``start``; without one, with the READMEs. Of the ledger it has the rows
     of the run_ids ``of``, or all. ``work`` is a folder for what lies in between; ``work/figures``
     is taken over, if it is there. Raises ``RuntimeError`` with the messages of Sphinx if the site
-    cannot be built.
+    cannot be built, ``ValueError`` where ``target`` holds anything else than a report.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
@@ -71,7 +73,7 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Pa
     tables = write_tables(ledger, source, of)
     (source / "_toc.yml").write_text(yaml.safe_dump(contents(pages, tables, korean)))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
-    shutil.copytree(STATIC, source / "_static")
+    shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
     (made / "notebooks").mkdir(exist_ok=True)
     for page in [*pages, *[start] * bool(start)]:
@@ -82,11 +84,7 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Pa
     for name, folder in [("results", source), ("figures", source), ("figures", work)]:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, made / name, dirs_exist_ok=True)
-    old = work / "old"
-    if target.exists():
-        os.replace(target, old)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(made, target)
+    folders.put(made, target)
     return target / "index.html"
 
 
@@ -281,7 +279,7 @@ def relinked(text: str, source: Path | None, up: str = "", shown: set[str] | Non
         if file.is_file() and not inner.startswith(".."):
             if source is not None:
                 (source / inner).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(file, source / inner)
+                shutil.copyfile(file, source / inner)
             return match[0]
         return "]()"
 

@@ -23,7 +23,7 @@ __all__ = ["build", "drawn", "drawn_series", "save_figures", "slides", "story"]
 
 def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
           lab: str = "") -> Path:
-    """Write the deck in ``lang`` to ``out`` (``build/report/slides-<lang>.pptx``); returns the
+    """Write the deck in ``lang`` to ``out`` (``build/slides-<lang>.pptx``); returns the
     file. It is written whole or not at all. Decks given the same ``Facts`` judge each claim once.
 
     Raises ``ValueError`` for an unknown language, a file that cannot be written, or where
@@ -37,7 +37,7 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
         if error.name != "pptx":
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
-    out = Path(out or ROOT / "build" / "report" / f"slides-{lang}.pptx")
+    out = Path(out or ROOT / "build" / f"slides-{lang}.pptx")
     facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
     words, told = story.slides(facts, lang)
     deck = page.presentation(told[0].title, lab)

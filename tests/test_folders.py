@@ -1,0 +1,162 @@
+"""What a report may replace and remove where it is written, and that it touches nothing else."""
+
+import os
+
+import pytest
+
+from tsattn import folders
+from tsattn.folders import LOCK, MARKER, claim, put, together
+
+
+def made(folder, **files):
+    """A folder with ``files``; ``a__b`` is the file b in a folder a."""
+    for name, content in files.items():
+        path = folder / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+def tree(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_text()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name not in (MARKER, LOCK)
+    }
+
+
+@pytest.fixture
+def report(tmp_path):
+    """A folder with a report of two files."""
+    claim(tmp_path / "to" / "report")
+    put(made(tmp_path / "made", index="1", notebooks__old="1"), tmp_path / "to" / "report")
+    return tmp_path / "to" / "report"
+
+
+def test_a_report_takes_the_place_of_a_report(report, tmp_path):
+    claim(report)
+    put(made(tmp_path / "new", index="2", pages__new="2"), report)
+    assert tree(report) == {"index": "2", "pages/new": "2"} and not (report / "notebooks").exists()
+    put(made(tmp_path / "more", index="3"), report, keep=True)
+    assert tree(report) == {"index": "3", "pages/new": "2"}
+    put(made(tmp_path / "last", index="4"), report)
+    assert tree(report) == {"index": "4"}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "notebooks/mine", ".git", ".old.1.tmp"])
+def test_a_file_that_is_no_reports_is_left_alone(report, tmp_path, name):
+    (report / name).write_text("mine")
+    before = tree(report)
+    for attempt in (lambda: claim(report), lambda: put(made(tmp_path / "new", index="2"), report)):
+        with pytest.raises(ValueError, match=f"{name} in it was not written by a report"):
+            attempt()
+    assert tree(report) == before
+
+
+def test_a_file_of_a_report_that_somebody_has_changed_is_left_alone(report):
+    (report / "index").write_text("my own words")
+    with pytest.raises(ValueError, match="index in it has been changed since it was written"):
+        claim(report)
+    assert tree(report)["index"] == "my own words"
+
+
+def test_no_link_is_followed(report, tmp_path):
+    outside = made(tmp_path / "outside", old="precious")
+    (report / "notebooks" / "old").unlink()
+    (report / "notebooks").rmdir()
+    (report / "notebooks").symlink_to(outside)
+    with pytest.raises(ValueError, match="notebooks in it was not written by a report"):
+        put(made(tmp_path / "new", notebooks__old="2"), report)
+    (report / "notebooks").unlink()
+    (report / "index").unlink()
+    (report / "index").symlink_to(outside / "old")
+    with pytest.raises(ValueError, match="index in it was not written by a report"):
+        put(made(tmp_path / "new", index="2"), report)
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
+    for link in (tmp_path / "link", tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match="is a link"):
+            claim(link)
+    assert tree(outside) == {"old": "precious"} and not (tmp_path / "absent").exists()
+
+
+def test_a_folder_of_others_or_a_file_is_left_alone(tmp_path):
+    folder = made(tmp_path / "theirs", a="1")
+    with pytest.raises(ValueError, match="is not empty, and no report has written"):
+        claim(folder)
+    with pytest.raises(ValueError, match="is not a folder"):
+        claim(folder / "a")
+    with pytest.raises(ValueError, match="cannot be written there .Not a directory"):
+        claim(folder / "a" / "b")
+    assert tree(folder) == {"a": "1"}
+
+
+def test_a_marker_does_not_reach_out_of_its_folder(report, tmp_path):
+    beside = made(report.parent, precious="1") / "precious"
+    folders._list(report, [*folders._listed(report), (folders._digest(beside), "../precious")])
+    put(made(tmp_path / "new", index="2"), report)
+    assert beside.read_text() == "1" and tree(report) == {"index": "2"}
+
+
+def test_what_a_killed_report_left_is_completed(report, tmp_path):
+    new = made(tmp_path / "new", index="2", notebooks__old="2", pages__new="2")
+
+    def once(source, goal, real=os.replace):
+        real(source, goal)
+        if goal.name == "index":
+            os._exit(9)
+
+    pid = os.fork()
+    if pid == 0:
+        os.replace = once
+        try:
+            put(new, report)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+    assert tree(report)["index"] == "2" and tree(report)["notebooks/old"] == "1"
+    assert [p for p in report.rglob("*.tmp")]
+    put(new, report)
+    assert tree(report) == {"index": "2", "notebooks/old": "2", "pages/new": "2"}
+
+
+def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
+    new, old = made(tmp_path / "new", a="2", b="2"), made(tmp_path / "old", a="1", b="1")
+    copy = folders.shutil.copyfile
+
+    def full(source, goal):
+        if source.name == "b":
+            raise OSError(28, "No space left on device")
+        return copy(source, goal)
+
+    monkeypatch.setattr(folders.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        together([(new / name, old / name) for name in "ab"])
+    assert tree(old) == {"a": "1", "b": "1"}
+
+
+def test_the_parent_need_not_be_writable_and_copies_are(report, tmp_path):
+    source = made(tmp_path / "new", index="2")
+    (source / "index").chmod(0o444)
+    report.parent.chmod(0o555)
+    try:
+        claim(report)
+        put(source, report)
+    finally:
+        report.parent.chmod(0o755)
+    assert tree(report) == {"index": "2"} and os.access(report / "index", os.W_OK)
+    assert (report / "index").stat().st_mode & 0o200
+
+
+@pytest.mark.parametrize("folder", ["there", "there/in/it"])
+def test_where_nothing_can_be_written_it_is_said(tmp_path, monkeypatch, folder):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there").chmod(0o555)
+    if os.access(tmp_path / "there", os.W_OK):  # the superuser may write into any folder
+
+        def refused(*_, **__):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(folders.tempfile, "TemporaryFile", refused)
+    with pytest.raises(ValueError, match="cannot be written there .Permission denied.; give anoth"):
+        claim(tmp_path / folder)
