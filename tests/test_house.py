@@ -3,6 +3,7 @@
 import ast
 import json
 import tomllib
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -204,6 +205,17 @@ def test_a_name_that_looks_like_mathematics_is_drawn_as_it_stands(tmp_path):
     svg = (tmp_path / "names.svg").read_text()
     assert r">$\frac{a$.csv, 24 steps ahead</text>" in svg
     assert "$W_P$</text>" not in svg and "10^{-1}}$</text>" not in svg
+
+
+def test_names_in_korean_and_japanese_are_drawn(tmp_path):
+    with plt.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("error")  # Glyph 51204 missing from font(s)
+        figures.style()
+        fig, ax = plt.subplots()
+        ax.set_title("전력 수요: −1.5 % (電力, でんき)", weight="bold")
+        ax.set_ylabel("기온")
+        figures.save(fig, "names", tmp_path)
+        plt.close(fig)
 
 
 # -- chapters

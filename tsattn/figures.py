@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
 from IPython.display import Markdown, display
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
@@ -25,6 +28,19 @@ COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean"
 PUBLISHED = "#555555"
 DPI = 110  # of a PNG: 10 inches fill a page's column on a screen of double density
 FEED_FORWARD = "#6A51A3"
+# Fonts for what the usual one cannot draw: the pinned package's (Korean), then those of systems.
+EAST_ASIAN = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans CJK SC",
+              "Malgun Gothic", "Apple SD Gothic Neo", "Microsoft YaHei", "PingFang SC",
+              "Yu Gothic", "Hiragino Sans", "WenQuanYi Zen Hei")
+
+
+@cache
+def east_asian() -> list[str]:
+    """Those of ``EAST_ASIAN`` that are here, so that Korean, Chinese and Japanese can be drawn."""
+    package = find_spec("koreanize_matplotlib")  # its fonts alone: importing it sets a style
+    for file in sorted(Path(package.origin).parent.glob("fonts/*.ttf")) if package else ():
+        font_manager.fontManager.addfont(file)
+    return [name for name in EAST_ASIAN if name in font_manager.get_font_names()]
 
 
 def style() -> None:
@@ -33,6 +49,7 @@ def style() -> None:
     plt.rcParams.update({"figure.dpi": 80, "savefig.dpi": DPI, "savefig.bbox": "tight",
                          "axes.spines.top": False, "axes.spines.right": False,
                          "axes.titleweight": "bold", "axes.titlelocation": "left",
+                         "font.family": ["sans-serif", *east_asian()],  # the first that has it
                          "figure.constrained_layout.use": True, "legend.frameon": False,
                          # Text stays text: lighter, searchable, and edited as such in a slide.
                          "svg.fonttype": "none", "svg.hashsalt": "tsattn"})
