@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
 from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.sweep import estimate, missing, on_trained, outlook, sweep, trained, verify
-from tsattn.training import Result
+from tsattn.training import Result, train
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
 
@@ -147,6 +148,37 @@ def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, caps
     assert (tmp_path / "r" / "runs.csv").read_bytes() == before
     assert not missing(RUNS[:1], ledger, True, tmp_path / "c")
     assert [p.name for p in (tmp_path / "c" / RUNS[0].run_id).iterdir()] == ["best.safetensors"]
+
+
+def test_errors_by_channel_are_added_to_a_run_recorded_without_them_if_it_comes_out_the_same(
+        tmp_path):
+    def kept(change: float):
+        ledger = Ledger(tmp_path / f"r{change}")
+        whole = train(RUNS[0], checkpoints=tmp_path / "c", progress=False, n_threads=1)
+        old = dict(test_errors=None, test_mse=whole.test_mse * (1 + change))
+        ledger.record_run(replace(whole, **old))  # as long ago: the mean of the channels, unsigned
+        (ledger.folder / "window_errors").mkdir()
+        np.save(ledger.folder / "window_errors" / f"{whole.run_id}.npy",
+                whole.test_errors.mean(1) * (1 + change))
+        sweep(RUNS[:1], ledger=ledger, checkpoints=tmp_path / f"c{change}", weights=True,
+              progress=False)
+        return ledger.channel_errors(RUNS[0]).shape
+
+    assert kept(0.0) == (RUNS[0].max_windows, 1) and kept(0.01) == (RUNS[0].max_windows,)
+
+
+def test_one_training_gives_the_rows_of_both_stretches_of_months(etth1, tmp_path):
+    both = [make("smoke", dataset=etth1, split=split, seed=5) for split in ("standard", "tail")]
+    together = Ledger(tmp_path / "together")
+    table = sweep(both, ledger=together, checkpoints=tmp_path / "c", progress=False)
+    assert together.tally["runs trained"] == 2 and table.seconds[1] < table.seconds[0]
+    for s, row in zip(both, table.itertuples(), strict=True):
+        alone = train(s, checkpoints=tmp_path / "alone", progress=False, n_threads=row.threads)
+        assert (alone.val_mse, alone.test_mse) == (row.val_mse, row.test_mse)
+        assert np.array_equal(alone.test_errors, together.channel_errors(s))
+        assert len(together.curves([s])) == len(alone.curves)
+        assert trained([s], together, tmp_path / "c")
+    assert table.test_mse[0] != table.test_mse[1]
 
 
 def test_one_run_left_has_the_numbers_that_it_has_among_others(swept, tmp_path):

@@ -118,6 +118,17 @@ def new_months(profile: str = "paper") -> dict[str, list[Settings]]:
     }
 
 
+RATES = (3e-5, 5e-5, LOW_RATE, 2e-4)
+
+
+def rate_of_each_arm(profile: str = "paper") -> list[Settings]:
+    """R1 of the second registration (results/PREREGISTRATION-2.md), seed by seed: PatchTST on
+    ETTh1-96 at each of ``RATES``, tested on the standard months and on those after them."""
+    return [make(profile, attention=a, seed=seed, learning_rate=rate, split=split)
+            for seed in MORE_SEEDS for rate in RATES for a in ("softmax", "zero", "mean")
+            for split in ("standard", "tail")]
+
+
 # What is put in the place of a trained A, to tell content from mixing (P5 of the registration).
 EXCHANGES = ("A = data-set average", "A = another window's")
 
@@ -284,4 +295,9 @@ def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
             **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
 
 
-PLANS = {"evidence": evidence, "codebook": codebook}
+def registered(profile: str = "paper") -> dict[str, list[Settings]]:
+    """Named lists of runs of the second registration (results/PREREGISTRATION-2.md)."""
+    return {"R1, the rate of each arm": rate_of_each_arm(profile)}
+
+
+PLANS = {"evidence": evidence, "codebook": codebook, "registered": registered}

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]  # of the checkout
 ATTENTIONS = ("softmax", "identity", "zero", "mean", "fixed")
 SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", "EPF-NP",
           "vic")  # published
+ETT = SERIES[:4]  # those that have other splits than the standard one
 DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16",
             "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1",
             "recall-4-nonlinear")
@@ -197,7 +198,7 @@ class Settings:
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or "
                              "give the path of a .csv file.")
-        if self.split != "standard" and self.dataset not in SERIES[:4]:
+        if self.split != "standard" and self.dataset not in ETT:
             raise ValueError(f"split={self.split!r}: a part of the ETT series; for "
                              f"{self.dataset_name} use standard.")
         if (self.missing or self.gaps != "refuse") and not self.dated:

@@ -17,7 +17,7 @@ from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .estimates import seconds_expected, seconds_here
 from .ledger import Ledger, LedgerError, row_of, source_revision
 from .progress import bar, duration
-from .settings import DATASETS, Settings
+from .settings import DATASETS, ETT, Settings
 from .training import Result, check_memory, resolve_device, train
 from .workers import cores
 
@@ -133,6 +133,9 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     look = within != 0 or not sum(expected.values()) > 0
     failed = _impossible(todo, data_dir, here=not cluster) if look else {}
     ready = [s for s in todo if s not in failed]
+    twins = {s: s.but(split="tail") for s in ready if s.split == "standard" and s.dataset in ETT}
+    twins = {s: twin for s, twin in twins.items() if twin in set(ready)}  # one training serves both
+    ready = [s for s in ready if s not in twins.values()]
     side_by_side = max(1, min(places, len(ready)))
     if ready and not cluster and (progress or within is not None):
         each = [expected[s] for s in ready] if within == 0 else \
@@ -148,7 +151,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     if ready:
         ledger.target.check_writable()
     options = dict(data_dir=data_dir, checkpoints=checkpoints,
-                   n_threads=1 if cluster else max(1, cores() // places))
+                   n_threads=1 if cluster else max(1, cores() // places),
+                   also={s.run_id: (twin.split,) for s, twin in twins.items()})
     if cluster:
         results = workers.on_cluster(ready, cluster, options)
     elif len(ready) == 1 or jobs is None and _tiny(ready):
@@ -157,15 +161,18 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         results = workers.here(ready, side_by_side, options)
     # The bar counts expected work, so that its time left holds for long and short runs alike.
     work = {s: expected[s] if expected[s] > 0 else 1.0 for s in ready}
-    known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(ready)} \
+    known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(todo)} \
         if weights else {}
     shown = progress and (cluster or len(ready) > 1)
     with bar(sum(work.values()), f"{len(ready)} runs", disable=not shown,
              bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as b:
         for n, result in enumerate(results if ready else (), 1):
             s = result.settings
-            if reason := _record(result, ledger, checkpoints, known.get(s)):
-                failed[s] = reason
+            for r in (result, *result.also):
+                if reason := _record(r, ledger, checkpoints, known.get(r.settings)):
+                    failed[r.settings] = reason
+            if s in failed and s in twins:
+                failed.setdefault(twins[s], failed[s])
             b.set_postfix_str(f"{n} of {len(ready)}, last: {s.model} {s.attention} seed {s.seed}",
                               refresh=False)
             b.update(work[s])
@@ -219,6 +226,8 @@ def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) ->
         elif not abs(result.test_mse / known - 1) <= TOLERANCE:
             print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
                   f"{known:.4f} is recorded; the row stays", file=sys.stderr)
+        elif ledger.add_channels(result):
+            print(f"{s.run_id}: its errors by channel are now kept", file=sys.stderr)
         resume_file(s, checkpoints).unlink(missing_ok=True)
     except OSError as error:
         return f"trained, but it could not be recorded ({error.strerror or error}); the same " \

@@ -38,6 +38,7 @@ class Result:
     curves: list[dict] = field(default_factory=list)  # one row per epoch
     test_errors: np.ndarray | None = None  # [windows, channels] float32, MSE at the best epoch
     how: dict = field(default_factory=dict)  # device, threads, parameters, codebook
+    also: list[Result] = field(default_factory=list)  # the same weights on other test splits
 
     @property
     def run_id(self) -> str:
@@ -174,7 +175,7 @@ def epoch_seconds(s: Settings, data_dir=None, tried: int = 4) -> float:
 
 
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
-          progress: bool = True) -> Result:
+          progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
     The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again,
@@ -182,8 +183,12 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     ``best.safetensors``, and the state until who has the result removes it
     (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A loss
     that is not finite or diverges ends the run with status ``failed``. A model without parameters
-    is measured once, as its epoch 1. Raises ``ValueError`` for a model that this machine has no
-    memory for.
+    is measured once, as its epoch 1.
+
+    ``also`` names other splits with the same training and validation rows (tail): the model is
+    tested on them too, after every epoch, and what comes out is in ``Result.also``, as if each had
+    been trained by itself; only its ``seconds`` are those of its own tests alone. Raises
+    ``ValueError`` for a model that this machine has no memory for, or for another ``also``.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
@@ -193,15 +198,22 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
         raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; "
                              "start it again when nothing writes to the file.")
     check_memory(s, len(splits.channels))
+    others = [data.of(s.but(split=split), data_dir) for split in also]
+    if any(other.rows[:2] != splits.rows[:2] for other in others):
+        raise ValueError(f"also={also}: these splits have other training or validation rows than "
+                         f"{s.split}.")
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Run(s, splits, device, Path(checkpoints) / run_id)
+        run = _Run(s, splits, device, Path(checkpoints) / run_id,
+                   dict(zip(also, others, strict=True)))
         result = run.result
-        result.how = dict(
+        how = dict(
             device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **run.codebook,
             **dict(zip(("parameters", "parameters_used"),
                        models.count_parameters(s, len(splits.channels)), strict=True)))
+        for r in run.results:
+            r.how = how
         epochs = s.epochs if run.optimiser else 1
         bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step",
                            disable=not progress, initial=len(result.curves) * run.steps)
@@ -210,7 +222,8 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
                    and len(result.curves) - result.best_epoch < s.patience):
                 run.epoch(bar)
         except Diverged as error:
-            result.status, result.reason = "failed", str(error)
+            for r in run.results:
+                r.status, r.reason = "failed", str(error)
             return result
         finally:
             bar.close()
@@ -220,10 +233,15 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
 class _Run:
     """State of one training run between epochs."""
 
-    def __init__(self, s: Settings, splits: data.Splits, device, folder: Path):
+    def __init__(self, s: Settings, splits: data.Splits, device, folder: Path,
+                 also: dict[str, data.Splits] | None = None):
         self.s, self.device, self.folder, self.result = s, device, folder, Result(s)
+        self.result.also = [Result(s.but(split=split)) for split in also or {}]
+        self.results = [self.result, *self.result.also]
         self.train_windows = splits.train.to(device)
-        self.val, self.test = (w.first(s.max_windows).to(device) for w in (splits.val, splits.test))
+        self.val, self.test, *others = (w.first(s.max_windows).to(device) for w in (
+            splits.val, splits.test, *(other.test for other in (also or {}).values())))
+        self.tests = [self.test, *others]
         self.steps = len(splits.train) // s.batch_size
         if not self.steps:
             raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than "
@@ -258,17 +276,21 @@ class _Run:
             raise Diverged(f"training MSE {train_mse:.4g} in epoch {number}: not finite, or more "
                            f"than {DIVERGED} times the error of forecasting zero; lower "
                            f"learning_rate={s.learning_rate}")
-        (val_mse, val_mae), (test_mse, test_mae) = map(self._mean_errors, (self.val, self.test))
-        if not math.isfinite(val_mse + test_mse):
-            raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch "
-                           f"{number}: not finite; lower learning_rate={s.learning_rate}")
+        val_mse, val_mae = self._mean_errors(self.val)
         best = min((row["val_mse"] for row in result.curves), default=math.inf)
-        seconds = time.perf_counter() - started
-        result.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae,
-                                  val_mse=val_mse, val_mae=val_mae, test_mse=test_mse,
-                                  test_mae=test_mae, seconds=seconds))
+        for r, test in zip(self.results, self.tests, strict=True):
+            test_mse, test_mae = self._mean_errors(test)
+            if not math.isfinite(val_mse + test_mse):
+                raise Diverged(f"validation MSE {val_mse:.4g}, test MSE {test_mse:.4g} in epoch "
+                               f"{number}: not finite; lower learning_rate={s.learning_rate}")
+            now = time.perf_counter()
+            r.curves.append(dict(epoch=number, train_mse=train_mse, train_mae=train_mae,
+                                 val_mse=val_mse, val_mae=val_mae, test_mse=test_mse,
+                                 test_mae=test_mae, seconds=now - started))
+            started = now
         if val_mse < best:
-            result.best_epoch = number
+            for r in self.results:
+                r.best_epoch = number
             self.best = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._save()
 
@@ -303,16 +325,17 @@ class _Run:
 
     def finish(self) -> Result:
         """Result at the best epoch, whose weights are kept."""
-        result = self.result
-        row = result.curves[result.best_epoch - 1]
-        for name in ("val_mse", "val_mae", "test_mse", "test_mae"):
-            setattr(result, name, row[name])
-        result.seconds = sum(r["seconds"] for r in result.curves)
         self.model.load_state_dict(self.best)
         self.model.eval()
-        result.test_errors = channel_errors(self.model, self.test).cpu().numpy()
-        save_tensors(self.folder / "best.safetensors", self.best, **label(self.s))
-        return result
+        for r, test in zip(self.results, self.tests, strict=True):
+            row = r.curves[r.best_epoch - 1]
+            for name in ("val_mse", "val_mae", "test_mse", "test_mae"):
+                setattr(r, name, row[name])
+            r.seconds = sum(row["seconds"] for row in r.curves)
+            r.test_errors = channel_errors(self.model, test).cpu().numpy()
+            save_tensors(self.folder.with_name(r.run_id) / "best.safetensors", self.best,
+                         **label(r.settings))
+        return self.result
 
     # -- resume
 
@@ -323,6 +346,7 @@ class _Run:
         for i, state in adam.items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
         save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
+                     also={r.run_id: r.curves for r in self.result.also},
                      best_epoch=self.result.best_epoch, **label(self.s))
 
     def _resume(self) -> None:
@@ -331,6 +355,9 @@ class _Run:
         if not path.is_file() or not self.optimiser:
             return
         tensors, metadata = load_for(self.s, path)
+        also = metadata.get("also", {})
+        if any(r.run_id not in also for r in self.result.also):
+            return  # begun without these splits: what they had in its epochs is not known
         parts: dict = {"model": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -342,4 +369,5 @@ class _Run:
             i, _, key = name.partition(".")
             state.setdefault(int(i), {})[key] = value
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
-        self.result.curves, self.result.best_epoch = metadata["curves"], metadata["best_epoch"]
+        for r in self.results:
+            r.curves, r.best_epoch = also.get(r.run_id, metadata["curves"]), metadata["best_epoch"]

@@ -40,10 +40,10 @@ def not_run(s: Settings, error: BaseException | str) -> Result:
     return Result(s, status="not run", reason=reason)
 
 
-def attempt(s: Settings, **options) -> Result:
-    """``train`` in this process."""
+def attempt(s: Settings, also: dict[str, tuple[str, ...]], **options) -> Result:
+    """``train`` in this process; ``also`` holds the other splits to test on, by run_id."""
     try:
-        return train(s, **options)
+        return train(s, also=also.get(s.run_id, ()), **options)
     except Exception as error:
         return not_run(s, error)
 

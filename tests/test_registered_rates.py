@@ -1,0 +1,67 @@
+"""R1 of the second registration on simulated errors, for which the truth is known."""
+
+import numpy as np
+import pytest
+
+from tsattn.ledger import RESULTS
+from tsattn.registered_rates import TESTS, best_rates, decide
+from tsattn.runs import RATES, rate_of_each_arm
+
+ARMS, W, BLOCK, N = ("softmax", "zero", "mean"), 2785 + 2925, 432, 100
+
+
+def simulated(rng, loss: float, *, hours=96, seeds=5, seed_sd=0.004, week_sd=0.02):
+    """Errors [S, W, 7] at the rates that validation picks, arm by arm: at every rate zero is worse
+    than softmax by ``loss`` in HUFL and MUFL alone, so that it is 2/7 of it on average."""
+    at = {}
+    for arm in ARMS:
+        own = rng.standard_normal((len(RATES), seeds)) * seed_sd
+        val = own + rng.standard_normal((len(RATES), seeds)) * seed_sd
+        rate = RATES.index(best_rates({arm: dict(zip(RATES, val, strict=True))})[arm])
+        raw = rng.standard_normal(W + hours).cumsum()
+        weeks = (raw[hours:] - raw[:-hours]) / hours**0.5 * week_sd
+        channels = np.zeros(7)
+        channels[[0, 2]] = loss if arm == "zero" else 0.0
+        at[arm] = 1 + own[rate][:, None, None] + weeks[:, None] + channels
+    return at
+
+
+def shown(loss: float, **how) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.mean([decide(simulated(rng, loss, **how), BLOCK).shown for _ in range(N)], axis=0)
+
+
+@pytest.mark.parametrize("hours, stated", [(96, 0.04), (168, 0.06), (432, 0.10)])
+def test_errors_of_the_first_kind_are_as_frequent_as_the_file_says(hours, stated):
+    found = shown(0.0, hours=hours)[0]
+    assert abs(found - stated) < 2.5 * (stated * (1 - stated) / N) ** 0.5
+
+
+def test_a_loss_of_2_percent_is_found_and_so_are_its_two_channels():
+    primary, two, mean = shown(0.07)
+    assert primary > 0.9 and two > 0.9 and mean < 0.1
+
+
+def test_one_row_per_test_relative_to_softmax_and_holm_leaves_the_first_alone():
+    errors = simulated(np.random.default_rng(1), 0.1)
+    table = decide({arm: 2 * e for arm, e in errors.items()}, BLOCK).set_index("test")
+    assert list(table.index) == list(TESTS)
+    found = table.difference["HUFL and MUFL"] - table.difference["primary"]
+    assert found == pytest.approx(0.1 * 5 / 7, abs=1e-3)
+    assert table.p["primary"] == table.p_alone["primary"]
+    assert (table.p[1:] >= table.p_alone[1:]).all() and (table.p[1:] > table.p_alone[1:]).any()
+    assert ((table.low < table.difference) & (table.difference < table.high)).all()
+
+
+def test_the_rate_is_that_of_the_lowest_mean_validation_error_of_each_arm():
+    val = {"softmax": {1e-4: np.array([3.0, 1.0]), 5e-5: np.array([2.5, 2.5])},
+           "zero": {1e-4: np.array([3.0, 3.0]), 5e-5: np.array([1.0, 4.0])}}
+    assert best_rates(val) == {"softmax": 1e-4, "zero": 5e-5}
+
+
+def test_the_runs_are_those_of_the_file():
+    runs, text = rate_of_each_arm(), (RESULTS / "PREREGISTRATION-2.md").read_text(encoding="utf-8")
+    assert len({s.run_id for s in runs}) == 3 * 4 * 5 * 2
+    assert all(f"{rate:g}" in text for rate in RATES) and all(name in text for name in TESTS)
+    assert {(s.dataset, s.seq_len, s.pred_len, s.patience, s.epochs) for s in runs} == {
+        ("ETTh1", 336, 96, 10, 100)}
