@@ -15,13 +15,13 @@ from own_csv import BASE
 
 from tsattn import bench
 from tsattn.__main__ import main, options, value
-from tsattn.data import SYNTHETIC
+from tsattn.data import SYNTHETIC, DataUnavailable
 from tsattn.execution import clean
 from tsattn.ledger import ROOT, Ledger
 from tsattn.models import count_multiply_adds
 from tsattn.report import needed, read, report
 from tsattn.runs import evidence
-from tsattn.settings import ATTENTIONS, make
+from tsattn.settings import ATTENTIONS, SERIES, make
 from tsattn.training import Result
 
 SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
@@ -261,14 +261,27 @@ def test_an_interrupted_sweep_continues(tmp_path):
 def executed(tmp_path, *only, **parameters):
     parameters = {"results_dir": str(tmp_path / "results"),
                   "figures_dir": str(tmp_path / "figures"), **parameters}
-    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path,
+    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path / "build",
                   with_site=False) == 0
-    path = next((tmp_path / "notebooks").glob(f"{only[0]}_*.ipynb"))
+    path = next((tmp_path / "build" / "notebooks").glob(f"{only[0]}_*.ipynb"))
     return nbformat.read(path, as_version=4)
 
 
 def text(notebook):
     return json.dumps([c.get("outputs", []) for c in notebook.cells])
+
+
+@pytest.mark.parametrize("profile", ["quick", "smoke"])
+def test_without_the_data_every_chapter_asks_for_synthetic_series(profile, tmp_path, monkeypatch):
+    def absent(name, data_dir=None):
+        raise DataUnavailable(f"{name}: no network")
+
+    monkeypatch.setattr("tsattn.data.find", absent)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        chapter = read(path)
+        chapter.values = {"profile": profile}
+        assert needed(chapter, Ledger(tmp_path)) is not None or path.stem == "00_summary"
+        assert not {s.dataset for s in chapter.asked} & set(SERIES), path
 
 
 def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):

@@ -186,8 +186,9 @@ def test_the_command_for_lost_weights_trains_the_runs_that_lost_them(tmp_path, m
 
 def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_path):
     parameters = {"figures_dir": str(tmp_path / "figures")}
-    assert report(["C"], "paper", parameters, False, build=tmp_path, with_site=False) == 0
-    notebook = nbformat.read(tmp_path / "notebooks" / "C_your_series.ipynb", as_version=4)
+    build = tmp_path / "build"
+    assert report(["C"], "paper", parameters, False, build=build, with_site=False) == 0
+    notebook = nbformat.read(build / "notebooks" / "C_your_series.ipynb", as_version=4)
     said = str([c.get("outputs") for c in notebook.cells])
     claim = judge(Ledger(), only=("patchtst-without",))["patchtst-without"]
     assert f"changes by {with_interval(claim.number)} against softmax" in said
