@@ -22,9 +22,9 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
          "provenance", "ledger_files", "ledger", "ledger_repair", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
-         "registered_rates", "analysis", "claims", "text", "anchors", "figures", "own_series",
-         "chapter", "slides", "harmless", "record_pages", "folders", "site", "kernels",
-         "execution", "report", "bench", "__main__"]
+         "registered_rates", "compare", "analysis", "claims", "text", "anchors", "figures",
+         "own_series", "chapter", "slides", "harmless", "record_pages", "folders", "site",
+         "kernels", "execution", "report", "bench", "__main__"]
 
 # From before these rules. Each list is to become empty; put nothing in.
 OLD_ROOMS: dict[str, str] = {}  # stands in the place of

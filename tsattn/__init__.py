@@ -27,6 +27,7 @@ statistics      intervals and tests: numbers in, numbers out
 codebook_rule   whether a codebook has woken attention, by the rule set before its runs
 preregistered   the analysis of the months nobody had looked at, fixed before their first run
 registered_rates  the analysis of each arm at its own best learning rate, fixed before its runs
+compare         every comparison of trained models, as one tidy table
 analysis        ledger -> tables of comparisons
 claims          each claim of the report, decided once
 text            numbers and verdicts -> words, English and Korean

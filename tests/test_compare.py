@@ -1,0 +1,71 @@
+"""The tidy table of comparisons, against the ledger's own rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from tsattn.compare import CELL, comparisons, versus
+from tsattn.ledger import Ledger
+from tsattn.settings import make
+from tsattn.statistics import block_error
+
+
+@pytest.fixture(scope="module")
+def ledger():
+    return Ledger(record=True)
+
+
+@pytest.fixture(scope="module")
+def table(ledger):
+    return comparisons(ledger)
+
+
+def test_every_row_is_what_its_runs_say(ledger, table):
+    runs = ledger.read("runs").set_index("run_id")
+    assert len(table) > 290
+    for row in table.itertuples():
+        of = runs.loc[row.run_ids.split()]
+        compared, softmax = of[:row.seeds], of[row.seeds:]
+        assert set(softmax.attention) == {"softmax"} and len(compared) == row.seeds
+        assert compared.test_mse.mean() == pytest.approx(row.mse, rel=1e-5)
+        assert row.change == pytest.approx(row.mse / row.reference_mse - 1, rel=1e-4, abs=1e-9)
+        assert (of[[c for c in CELL if c in of]].nunique() <= 1).all(), row
+        assert row.low <= row.change <= row.high or np.isnan(row.low)
+
+
+def test_the_intervals_by_hand(ledger):
+    def errors(a):
+        runs = [make("paper", attention=a, seed=s, learning_rate=1e-4) for s in range(2021, 2026)]
+        return runs, np.stack([ledger.window_errors(s) for s in runs]).astype(float)
+
+    (base, b), (zero, z) = errors("softmax"), errors("zero")
+    row = versus(ledger, base, {"zero": zero}).iloc[0]
+    seeds, weeks = stats.sem((z - b).mean(1)), block_error((z - b).mean(0), 432)
+    df = (seeds**2 + weeks**2) ** 2 / (seeds**4 / 4 + weeks**4 * 432 / b.shape[1])
+    half = stats.t.ppf(0.975, df) * np.hypot(seeds, weeks) / b.mean()
+    change = z.mean() / b.mean() - 1
+    assert [row.change, row.low, row.high] == pytest.approx([change, change - half, change + half])
+    here = stats.t.ppf(0.975, 4) * seeds / b.mean()
+    assert row.high_here - row.change == pytest.approx(here)
+    t = change * b.mean() / np.hypot(seeds, weeks)
+    assert row.p == pytest.approx(2 * stats.t.sf(t, df))
+    assert row.verdict == "undecided" and row.reference == "softmax"
+
+
+def test_variants_with_the_seeds_of_softmax_are_one_family(table):
+    at = table[(table.dataset == "ETTh1") & (table.split == "standard") & (table.pred_len == 96)
+               & (table.model == "PatchTST") & (table.learning_rate == 1e-4)
+               & (table.embedding == "linear") & (table.settings == "")].set_index("variant")
+    assert list(at.index) == ["identity", "zero", "mean", "fixed", "attention only"]
+    assert at.seeds.tolist() == [5, 5, 5, 5, 3]
+    assert at.se_seeds[:4].nunique() == 1  # pooled, with the reference's spread
+    assert at.p["zero"] > at.p_here["zero"] and at.p["mean"] == at.p["fixed"]
+
+
+def test_nothing_to_compare_gives_nothing(ledger, tmp_path):
+    assert comparisons(Ledger(tmp_path)).empty
+    softmax = [make("paper")]
+    assert versus(ledger, [], {"zero": softmax}).empty
+    assert versus(ledger, softmax, {"zero": []}).empty
+    assert isinstance(versus(Ledger(tmp_path), softmax, {"zero": softmax}), pd.DataFrame)

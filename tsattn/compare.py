@@ -1,0 +1,105 @@
+"""Every comparison of trained models as one tidy table: a row per variant and cell.
+
+A *cell* is all settings but the seed and what is compared; its test windows are the same for all of
+its runs. In it every attention, and softmax without feed-forward networks (``attention only``), is
+compared with softmax.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pandas as pd
+
+from .ledger import Ledger
+from .runs import toy
+from .settings import ATTENTIONS, Settings, make
+from .statistics import block_length, compare
+from .statistics.families import NOT_WORSE
+
+COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
+CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
+SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "embedding")
+# Column -> that of ``statistics.compare``, where it is in units of the MSE.
+RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
+                high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
+                detectable="detectable", excluded="provable")
+
+
+def variant(s: Settings) -> str:
+    """How a run is called beside the others of its cell."""
+    return s.attention if s.feed_forward else "attention only"
+
+
+def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
+           pooled: bool = False, name: str = "softmax") -> pd.DataFrame:
+    """Test errors of ``others`` (name -> runs) against ``reference``, one family: a row each.
+
+    ``change`` is relative to the reference's MSE; ``low`` to ``high`` is its 95 % interval for
+    other months, ``low_here`` to ``high_here`` for these (seeds alone). ``p`` and ``p_here`` are
+    two-sided, ``p_not_worse`` is one-sided for a loss of 1 % or more, all corrected for the family
+    (Holm). ``detectable``: the true change found in 80 % of cases; ``excluded``: the smallest loss
+    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``statistics.compare``.
+    Empty where the reference or all others are missing.
+    """
+    runs = {name: reference, **others}
+    done = {key: ledger.complete(of) for key, of in runs.items()}
+    errors = {key: ledger.errors_by_seed(of) for key, of in done.items() if of}
+    if name not in errors:
+        return pd.DataFrame()
+    s, windows = reference[0], len(next(iter(errors[name].values())))
+    table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
+    return relative(table, name, {k: [s.run_id for s in of] for k, of in done.items()})
+
+
+def relative(table: pd.DataFrame, name: str, run_ids: dict[str, list[str]]) -> pd.DataFrame:
+    """A table of ``statistics.compare`` in the columns of ``versus``."""
+    if table.empty:
+        return table
+    return pd.DataFrame({
+        "variant": table.model, "reference": name, "seeds": table.seeds, "mse": table.mse,
+        "reference_mse": table.reference,
+        **{k: table[v] / table.reference for k, v in RELATIVE.items()},
+        "df": table.df, "blocks": table.blocks, "p": table.p_different, "p_here": table.p_split,
+        "p_not_worse": table[NOT_WORSE], "p_not_worse_here": table.p_split_not_worse,
+        "verdict": table.verdict,
+        "run_ids": [" ".join([*run_ids[v], *run_ids[name]]) for v in table.model]})
+
+
+def cells(ledger: Ledger, profile: str = "paper") -> list[list[Settings]]:
+    """Complete runs with an attention, cell by cell, in the order in which they were recorded."""
+    found: dict = {}
+    for s in ledger.all_settings().values():
+        if s.profile == profile and s.attention != "none":
+            found.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
+    return [done for runs in found.values() if (done := ledger.complete(runs))]
+
+
+def comparisons(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
+    """``versus`` of every cell that has softmax and something beside it.
+
+    The columns ``SHOWN`` say which cell it is, ``settings`` what else of it is not as usual. The
+    variants of a cell that have softmax's seeds are one family with one spread between seeds; one
+    that has others is a family of its own.
+    """
+    tables = []
+    for runs in cells(ledger, profile):
+        by = {v: [s for s in runs if variant(s) == v] for v in (*ATTENTIONS, "attention only")}
+        by = {v: of for v, of in by.items() if of}
+        reference = by.pop("softmax", [])
+        seeds = {s.seed for s in reference}
+        same = {v: of for v, of in by.items() if {s.seed for s in of} == seeds}
+        families = [same, *({v: of} for v, of in by.items() if v not in same)]
+        found = [t for f in families if f and reference
+                 and len(t := versus(ledger, reference, f, pooled=True))]
+        if found:
+            s = reference[0]
+            usual = make(profile, model=s.model, dataset=s.dataset) if s.dated else toy(s.dataset)
+            differs = ", ".join(f"{k}={getattr(s, k)}" for k in CELL
+                                if k not in SHOWN and getattr(s, k) != getattr(usual, k))
+            tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},
+                                                  settings=differs))
+    if not tables:
+        return pd.DataFrame()
+    table = pd.concat(tables, ignore_index=True)
+    return table[[*SHOWN, "settings", *[c for c in table if c not in (*SHOWN, "settings")]]]
