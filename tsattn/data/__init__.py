@@ -10,29 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from . import findings, toy
-from .catalogue import CATALOGUE, borders, card
+from .catalogue import CATALOGUE, borders, card, rows_needed
 from .files import DataError, DataUnavailable, find
 from .findings import DataWarning, Findings
 from .reading import plain, read_csv
-from .windows import CALENDAR, Splits, Windows, adjoining, calendar_features, cut
+from .windows import (
+    CALENDAR,
+    Splits,
+    Windows,
+    adjoining,
+    calendar_features,
+    check_lengths,
+    cut,
+)
 
-__all__ = [
-    "CALENDAR",
-    "CATALOGUE",
-    "DataError",
-    "DataUnavailable",
-    "DataWarning",
-    "Findings",
-    "Splits",
-    "Windows",
-    "available",
-    "best",
-    "card",
-    "load",
-    "of",
-    "toy",
-    "truth",
-]
+__all__ = ["CALENDAR", "CATALOGUE", "DataError", "DataUnavailable", "DataWarning", "Findings",
+           "Splits", "Windows", "available", "best", "card", "load", "of", "toy", "truth"]
 
 SYNTHETIC = "state-machine"
 
@@ -46,9 +39,8 @@ def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMach
     """
     if dataset == SYNTHETIC:
         return toy.state_machine(100_000)
-    return toy.recall(
-        sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len, **toy.RECALL[dataset]
-    )
+    return toy.recall(sum(toy.RECALL_WINDOWS), seq_len=seq_len, pred_len=pred_len,
+                      **toy.RECALL[dataset])
 
 
 def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
@@ -65,17 +57,8 @@ def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     return forecast, np.ones_like(forecast, bool)
 
 
-def load(
-    dataset: str,
-    seq_len: int,
-    pred_len: int,
-    data_dir=None,
-    *,
-    calendar: bool = False,
-    split: str = "standard",
-    missing: str = "",
-    gaps: str = "refuse",
-) -> Splits:
+def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False,
+         split: str = "standard", missing: str = "", gaps: str = "refuse") -> Splits:
     """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its
     features join.
 
@@ -105,11 +88,11 @@ def load(
     else:
         table, notes = read_csv(Path(dataset).expanduser(), name)
     n, time = len(table), table.index
-    if n < seq_len + pred_len:
-        raise DataError(
-            f"{name}: {n} rows, too few for one window of seq_len + pred_len = "
-            f"{seq_len + pred_len}; give a longer series or a shorter window."
-        )
+    if published and published.months:
+        rows, enough = ett_rows(split, n, round(published.per_day / 24)), 0
+    else:
+        rows, enough = adjoining(*borders(n)), rows_needed(seq_len, pred_len)
+    check_lengths(rows, seq_len, pred_len, name, enough)
     table, held, found = findings.hold(table, missing, name)
     notes += found
     step, breaks = findings.steps(time)
@@ -120,15 +103,7 @@ def load(
         elif published and published.as_published:
             notes.append(f"{where}; windows cross them, as in the published use.")
         else:
-            raise DataError(
-                f"{where}; fill in the missing rows, write evenly spaced times if the rows follow "
-                "one another all the same (trading days, say), or set gaps to split: then no "
-                "window crosses one."
-            )
-    if published and published.months:
-        rows = ett_rows(split, n, round(published.per_day / 24))
-    else:
-        rows = adjoining(*borders(n))
+            raise DataError(f"{where}; {findings.close_up(time, breaks, step, seq_len + pred_len)}")
     dropped, found = findings.constant(table, *rows[0], name)
     table = table.drop(columns=dropped)
     strange, more = findings.strange(table, name)
@@ -137,25 +112,15 @@ def load(
         findings.warn(notes)
     season = findings.season(step)
     if season > seq_len:
-        notes.append(
-            f"{name}: a season has {season} steps of {findings.words(step)}, more than "
-            f"seq_len={seq_len}; the seasonal rule repeats the last value instead."
-        )
+        notes.append(f"{name}: a season has {season} steps of {findings.words(step)}, more than "
+                     f"seq_len={seq_len}; the seasonal rule repeats the last value instead.")
         season = 1
-    found = Findings(
-        notes=tuple(notes),
-        step=step,
-        season=season,
-        gaps=len(breaks),
-        dropped=tuple(dropped),
-        held=held,
-        strange=strange,
-        spans=findings.spans(time, rows),
-    )
-    values, features = table.to_numpy(), calendar_features(time) if calendar else None
-    apart = breaks if gaps == "split" else ()
-    about = dict(name=name, channels=table.columns, time=time, found=found)
-    return cut(values, rows, seq_len, pred_len, calendar=features, breaks=apart, **about)
+    found = Findings(notes=tuple(notes), step=step, season=season, gaps=len(breaks),
+                     dropped=tuple(dropped), held=held, strange=strange,
+                     spans=findings.spans(time, rows))
+    return cut(table.to_numpy(), rows, seq_len, pred_len, name=name, channels=table.columns,
+               calendar=calendar_features(time) if calendar else None,
+               breaks=breaks if gaps == "split" else (), time=time, found=found)
 
 
 def of(settings, data_dir=None) -> Splits:
@@ -193,9 +158,8 @@ def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
     if split == "tail":
         return [*standard[:2], (20 * month, n)]
     late = 2 * month * (int(split.removeprefix("fold-")) - 1)
-    return [
-        (late + first, late + end) for first, end in adjoining(12 * month, 14 * month, 16 * month)
-    ]
+    parts = adjoining(12 * month, 14 * month, 16 * month)
+    return [(late + first, late + end) for first, end in parts]
 
 
 def available(dataset: str, data_dir=None, profile: str = "") -> str:

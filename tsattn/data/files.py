@@ -27,11 +27,10 @@ def _verify(path: Path, name: str) -> Path:
     ``DataError``."""
     found = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     if found != CATALOGUE[name].sha256:
-        raise DataError(
-            f"{path}: wrong SHA-256 {found[:12]}..., expected {CATALOGUE[name].sha256[:12]}... for "
-            f"{name}; remove the file to have it downloaded again from {CATALOGUE[name].url}, or "
-            "rename it to use it as a series of your own."
-        )
+        raise DataError(f"{path}: wrong SHA-256 {found[:12]}..., expected "
+                        f"{CATALOGUE[name].sha256[:12]}... for {name}; remove the file to have it "
+                        f"downloaded again from {CATALOGUE[name].url}, or rename it to use it as a "
+                        "series of your own.")
     return path
 
 
@@ -42,10 +41,8 @@ def search_places(data_dir=None) -> list[Path]:
     The cache is pooch's; a machine that has its data elsewhere trains without pooch.
     """
     given = [data_dir, os.environ.get("TSATTN_DATA")]
-    places = [Path(p).expanduser() for p in given if p] + [
-        ROOT / "data",
-        ROOT.parent / "shared" / "data",
-    ]
+    places = [*(Path(p).expanduser() for p in given if p), ROOT / "data",
+              ROOT.parent / "shared" / "data"]
     if find_spec("pooch"):
         import pooch
 
@@ -63,25 +60,21 @@ def find(name: str, data_dir=None) -> Path:
     """
     file, url = CATALOGUE[name].file, CATALOGUE[name].url
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
-        raise DataError(
-            f"{data_dir}: no such folder; give a folder that holds {file}, or none to have it "
-            "found."
-        )
+        raise DataError(f"{data_dir}: no such folder; give a folder that holds {file}, or none to "
+                        "have it found.")
     for folder in search_places(data_dir):
         if (folder / file).is_file():
             return _verify(folder / file, name)
     try:
         return _download(name)
     except DataError as error:
-        raise DataError(
-            f"{name}: the downloaded file is not the published one ({error}); try again later."
-        ) from None
+        raise DataError(f"{name}: the downloaded file is not the published one ({error}); try "
+                        "again later.") from None
     except Exception as error:
         raise DataUnavailable(
             f"{file}: not found in {', '.join(str(p) for p in search_places(data_dir))}, and the "
             f"download failed ({type(error).__name__}); put the file from {url} into one of these "
-            "folders or set TSATTN_DATA to its folder."
-        ) from None
+            "folders or set TSATTN_DATA to its folder.") from None
 
 
 def _download(name: str) -> Path:
@@ -93,16 +86,8 @@ def _download(name: str) -> Path:
     pooch.get_logger().setLevel("WARNING")
     cache.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=cache) as folder:
-        got = Path(
-            pooch.retrieve(
-                url,
-                known_hash=None,
-                fname="download",
-                path=folder,
-                progressbar=False,
-                downloader=pooch.HTTPDownloader(timeout=15),
-            )
-        )
+        got = Path(pooch.retrieve(url, known_hash=None, fname="download", path=folder,
+                                  progressbar=False, downloader=pooch.HTTPDownloader(timeout=15)))
         if url.endswith(".zip"):
             # One member is read, nothing is unpacked by its own name.
             with zipfile.ZipFile(got) as archive:

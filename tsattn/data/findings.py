@@ -40,12 +40,8 @@ class Findings:
 
 def words(step: pd.Timedelta) -> str:
     """A step in words: 15 minutes, 1 hour, 7 days, 1.5 seconds."""
-    for unit, name in (
-        (DAY, "day"),
-        (HOUR, "hour"),
-        (HOUR / 60, "minute"),
-        (HOUR / 3600, "second"),
-    ):
+    units = ((DAY, "day"), (HOUR, "hour"), (HOUR / 60, "minute"), (HOUR / 3600, "second"))
+    for unit, name in units:
         if step >= unit:
             n = step / unit
             return f"{n:.4g} {name}{'' if n == 1 else 's'}"
@@ -57,14 +53,8 @@ def season(step: pd.Timedelta) -> int:
     rows; else 1."""
     if step < DAY:
         return round(DAY / step)
-    return next(
-        (
-            n
-            for days, n in ((1, 7), (7, 52), (30.4, 12), (91.3, 4))
-            if abs(step / DAY - days) < JITTER * days
-        ),
-        1,
-    )
+    usual = ((1, 7), (7, 52), (30.4, 12), (91.3, 4))  # days of a step, and its season
+    return next((n for days, n in usual if abs(step / DAY - days) < JITTER * days), 1)
 
 
 def steps(time: pd.DatetimeIndex) -> tuple[pd.Timedelta, np.ndarray]:
@@ -79,12 +69,23 @@ def steps(time: pd.DatetimeIndex) -> tuple[pd.Timedelta, np.ndarray]:
 def gaps(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, name: str) -> str:
     """One sentence on the irregular steps: how many, and where the first is."""
     row = int(breaks[0])
-    return (
-        f"{name}: {len(breaks)} of {len(time) - 1} steps {'is' if len(breaks) == 1 else 'are'} not "
-        f"{words(step)}; the first is from row {row} ({time[row - 1]}) to row {row + 1} "
-        f"({time[row]}), "
-        f"{words(time[row] - time[row - 1]) if time[row] > time[row - 1] else 'no time at all'}"
-    )
+    first = words(time[row] - time[row - 1]) if time[row] > time[row - 1] else "no time at all"
+    return (f"{name}: {len(breaks)} of {len(time) - 1} steps "
+            f"{'is' if len(breaks) == 1 else 'are'} not {words(step)}; the first is from row {row} "
+            f"({time[row - 1]}) to row {row + 1} ({time[row]}), {first}")
+
+
+def close_up(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, size: int) -> str:
+    """What to do about irregular steps where a window has ``size`` rows."""
+    longest = int(np.diff([0, *breaks, len(time)]).max())
+    split = " set gaps to split (then no window crosses one)," if longest >= size else ""
+    apart = pd.Series(np.diff(breaks)).value_counts(normalize=True)  # rows from gap to gap
+    season = f" (season {apart.index[0]} for seasonal-naive)" if (apart > 0.5).any() else ""
+    return (f"the longest stretch without one has {longest} rows, a window {size}; fill in the "
+            f"missing rows,{split} or, where the rows follow one another all the same (trading "
+            f"days, say), number them by evenly spaced times{season}, in pandas: "
+            f"table[{time.name!r}] = pandas.date_range({str(time[0])!r}, periods=len(table), "
+            f"freq={pd.tseries.frequencies.to_offset(step).freqstr!r})")
 
 
 def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, int, list[str]]:
@@ -100,30 +101,22 @@ def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, in
     bad = ~np.isfinite(values) & ~gone
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise DataError(
-            f"{name}, row {row + 1}, column {table.columns[column]}: the value is "
-            f"{values[row, column]}; fill or remove missing and infinite values, or set missing to "
-            "nan to hold the value of the row before."
-        )
+        raise DataError(f"{name}, row {row + 1}, column {table.columns[column]}: the value is "
+                        f"{values[row, column]}; fill or remove missing and infinite values, or "
+                        "set missing to nan to hold the value of the row before.")
     if not gone.any():
         return table, 0, [f"{name}: no value is {missing}, which missing names."] if named else []
     if gone[0].any():
-        raise DataError(
-            f"{name}, row 1, column {table.columns[int(np.argmax(gone[0]))]}: the value is missing "
-            "and no row is before it; begin the file with a complete row."
-        )
-    rows = np.where(gone, 0, np.arange(len(values))[:, None])
-    held = np.take_along_axis(values, np.maximum.accumulate(rows), 0)
-    behind = np.arange(len(values))[:, None] - np.maximum.accumulate(rows)
+        raise DataError(f"{name}, row 1, column {table.columns[int(np.argmax(gone[0]))]}: the "
+                        "value is missing and no row is before it; begin the file with a complete "
+                        "row.")
+    at = np.arange(len(values))[:, None]
+    before = np.maximum.accumulate(np.where(gone, 0, at))
+    held = np.take_along_axis(values, before, 0)
     where = ", ".join(f"{c} ({n})" for c, n in zip(table.columns, gone.sum(0), strict=True) if n)
-    return (
-        pd.DataFrame(held, table.index, table.columns),
-        int(gone.sum()),
-        [
-            f"{name}: {gone.sum()} missing cells ({missing}) hold the value of the row before: "
-            f"{where}; the longest stretch is {behind.max()} rows."
-        ],
-    )
+    note = (f"{name}: {gone.sum()} missing cells ({missing}) hold the value of the row before: "
+            f"{where}; the longest stretch is {(at - before).max()} rows.")
+    return pd.DataFrame(held, table.index, table.columns), int(gone.sum()), [note]
 
 
 def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list[str], list[str]]:
@@ -136,16 +129,14 @@ def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list
     rows = table.iloc[first:end]
     flat = [c for c in table if rows[c].max() - rows[c].min() <= CONSTANT * rows[c].abs().max()]
     if len(flat) == table.shape[1]:
-        raise DataError(
-            f"{name}: every channel is constant in the training rows; there is nothing to forecast."
-        )
+        raise DataError(f"{name}: every channel is constant in the training rows; there is nothing "
+                        "to forecast.")
     notes = []
     for c in flat:
         moves = np.ptp(table[c]) > CONSTANT * table[c].abs().max()
-        notes.append(
-            f"{name}: channel {c} is constant ({rows[c].iloc[0]:.7g}) in the training rows; it is "
-            f"left out of data and error{', though it moves later' if moves else ''}."
-        )
+        notes.append(f"{name}: channel {c} is constant ({rows[c].iloc[0]:.7g}) in the training "
+                     "rows; it is left out of data and error"
+                     f"{', though it moves later' if moves else ''}.")
     return flat, notes
 
 
@@ -171,14 +162,13 @@ def strange(table: pd.DataFrame, name: str) -> tuple[dict[str, int], list[str]]:
             rows, others = np.flatnonzero(odd), x[~odd]
             seen = ", ".join(f"{v:g}" for v in np.unique(x[odd])[:3])
             found[column] = len(rows)
+            many = len(rows) > 1
             notes.append(
-                f"{name}, column {column}: {len(rows)} value{'s' if len(rows) > 1 else ''} "
-                f"({seen}), the first in row {rows[0] + 1} ({table.index[rows[0]]}), far outside "
-                f"the others ({others.min():g} to {others.max():g}), which would rule its scale "
-                f"and its errors; if {'they stand' if len(rows) > 1 else 'it stands'} for a "
-                f"missing value, set missing to {seen.replace(' ', '')}, else mend or keep with "
-                "care."
-            )
+                f"{name}, column {column}: {len(rows)} value{'s' * many} ({seen}), the first in "
+                f"row {rows[0] + 1} ({table.index[rows[0]]}), far outside the others "
+                f"({others.min():g} to {others.max():g}), which would rule its scale and its "
+                f"errors; if {'they stand' if many else 'it stands'} for a missing value, set "
+                f"missing to {seen.replace(' ', '')}, else mend or keep with care.")
     return found, notes
 
 
@@ -186,19 +176,14 @@ def _is_code(value: float) -> bool:
     """Whether instruments write this number where they have no value: three nines or more, an
     integer's limit, 1e20."""
     digits = f"{abs(value):.15g}"
-    return (
-        set(digits.replace(".", "")) == {"9"}
-        and len(digits.split(".")[0]) >= 3
-        or abs(value) in (32767, 32768, 65535, 2147483647, 2147483648, 1e20, 1e30, 1e36)
-    )
+    nines = set(digits.replace(".", "")) == {"9"} and len(digits.split(".")[0]) >= 3
+    return nines or abs(value) in (32767, 32768, 65535, 2147483647, 2147483648, 1e20, 1e30, 1e36)
 
 
 def spans(time: pd.DatetimeIndex, rows) -> dict[str, tuple[pd.Timestamp, pd.Timestamp]]:
     """Times of the first and the last target row of each split."""
-    return {
-        which: (time[first], time[end - 1])
-        for which, (first, end) in zip(("training", "validation", "test"), rows, strict=True)
-    }
+    return {which: (time[first], time[end - 1])
+            for which, (first, end) in zip(("training", "validation", "test"), rows, strict=True)}
 
 
 def warn(notes: list[str]) -> None:

@@ -50,9 +50,8 @@ class Windows:
 
     def to(self, device) -> Windows:
         calendar = None if self.calendar is None else self.calendar.to(device)
-        return replace(
-            self, series=self.series.to(device), starts=self.starts.to(device), calendar=calendar
-        )
+        return replace(self, series=self.series.to(device), starts=self.starts.to(device),
+                       calendar=calendar)
 
     def first(self, n: int) -> Windows:
         """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""
@@ -88,34 +87,31 @@ CALENDAR = ("hour of day", "day of week", "day of month", "day of year")
 def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
     """The four ``CALENDAR`` features of each time, [4, L], scaled to +-0.5 as in the
     iTransformer's data loader."""
-    return (
-        np.stack(
-            [
-                time.hour / 23,
-                time.day_of_week / 6,
-                (time.day - 1) / 30,
-                (time.day_of_year - 1) / 365,
-            ]
-        )
-        - 0.5
-    )
+    return np.stack([time.hour / 23, time.day_of_week / 6, (time.day - 1) / 30,
+                     (time.day_of_year - 1) / 365]) - 0.5
 
 
-def cut(
-    values: np.ndarray,
-    rows,
-    seq_len: int,
-    pred_len: int,
-    *,
-    name="series",
-    channels=None,
-    step: int = 1,
-    scale: bool = True,
-    calendar: np.ndarray | None = None,
-    breaks=(),
-    found: Findings | None = None,
-    time: pd.DatetimeIndex | None = None,
-) -> Splits:
+def check_lengths(rows, seq_len: int, pred_len: int, name: str, enough: int = 0) -> None:
+    """Raises ``DataError`` unless each part of ``rows`` holds a window; the message says which
+    windows fit, and that ``enough`` rows would hold this one (0: unknown).
+
+    A training window lies within its part; of the others only the targets do.
+    """
+    train, val, test = (end - first for first, end in rows)
+    if train >= seq_len + pred_len and min(val, test) >= pred_len:
+        return
+    do = [f"at least {enough} rows"] * bool(enough)
+    if min(train - 1, val, test) > 0:
+        do.append(f"a window with pred_len at most {min(train - 1, val, test)} and seq_len + "
+                  f"pred_len at most {train}")
+    raise DataError(f"{name}: training, validation and test have {train}, {val} and {test} rows, "
+                    f"too few for one window of seq_len={seq_len} and pred_len={pred_len} each; "
+                    f"give {' or '.join(do)}.")
+
+
+def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
+        step: int = 1, scale: bool = True, calendar: np.ndarray | None = None, breaks=(),
+        found: Findings | None = None, time: pd.DatetimeIndex | None = None) -> Splits:
     """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and
     test targets.
 
@@ -135,36 +131,25 @@ def cut(
     series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
+    if step == 1:
+        check_lengths(rows, seq_len, pred_len, name)
     parts, size = [], seq_len + pred_len
     broken = np.isin(np.arange(len(values)), breaks).cumsum()  # breaks up to and including each row
     for which, (begin, end) in zip(("training", "validation", "test"), rows, strict=True):
         reach = seq_len if step == 1 and which != "training" else 0
-        start, last = max(begin - reach, 0), end - size
-        if last < start:
-            raise DataError(
-                f"{name}: the {which} split has {end - begin} rows, too few for one window of "
-                f"seq_len + pred_len = {size}; give a longer series or a shorter window."
-            )
-        starts = np.arange(start, last + 1, step)
+        starts = np.arange(begin - reach, end - size + 1, step)
         starts = starts[broken[starts + size - 1] == broken[starts]]
         if not len(starts):
+            longest = np.bincount(broken[begin - reach : end]).max()
             raise DataError(
                 f"{name}: every window of seq_len + pred_len = {size} rows in the {which} split "
-                "crosses a gap; give a shorter window or a series with longer stretches."
-            )
+                f"crosses a gap, as its longest stretch has {longest} rows; give a shorter window "
+                "or a series with longer stretches.")
         parts.append(Windows(series, torch.from_numpy(starts), seq_len, pred_len, calendar))
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
-    return Splits(
-        name,
-        names,
-        *parts,
-        tuple(map(tuple, rows)),
-        mean,
-        std,
-        hashlib.sha256(series.numpy().tobytes()).hexdigest(),
-        found or Findings(),
-        time,
-    )
+    sha256 = hashlib.sha256(series.numpy().tobytes()).hexdigest()
+    return Splits(name, names, *parts, tuple(map(tuple, rows)), mean, std, sha256,
+                  found or Findings(), time)
 
 
 def adjoining(*borders: int) -> list[tuple[int, int]]:
