@@ -17,7 +17,7 @@ from tsattn import bench
 from tsattn.__main__ import main, options, value
 from tsattn.data import SYNTHETIC, DataUnavailable
 from tsattn.execution import clean
-from tsattn.ledger import ROOT, Ledger
+from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.models import count_multiply_adds
 from tsattn.report import needed, read, report
 from tsattn.runs import evidence
@@ -256,6 +256,18 @@ def test_an_interrupted_sweep_continues(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     table = Ledger(tmp_path).read("runs")
     assert len(table) == 6 and set(table.status) == {"complete"}
+
+
+@pytest.mark.parametrize("command", ["report", "run", "sweep", "slides", "measure", "verify"])
+def test_without_the_rest_of_the_repository_it_is_said_in_one_sentence(
+        command, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tsattn.ledger.ROOT", tmp_path)  # of a package that pip has installed
+    assert main([command]) == 2
+    said = capsys.readouterr().err
+    assert "clone the repository" in said and len(said.splitlines()) == 1
+    with pytest.raises(LedgerError, match="clone the repository"):
+        Ledger()
+    assert Ledger(tmp_path / "mine").read("runs").empty and not list(tmp_path.iterdir())
 
 
 def executed(tmp_path, *only, **parameters):

@@ -194,9 +194,28 @@ def test_names_cannot_leave_the_folder(ledger, tmp_path):
     assert (tmp_path / "evil.npy").is_file(), "repair sets aside what is in the folder alone"
     (tmp_path / "precious.csv").write_text("kept")
     (ledger.folder / ".writing").write_text(json.dumps({"../precious.csv": None}))
-    with pytest.raises(LedgerError, match="names a file outside of its folder"):
-        ledger.record("t", [{"a": 1}], ["a"])
+    (ledger.folder / "thesis.docx").write_text("kept")
+    for name in ("../precious.csv", "thesis.docx", "window_errors/../../precious.csv"):
+        (ledger.folder / ".writing").write_text(json.dumps({name: None}))
+        with pytest.raises(LedgerError, match="names a file that is no table of its folder"):
+            ledger.record("t", [{"a": 1}], ["a"])
     assert (tmp_path / "precious.csv").read_text() == "kept"
+    assert (ledger.folder / "thesis.docx").read_text() == "kept"
+
+
+def test_a_ledger_removes_what_its_own_writers_left_and_nothing_else(tmp_path):
+    ours = [".runs.csv.1.tmp", ".runs.csv.before.tmp", "..writing.1.tmp",
+            "window_errors/.a.npy.1.tmp"]
+    others = [".probe.tmp", ".mine.tmp", "mine.csv.1.tmp", ".notes.1.tmp", ".tmp",
+              "window_errors/.b.tmp"]
+    (tmp_path / "window_errors").mkdir()
+    for name in (*ours, *others):
+        (tmp_path / name).write_text("")
+    ledger = Ledger(tmp_path)
+    ledger.target.check_writable()
+    ledger.record("t", [{"a": 1}], ["a"])
+    assert not [name for name in ours if (tmp_path / name).exists()]
+    assert all((tmp_path / name).exists() for name in others)
 
 
 # -- measurements and what made them

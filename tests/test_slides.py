@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tsattn.claims import CLAIMS
 from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts, UnknownName
 from tsattn.ledger import Ledger
 from tsattn.settings import ROOT
-from tsattn.slides import drawn, story
+from tsattn.slides import drawn, page, story
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 LANGUAGES = story.LANGUAGES
@@ -324,13 +325,31 @@ def test_a_file_that_cannot_be_written(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_only_an_unchanged_deck_of_its_own_is_replaced(tmp_path, capsys, decks):
+    other, edited, own = (tmp_path / f"{name}.pptx" for name in ("other", "edited", "own"))
+    other.write_text("no deck")
+    for file, changed in ((own, False), (edited, True)):
+        decks["en"].save(file)
+        again = Presentation(file)
+        if changed:  # as PowerPoint and LibreOffice do when they save
+            again.core_properties.modified = datetime(2030, 1, 1)
+            again.save(file)
+    before = [f.read_bytes() for f in (other, edited)]
+    for out in (other, edited):
+        assert main(["slides", "--out", str(out)]) == 2
+        said = capsys.readouterr().err
+        assert "is there, and not as this command wrote it" in said and said.count("\n") == 1
+    assert [f.read_bytes() for f in (other, edited)] == before and page.untouched(own)
+
+
 def test_a_damaged_ledger_leaves_the_earlier_deck_as_it_was(tmp_path, capsys):
     results, out = tmp_path / "results", tmp_path / "deck.pptx"
     results.mkdir()
     (results / "runs.csv").write_text("run_id,status,check\nx,complete,00000000\n")
-    out.write_text("the earlier one")
+    page.presentation("the earlier one", "").save(out)
+    before = out.read_bytes()
     assert main(["slides", "--results", str(results), "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "runs.csv" in said and said.count("\n") == 1
-    assert out.read_text() == "the earlier one"
+    assert out.read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {"results", "deck.pptx"}

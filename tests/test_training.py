@@ -167,8 +167,11 @@ def test_half_written_files_of_killed_processes_go_with_the_next_start(tmp_path)
     resume_file(s, tmp_path).parent.mkdir()
     left = resume_file(s, tmp_path).with_name("resume.safetensors.999999999.tmp")
     left.write_bytes(b"half")
+    others = [left.with_name(name) for name in ("notes.tmp", "a.999999999.tmp", ".tmp")]
+    for path in others:
+        path.write_bytes(b"mine")
     train(s, checkpoints=tmp_path, **QUIET)
-    assert not left.exists()
+    assert not left.exists() and all(path.read_bytes() == b"mine" for path in others)
 
 
 def test_an_absent_device_and_absent_weights_are_said(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import settings as settings_module
 from .data.findings import said_once
-from .ledger import Ledger, LedgerError
+from .ledger import Ledger, LedgerError, needs_checkout
 from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
@@ -336,6 +336,7 @@ def options() -> argparse.ArgumentParser:
 def main(argv=None) -> int:
     try:
         args = options().parse_args(argv)
+        needs_checkout()
         with said_once():
             return args.function(args)
     except (LedgerError, ValueError, OSError) as error:

@@ -20,6 +20,7 @@ from .analysis import talk_table
 from .claims import CLAIMS
 from .claims.facts import Facts, UnknownName
 from .ledger import Ledger
+from .ledger_files import write
 from .settings import ROOT
 
 NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)
@@ -104,10 +105,10 @@ def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str],
             changed.setdefault(path, {})[cell] = new
     for path, cells in changed.items():
         if None in cells:
-            path.write_text(cells[None], encoding="utf-8")
+            write(path, cells[None].encode())
         else:
             notebook = nbformat.read(path, as_version=4)
             for i, new in cells.items():
                 notebook.cells[i].source = new
-            nbformat.write(notebook, path)
+            write(path, f"{nbformat.writes(notebook)}\n".encode())
     return [p.name for p in changed], problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -85,8 +86,8 @@ def load_for(s: Settings, path: Path) -> tuple[dict[str, torch.Tensor], dict]:
 def clear_leftovers(folder: Path) -> None:
     """Remove what a killed process has left half-written in a run's folder."""
     for path in folder.glob("*.tmp"):
-        pid = path.name.split(".")[-2]
-        if not (pid.isdigit() and alive(int(pid))):
+        name = re.fullmatch(r"(?:best|resume)\.safetensors\.(\d{1,10})\.tmp", path.name)
+        if name and not alive(int(name[1])):
             path.unlink(missing_ok=True)
 
 

@@ -31,6 +31,13 @@ OWN = ROOT / "my-results"
 STALE = "measured by an earlier version (`python -m tsattn measure --stale` measures them again)"
 
 
+def needs_checkout() -> None:
+    """Raises ``LedgerError`` where the package stands without the rest of its repository."""
+    if not (ROOT / "notebooks").is_dir():
+        raise LedgerError("tsattn is installed without the rest of its repository, where chapters "
+                          "and results lie; clone the repository and call it there.")
+
+
 class Ledger:
     """The tables ``<folder>/<table>.csv`` and the errors ``<folder>/window_errors/<run_id>.npy``.
 
@@ -42,6 +49,8 @@ class Ledger:
 
     def __init__(self, folder=RESULTS, own=None, record: bool = False):
         self.folder = Path(folder)
+        if self.folder == RESULTS:
+            needs_checkout()
         if own is None and not record and self.folder.resolve() == RESULTS.resolve():
             own = OWN
         self.own = Path(own) if own is not None else None

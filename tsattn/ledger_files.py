@@ -15,6 +15,7 @@ import re
 import shlex
 import shutil
 import sys
+import tempfile
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,9 @@ from pandas.api.types import is_string_dtype
 PATIENCE = 5  # seconds before it is said that another process holds the lock
 # Columns by which a row of these tables exists once; a measurement has the columns of its point.
 UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch")}
+# What a record is made of, and what a killed process leaves half-written of it.
+WRITTEN = re.compile(r"[\w-]+\.csv|window_errors/[^/]+\.npy")
+LEFT = re.compile(r"\.(.+\.csv|.+\.npy|\.writing)\.(\d{1,7}|before)\.tmp")
 CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 
@@ -187,10 +191,10 @@ class Folder:
 
     def check_writable(self) -> None:
         """Raises ``LedgerError`` where nothing could be recorded, before anything is trained."""
-        probe = self.path / ".probe.tmp"
         try:
-            write(probe, bytes(1 << 20))
-            probe.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(bytes(1 << 20))
             for path in self.path.glob("*.csv"):
                 path.open("ab").close()
         except OSError as error:
@@ -220,7 +224,8 @@ class Folder:
                 self._take_back()
             if not self._clean:  # leftovers of killed processes: nobody else writes now
                 for path in (*self.path.glob(".*.tmp"), *self.path.glob("window_errors/.*.tmp")):
-                    path.unlink(missing_ok=True)
+                    if LEFT.fullmatch(path.name):
+                        path.unlink(missing_ok=True)
                 self._clean = True
             yield
         finally:
@@ -264,8 +269,10 @@ class Folder:
             return
         for name, how in json.loads(journal.read_text()).items():
             path = self.path / name
-            if not path.resolve().is_relative_to(self.path.resolve()):
-                raise LedgerError(f"{journal}: names a file outside of its folder; remove it.")
+            if not WRITTEN.fullmatch(name) or \
+                    not path.resolve().is_relative_to(self.path.resolve()):
+                raise LedgerError(f"{journal}: names a file that is no table of its folder; "
+                                  "remove it.")
             if how is None:
                 path.unlink(missing_ok=True)
             elif isinstance(how, str):

@@ -139,8 +139,8 @@ def sphinx(source: Path, made: Path, log: Path) -> None:
                              confoverrides={"latex_individualpages": False},
                              doctreedir=log.parent / "doctrees", jobs=cores())
     if state:
-        lines = log.read_text(encoding="utf-8").splitlines()
-        raise RuntimeError("the site could not be built: " + " ".join(lines[-6:]))
+        lines = re.sub(r"\x1b\[[\d;]*m", "", log.read_text(encoding="utf-8")).splitlines()
+        raise RuntimeError("Sphinx says: " + " ".join(lines[-6:]))
 
 
 # -- chapters

@@ -26,8 +26,9 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
     """Write the deck in ``lang`` to ``out`` (``build/slides-<lang>.pptx``); returns the
     file. It is written whole or not at all. Decks given the same ``Facts`` judge each claim once.
 
-    Raises ``ValueError`` for an unknown language, a file that cannot be written, or where
-    python-pptx is not installed; ``LedgerError`` for a damaged ledger.
+    Raises ``ValueError`` for an unknown language, a file that cannot be written or is anything but
+    an unchanged deck of this function, or where python-pptx is not installed;
+    ``LedgerError`` for a damaged ledger.
     """
     if lang not in story.LANGUAGES:
         raise ValueError(f"--lang {lang}: choose one of {', '.join(story.LANGUAGES)}.")
@@ -38,6 +39,9 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / f"slides-{lang}.pptx")
+    if out.is_file() and not page.untouched(out):
+        raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
+                         "or give another file.")
     facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
     words, told = story.slides(facts, lang)
     deck = page.presentation(told[0].title, lab)

@@ -4,6 +4,7 @@ a picture with alt text.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from io import BytesIO
 
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ from .story import Slide
 WIDTH, HEIGHT = 13.333, 7.5  # inches, 16:9
 LEFT, WIDE = 0.52, 12.3
 TITLE, BODY, SOURCE = 28, 20, 12  # pt
+MADE_BY = "tsattn"
 LATIN, KOREAN = "Arial", "Malgun Gothic"  # on the machines that show the slides
 INK, GREY, RULE = RGBColor(0x22, 0x22, 0x22), RGBColor(0x70, 0x70, 0x70), RGBColor(0, 0x72, 0xB2)
 
@@ -35,7 +37,19 @@ def presentation(title: str, lab: str):
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
     deck.core_properties.title, deck.core_properties.author = title, lab
     deck.core_properties.last_modified_by = lab
+    deck.core_properties.identifier = MADE_BY
+    now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+    deck.core_properties.created = deck.core_properties.modified = now
     return deck
+
+
+def untouched(path) -> bool:
+    """Whether ``path`` is a deck of this package that no program has saved again."""
+    try:
+        about = Presentation(path).core_properties
+    except Exception:  # whatever is wrong with a file that is no presentation
+        return False
+    return about.identifier == MADE_BY and about.created == about.modified
 
 
 def add(deck, slide: Slide, words: dict[str, str], lang: str, fig: Figure | None, lab: str) -> None:
