@@ -34,7 +34,15 @@ def test_every_anchored_number_is_the_ledgers(facts, where):
 def test_a_readme_has_no_number_without_an_anchor_and_no_long_line(name):
     written = (ROOT / name).read_text(encoding="utf-8")
     assert unanchored(written) == []
-    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 160
+    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 175
+
+
+def test_the_first_screen_is_short():
+    """At most 170 words and 8 numbers before the picture, in either language."""
+    for name in ("README.md", "README.ko.md"):
+        first = (ROOT / name).read_text(encoding="utf-8").partition("\n![")[0]
+        words = re.sub(r"<!--.*?-->|\]\(.*?\)|^\d\.|#", " ", first, flags=re.M).split()
+        assert len(words) <= 170 and len(anchors.NUMBER.findall(first)) <= 8, name
 
 
 @pytest.mark.parametrize("name", ["README.md", "README.ko.md"])

@@ -24,7 +24,7 @@ workers         processes that train one run at a time
 estimates       how long runs will take
 sweep           many runs, here or on Dask
 statistics      intervals and tests: numbers in, numbers out
-codebook_rule   whether a codebook has woken attention, by the rule set before its runs
+codebook_rule   whether a codebook has woken attention
 preregistered   the analysis of the months nobody had looked at, fixed before their first run
 registered_rates  the analysis of each arm at its own best learning rate, fixed before its runs
 compare         every comparison of trained models, as one tidy table

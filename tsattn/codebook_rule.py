@@ -1,4 +1,6 @@
-"""The rule, set before the runs, by which a codebook has or has not woken attention."""
+"""The rule by which a codebook has or has not woken attention. Its four conditions were set before
+the runs; that an excluded one decides where runs for the last two are missing, after some of them.
+"""
 
 from __future__ import annotations
 

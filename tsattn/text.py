@@ -10,6 +10,7 @@ from .claims.rules import (
     MOSTLY,
     NO,
     NOT_RUN,
+    NOT_SHOWN,
     PARTLY,
     THIS_SPLIT,
     UNSEEN,
@@ -18,16 +19,17 @@ from .claims.rules import (
     Outcome,
 )
 from .settings import ROOT
-from .statistics import interval
+from .statistics import MARGIN, interval
 
 VERDICTS = {
-    "en": {v: v for v in (YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN)},
+    "en": {v: v for v in (YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN)},
     "ko": {
         YES: "예",
         MOSTLY: "대체로",
         PARTLY: "일부만",
         NO: "아니요",
         CANNOT_TELL: "판단 불가",
+        NOT_SHOWN: "확인되지 않음",
         NOT_RUN: "아직 실행하지 않음",
     },
 }
@@ -82,7 +84,8 @@ def with_interval(number: Number) -> str:
 
 def verdict(outcome: Outcome, lang: str = "en") -> str:
     """The verdict word; beside "cannot tell" the smallest difference that would have been seen
-    in most cases; and on how many data sets it rests, where some are not complete.
+    in most cases, or that some loss is shown; and on how many data sets it rests, where some are
+    not complete.
     """
     found, seen = outcome.found, outcome.found.detectable
     word = VERDICTS[lang][outcome.verdict]
@@ -92,6 +95,9 @@ def verdict(outcome: Outcome, lang: str = "en") -> str:
             if lang == "en"
             else f"{word} (데이터 {found.judged}/{found.asked} 실행)"
         )
+    if found.lost and outcome.verdict == CANNOT_TELL:
+        return (f"{word} at {MARGIN:.0%}; some loss shown".replace("%", " %") if lang == "en"
+                else f"{MARGIN:.0%}는 {word}, 손실은 확인됨")
     if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
         return word
     least = figure(seen, "share")
@@ -135,12 +141,13 @@ def sentence(outcome: Outcome, lang: str = "en") -> str:
     """Answer first, then the size, then the uncertainty."""
     partial = outcome.found.judged < outcome.found.asked
     number = outcome.number
-    word = verdict(outcome, lang) if partial else VERDICTS[lang][outcome.verdict]
+    lost = outcome.found.lost and outcome.verdict == CANNOT_TELL
+    word = verdict(outcome, lang) if partial or lost else VERDICTS[lang][outcome.verdict]
     word = word[0].upper() + word[1:]
     if number is None:
         return f"{word}."
     what = outcome.claim.shown[lang == "ko"]
-    if outcome.verdict != CANNOT_TELL or number.form != "change":
+    if lost or outcome.verdict != CANNOT_TELL or number.form != "change":
         return f"{word}: {what}, {with_interval(number)}."
     size, low, high = figure(abs(number.value), "share", 0), whole(number.low), whole(number.high)
     least = figure(outcome.found.detectable, "share")

@@ -114,6 +114,15 @@ def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:
     return gaps(errors(ledger, embedding_runs(dataset))).relative
 
 
+def saved(table: pd.DataFrame) -> pd.DataFrame:
+    """What attention saves by seed and embedding, error of zero less error of softmax, as a share
+    of linear's error of zero: unlike the gap it does not grow when zero gets worse.
+    ``table`` as of ``errors``.
+    """
+    zero = table[(table.embedding == "linear") & (table.attention == "zero")]
+    return gaps(table).absolute.unstack("embedding").div(zero.set_index("seed").error, axis=0)
+
+
 def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     """By embedding: how much larger the relative gap is than with ``reference``, paired by seed.
 

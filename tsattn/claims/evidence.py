@@ -5,18 +5,19 @@ nothing has been run.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
 from ..analysis import embeddings, pairs
-from ..codebook_rule import refuted
 from ..ledger import Ledger
 from ..statistics import MARGIN, MIN_SEEDS, interval
 from .rules import (
     CANNOT_TELL,
     NO,
+    NOT_SHOWN,
     YES,
     Found,
     Number,
@@ -66,9 +67,9 @@ def feed_forward_more(ledger: Ledger, profile: str) -> Found | None:
     if not {"feed-forward removed", "attention removed"} <= set(change):
         return None
     difference = (change["feed-forward removed"] - change["attention removed"]).dropna()
-    return changed(
-        {"feed-forward minus attention": difference}, more, "feed-forward minus attention"
-    )
+    name = "feed-forward minus attention"
+    found = changed({name: difference}, more, name)
+    return found and replace(found, number=replace(found.number, form="points"))
 
 
 def mostly_average(ledger: Ledger, profile: str) -> Found | None:
@@ -135,16 +136,18 @@ SINGLED_OUT = (
 ABOUT_ZERO = 0.25  # of that weight
 
 
-def event_weights(ledger: Ledger, profile: str) -> Found | None:
-    weights = analysis.event_weights(ledger, profile)
-    if not weights or not np.isfinite(weights["lift"][1]):
-        return None
-    value, low, high = weights["lift"]
-    parts = [
-        word(high < SINGLED_OUT, low > SINGLED_OUT),
-        word(high < ABOUT_ZERO, low > ABOUT_ZERO),
-    ]
-    return Found(combine(parts), Number(value, low, high, "weight"), len(runs.FEW_SEEDS))
+def event_weights(below: float):
+    """Whether events get less than ``below`` of the weight of a uniform matrix."""
+
+    def judge(ledger: Ledger, profile: str) -> Found | None:
+        weights = analysis.event_weights(ledger, profile)
+        if not weights or not np.isfinite(weights["lift"][1]):
+            return None
+        value, low, high = weights["lift"]
+        number = Number(value, low, high, "weight")
+        return Found(word(high < below, low > below), number, len(runs.FEW_SEEDS))
+
+    return judge
 
 
 def events_without(ledger: Ledger, profile: str) -> Found | None:
@@ -170,11 +173,11 @@ def recall(ledger: Ledger, profile: str) -> Found | None:
 
 
 def codebook(ledger: Ledger, profile: str) -> Found | None:
-    """The rule set before the runs (``codebook_rule.woken``), on each data set that has room.
+    """The rule ``codebook_rule.woken`` on each data set that has room.
 
     A data set counts once the main codebooks have an answer there; without the state machine
-    nothing is judged. Its word is yes where some codebook has woken attention, no where each has
-    only widened the gap or has a condition excluded, else cannot tell.
+    nothing is judged. Where no codebook has woken attention, that is not shown: on none of the
+    data sets could the rule have said yes (chapter 8), so that it cannot say no.
     """
     words, rows = [], []
     for dataset in embeddings.DECIDING:
@@ -184,23 +187,17 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
             if not rows:
                 return None
             continue
-        each = [_woken(a) for a in judged.values()]
-        words.append(word(YES in each, set(each) == {NO}))
+        words.append(YES if "woken" in [a["answer"] for a in judged.values()] else NOT_SHOWN)
         rows += [
             dict(dataset=dataset, model=name, answer=a["answer"], **a["conditions"].iloc[0])
             for name, a in judged.items()
         ]
-    table = pd.DataFrame(rows)
-    shown = table[table.model == "RQ-VAE"].iloc[0]
-    seeds = len(runs.CODEBOOK_SEEDS[embeddings.DECIDING[0]])
-    number = Number(shown["mean"], shown.low, shown.high, "points")
-    return Found(combine(words), number, seeds, comparisons=table, judged=len(words),
-                 asked=len(embeddings.DECIDING))
-
-
-def _woken(answer: dict) -> str:
-    excluded = refuted(answer["conditions"]) or answer["answer"] != "not woken"
-    return word(answer["answer"] == "woken", excluded)
+    dataset = embeddings.DECIDING[0]
+    saved = embeddings.saved(embeddings.errors(ledger, embeddings.codebook_runs(dataset, profile)))
+    number = Number(*interval((saved["RQ-VAE"] - saved["linear"]).dropna()), "points")
+    return Found(combine(words) if YES in words else NOT_SHOWN, number,
+                 len(runs.CODEBOOK_SEEDS[dataset]), comparisons=pd.DataFrame(rows),
+                 judged=len(words), asked=len(embeddings.DECIDING))
 
 
 def others_pairs(ledger: Ledger, profile: str) -> Found:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, cached_property
 
+import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
-from ..analysis import cells, embeddings, places
+from ..analysis import cells, embeddings, places, sensitivity
 from ..ledger import Ledger
 from ..settings import ATTENTIONS
 from ..statistics import interval
@@ -22,6 +23,7 @@ from . import (
     codebooks,
     cost,
     elsewhere,
+    exploratory,
     judge,
     latent,
     registered,
@@ -56,6 +58,7 @@ class Facts:
         # A page, a deck and their statements ask for the same ones again and again.
         self.number, self.holds = cache(self.number), cache(self.holds)
         self.coded, self.codebooks = cache(self.coded), cache(self.codebooks)
+        self.errors_by_window = cache(self.errors_by_window)
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
@@ -119,6 +122,13 @@ class Facts:
     def periods(self) -> pd.DataFrame:
         """``places.by_fold`` of ETTh1."""
         return places.by_fold(self.ledger, "ETTh1")
+
+    def errors_by_window(self, months: str) -> dict[str, np.ndarray]:
+        """MSE [S, W] of the registered models on ETTh1: months "unseen" or "standard"."""
+        found = sensitivity.by_window if months == "unseen" else sensitivity.standard
+        if not (errors := found(self.ledger, "PatchTST ETTh1-96")):
+            raise KeyError(months)
+        return errors
 
     def coded(self, dataset: str) -> pd.DataFrame:
         """``embeddings.errors`` of all runs of chapter 8."""
@@ -298,7 +308,8 @@ STATEMENTS = {
     ),
 }
 
-for part in (synthetic, latent, codebooks, replaced, elsewhere, token_facts, registered, cost):
+for part in (synthetic, latent, codebooks, replaced, elsewhere, token_facts, registered, cost,
+             exploratory):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

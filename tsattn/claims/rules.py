@@ -16,14 +16,8 @@ from scipy import stats
 from ..ledger import Ledger
 from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, detectable, equivalence, holm, interval
 
-YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_RUN = (
-    "yes",
-    "mostly",
-    "partly",
-    "no",
-    "cannot tell",
-    "not run yet",
-)
+YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
+    "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
 LEVEL = 0.05
 NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
 EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
@@ -51,6 +45,7 @@ class Found:
     ``detectable`` and ``provable`` are relative and belong to the comparison that its number
     shows: the difference that is found in 80 % of cases, and the loss that is excluded (one-sided,
     that comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
+    ``lost``: some loss is shown, though not that it reaches the margin.
     ``judged`` of ``asked`` data sets have all their runs.
     """
 
@@ -61,6 +56,7 @@ class Found:
     provable: float = np.nan
     split_verdict: str = ""
     few_blocks: bool = False
+    lost: bool = False
     judged: int = 1
     asked: int = 1
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)

@@ -1,0 +1,115 @@
+"""Numbers and statements that no test was registered for, found after the results were seen."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from .. import analysis, runs
+from ..analysis import cells, embeddings, places, sensitivity
+from ..statistics import block_length, holm, interval
+
+CELL = "PatchTST ETTh1-96"
+ENDS = {"": 0, ".low": 1, ".high": 2}
+
+
+@cache
+def _ways(f) -> pd.DataFrame:
+    return sensitivity.ways(f.ledger, CELL).set_index("how")
+
+
+@cache
+def _against(f, months: str, *models) -> tuple[float, float, float, float]:
+    errors = f.errors_by_window(months)
+    s = runs.new_months()[CELL][0]
+    width = errors["softmax"].shape[1]
+    return sensitivity.against(errors, block_length(s.seq_len, s.pred_len, width), *models)
+
+
+@cache
+def _by_rate(f) -> np.ndarray:
+    """Zero attention's loss at 1e-3 less that at 1e-4, with its interval."""
+    usual, other = (runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=r)
+                    for r in (runs.LOW_RATE, 1e-3))
+    return places.moved(f.ledger, usual, other) / 100
+
+
+def _on_events(f) -> np.ndarray:
+    """Error on events without attention from the start, against with it, by seed."""
+    zero, softmax = (analysis.event_multiples_of(f.ledger, a, "none") for a in ("zero", "softmax"))
+    return (zero / softmax - 1).to_numpy()
+
+
+def _one_token(f, column: str) -> float:
+    """One token at 1e-3, where its error is known, against the usual model at 1e-4."""
+    one = runs.attentions(patch_len=336, stride=336, pad_end=False)
+    of = {"one token": analysis.by_attention(one)["softmax"]}
+    row = analysis.against(f.ledger, analysis.patchtst(runs.LOW_RATE)["softmax"], of).iloc[0]
+    return row[column] / row.reference
+
+
+def _saved(f, reference: str) -> tuple[float, float, float]:
+    """What the RQ-VAE changes of the gap on the state machine."""
+    return embeddings.gains(f.coded("state-machine"), reference).loc[
+        "RQ-VAE", ["gain", "low", "high"]]
+
+
+def _at_width(f, width: int) -> float:
+    table = places.places(f.ledger, cells.WIDTHS[width]).set_index(["cell", "model"])
+    return table.change["ETTh1-96", "zero"] / 100
+
+
+NUMBERS = {
+    **{f"channels.{short}{dot}": (
+        "change", lambda f, of=(how, column): _ways(f).loc[of] / 100)
+        for short, how in {"useful": " and ".join(sensitivity.USEFUL), "others": "the other five",
+                           "equally": "channels weighted equally"}.items()
+        for dot, column in {"": "change", ".low": "change_low", ".high": "change_high"}.items()},
+    **{f"standard-contrast{dot}": ("change", lambda f, i=i: _against(f, "standard")[i])
+        for dot, i in ENDS.items()},
+    "standard-contrast.p": ("weight", lambda f: _against(f, "standard")[3]),
+    "registered-contrasts.p": ("weight", lambda f: holm(
+        [f.row(c, "mean of 4").p_alone for c in ("registered-without", "registered-etth2")])[0]),
+    **{f"zero-over-attention-only{dot}": ("change", lambda f, i=i: _against(
+        f, "unseen", ("zero",), "attention only")[i]) for dot, i in ENDS.items()},
+    "window-losses.least": ("weight", lambda f: min(
+        sensitivity.losses(f.errors_by_window(m)).min(axis=None) for m in ("unseen", "standard"))),
+    **{f"fixed-matrix.{end}": ("weight", lambda f, end=end: getattr(
+        (t := f.ledger.read("trained_matrices"))[t.run_id.str.contains("-fixed-")].weight, end)())
+        for end in ("min", "max")},
+    **{f"loss-by-rate{dot}": ("points", lambda f, i=i: _by_rate(f)[i]) for dot, i in ENDS.items()},
+    **{f"events.zero-more{dot}": ("change", lambda f, i=i: interval(_on_events(f))[i])
+        for dot, i in ENDS.items()},
+    **{f"one-token.against-1e-4{dot}": ("change", lambda f, c=c: _one_token(f, c))
+        for dot, c in {"": "difference", ".low": "low", ".high": "high"}.items()},
+    **{f"itransformer.width-{w}": ("change", lambda f, w=w: _at_width(f, w)) for w in (256, 128)},
+    **{f"codebook.RQ-VAE.over-linear{dot}": ("points", lambda f, i=i: _saved(f, "linear").iloc[i])
+        for dot, i in ENDS.items()},
+}
+STATEMENTS = {
+    "fixed-is-mean": lambda f: all(
+        abs((e := f.errors_by_window(m))["fixed"].mean() - e["mean"].mean()) < 1e-4
+        and sensitivity.losses(e).loc["fixed", "mean"] > 0.999 for m in ("unseen", "standard")),
+    "loss-in-two-channels": lambda f: (
+        f.number("channels.useful.low")[0] > 0 > f.number("channels.others")[0]
+        and f.number("channels.others.high")[0] > 0 > f.number("channels.equally.low")[0]),
+    "no-loss-shown-elsewhere": lambda f: all(f.holds(name) for name in (
+        "registered-etth2.cannot-tell", "other-series-undecided", "periods-undecided")),
+    "halves-not-shown-to-differ": lambda f: (
+        f.number("zero-over-attention-only.low")[0] < 0
+        < f.number("zero-over-attention-only.high")[0]),
+    "rate-turns-the-sign": lambda f: (
+        f.number("loss-by-rate.high")[0] < 0
+        and f.number("patchtst-without-talk-rate")[0] < 0 < f.number("patchtst-without")[0]),
+    # Why the rule of the codebooks could not have said yes on the state machine.
+    "codebook.fixed-as-good-with-linear": lambda f: _as_good(f.coded("state-machine")),
+}
+
+
+def _as_good(errors) -> bool:
+    """Whether fixed attention is not shown to be behind softmax with a linear embedding."""
+    by = errors[errors.embedding == "linear"].pivot(index="seed", columns="attention",
+                                                    values="error")
+    return interval(by.fixed - by.softmax)[1] < 0
