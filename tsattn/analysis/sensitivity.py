@@ -88,7 +88,8 @@ def ways(ledger: Ledger, cell: str, profile: str = "paper") -> pd.DataFrame:
     rows += [row(how, {m: e[..., which].mean(2) for m, e in errors.items()})
              for how, which in ((" and ".join(USEFUL), of), ("the other five", np.invert(of)))]
     each = errors["softmax"].mean((0, 1))
-    rows += [row("channels weighted equally", {m: (e / each).mean(2) for m, e in errors.items()})]
+    equal = {m: (e / each).mean(2) for m, e in errors.items()}
+    rows += [row("all channels, weighted equally", equal)]
     return pd.DataFrame([(how, *v) for how, v in rows],
                         columns=["how", "change", "change_low", "change_high"])
 

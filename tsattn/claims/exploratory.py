@@ -65,7 +65,7 @@ NUMBERS = {
     **{f"channels.{short}{dot}": (
         "change", lambda f, of=(how, column): _ways(f).loc[of] / 100)
         for short, how in {"useful": " and ".join(sensitivity.USEFUL), "others": "the other five",
-                           "equally": "channels weighted equally"}.items()
+                           "equally": "all channels, weighted equally"}.items()
         for dot, column in {"": "change", ".low": "change_low", ".high": "change_high"}.items()},
     **{f"standard-contrast{dot}": ("change", lambda f, i=i: _against(f, "standard")[i])
         for dot, i in ENDS.items()},
