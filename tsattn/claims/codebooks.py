@@ -12,7 +12,7 @@ from ..statistics import interval
 PARITIES = "recall-4-nonlinear"
 # The data sets that decide, by the beginning of the names of their numbers.
 CODED = {"codebook": "state-machine", "codebook.parities": PARITIES, "codebook.ETTh1": "ETTh1"}
-CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear", "before-fixed", "before-random")
+CONDITIONS = ("over-decoded", "over-mlp", "worse-than-linear")
 PLACEBO = embeddings.JUDGED["code-init"]
 RANDOM_START = ("code", "RQ-VAE", "random")
 ENDS = {"": "mean", ".low": "low", ".high": "high"}
@@ -49,10 +49,6 @@ def _differing(f) -> pd.Series:
     errors = f.coded("state-machine")
     gained = embeddings.gains(errors[errors.embedding.isin((*runs.CODEBOOKS, PLACEBO))])
     return gained[gained.p < LEVEL].gain
-
-
-def _gap(f, dataset: str, name: str) -> float:
-    return gaps(f.coded(dataset)).relative[name].mean()
 
 
 def _kept(f, name: str) -> list[int]:
@@ -137,13 +133,15 @@ NUMBERS = {
         "change", lambda f, d=d, of=(name, a), end=end: embeddings.worse(f.coded(d)).loc[of, end])
         for start, d in CODED.items() for name in ("decoded", PLACEBO)
         for a in embeddings.BOTH for dot, end in ENDS.items()},
-    **{f"{start}.{_key(name)}{middle}{dot}": (
-        "share", lambda f, d=d, of=(name, a), end=end: embeddings.summary(f.coded(d)).loc[of, end])
-        for start, d in {"codebook.recall": "recall-4", "codebook.parities": PARITIES}.items()
-        for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS
+    **{f"codebook.recall.{_key(name)}{dot}": (
+        "share", lambda f, of=(name, end): _softmax(f, "recall-4").loc[of])
+        for name in runs.CODEBOOKS | runs.MORE_CODEBOOKS for dot, end in ENDS.items()},
+    **{f"codebook.parities.linear{middle}{dot}": (
+        "share", lambda f, of=("linear", a), end=end: embeddings.summary(
+            f.coded(PARITIES)).loc[of, end])
         for middle, a in {"": "softmax", ".zero": "zero"}.items() for dot, end in ENDS.items()},
-    **{f"{start}.{name}.fitted{dot}": ("change", lambda f, of=(d, name, end): _fitted(f, *of))
-        for start, d in CODED.items() for name in embeddings.JUDGED for dot, end in ENDS.items()},
+    **{f"{start}.RQ-VAE.fitted{dot}": ("change", lambda f, of=(d, "RQ-VAE", e): _fitted(f, *of))
+        for start, d in CODED.items() if d != PARITIES for dot, e in ENDS.items()},
     **{f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
         for a in embeddings.BOTH},
     **{f"codebook.parities.longer.{end.__name__}": (
@@ -151,13 +149,13 @@ NUMBERS = {
     **{f"codebook.lift.{name}": ("weight", lambda f, n=name: _attention(
         f, "state-machine").query("embedding == @n").lift.mean())
         for name in ("linear", *RANDOM_START)},
-    **{f"{start}.gap.{name}": ("share", lambda f, of=(d, name): _gap(f, *of))
-        for start, d in CODED.items() for name in runs.CODEBOOKS},
+    "codebook.ETTh1.gap.linear": (
+        "share", lambda f: gaps(f.coded("ETTh1")).relative["linear"].mean()),
     **{f"codebook.ETTh1.{name}.seeds": (
         "count", lambda f, n=name: embeddings.gains(f.coded("ETTh1")).loc[n, "seeds"])
         for name in embeddings.JUDGED},
     **{f"codebook.ETTh1.{name}.kept.{end}": ("count", lambda f, n=name, at=at: _kept(f, n)[at])
-        for name in ("linear", *embeddings.JUDGED) for end, at in (("min", 0), ("max", -1))},
+        for name in ("linear", "RQ-VAE") for end, at in (("min", 0), ("max", -1))},
 }
 STATEMENTS = {
     "codebook.none-collapsed": lambda f: (

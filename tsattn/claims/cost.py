@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 
 from ..analysis import cost
-from ..settings import ATTENTIONS
 
 PIECES = {"products": "products by oneDNN", "masks": "masks drawn in bulk",
           "pages": "kept pages", "adam": "fused Adam"}
@@ -54,7 +53,7 @@ def _card_minutes(facts) -> float:
 
 NUMBERS = {
     **{f"cost.{name}.{a}": (form, lambda f, a=a, column=column: _step(f, a, column))
-       for name, (form, column) in MEASURES.items() for a in ATTENTIONS},
+       for name, (form, column) in MEASURES.items() for a in KINDS},
     "cost.ms.peer": ("count", lambda f: _step(f, "softmax", "peer_step_ms")),
     "cost.mb.peer": ("count", lambda f: _step(f, "softmax", "peer_peak_mb")),
     "cost.floor-least": ("share", lambda f: cost.steps(f.ledger).floor_share.min()),
@@ -69,7 +68,7 @@ NUMBERS = {
     "cost.core-hours": ("count", lambda f: cost.core_hours(_runs(f, False)).sum()),
     "cost.card-minutes": ("count", _card_minutes),
     **{f"cost.minutes.{a}": ("count", lambda f, a=a: cost.whole_runs(f.ledger)["mean"][a])
-       for a in ATTENTIONS},
+       for a in KINDS},
 }
 
 

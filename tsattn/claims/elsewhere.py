@@ -7,7 +7,6 @@ from ..analysis import places
 
 PLACES = [f"{dataset}-{pred_len}" for dataset, pred_len in runs.CELLS]
 SPELT = {"1-layer": "1 layer", "stride-8": "stride 8", "without-RevIN": "without RevIN"}
-ASKED = (*SPELT, "pre-norm")
 
 
 def _zero(model: str, cell: str, column: str = "change"):
@@ -40,25 +39,24 @@ def _zero_in_small_steps(facts):
 
 NUMBERS = {
     **{f"periods.{model.replace(' ', '-')}{'.' * bool(part)}{part}": (
-        "share" if part in ("tau", "seen") else "change",
+        "share" if part == "seen" else "change",
         lambda f, m=model, p=part or "mean": places.next_place(f.periods, m)[p] / 100)
        for model in ("zero", "mean", "attention only")
-       for part in ("", "low", "high", "new_low", "new_high", "tau", "seen")},
+       for part in ("", "low", "high", "new_low", "new_high", "seen")},
     **{f"periods.fold-{k}{'.' * bool(part)}{part}": (
         "change", lambda f, k=k, p=f"split_{part}" if part else "change": f.periods.set_index(
             ["cell", "model"]).loc[(f"fold-{k}", "zero"), p] / 100)
        for k in (4, 5) for part in ("", "low", "high")},
     **{f"{model}.{cell}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
-        _zero(model, cell, {"": "change", "seen": "seen"}.get(part, f"change_{part}")))
+        _zero(model, cell, part or "change"))
        for model in ("patchtst", "itransformer", "narrow", "steps") for cell in PLACES
-       for part in ("", "low", "high", "seen")},
+       for part in ("", "seen")},
     **{f"asked.{name}{'.' * bool(part)}{part}": (
         "share" if part == "seen" else "change",
-        lambda f, n=name, p=part: f.redundancy.loc[SPELT.get(n, n), {
-            "": "change", "low": "change_low", "high": "change_high"}.get(p, p)] / 100)
-       for name in ASKED
-       for part in ("", "low", "high", "val", "moved", "moved_low", "moved_high", "seen")},
+        lambda f, n=label, p=part or "change": f.redundancy.loc[n, p] / 100)
+       for name, label in SPELT.items()
+       for part in ("", "moved", "moved_low", "moved_high", "seen")},
     **{f"pairs.{group}{'.' * bool(part)}{part}": (
         "share" if part == "lower" else "change", _pairs(name, part or "value"))
        for group, name in dict(all="all pairs", median="all pairs, medians", patch="patch",

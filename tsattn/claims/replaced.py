@@ -56,10 +56,6 @@ def nothing_shown(values: pd.Series) -> bool:
     return low < 0 < high
 
 
-def on_validation(facts, end: int = 0, **changes) -> float:
-    return interval(facts.relative("val", **changes)["zero"])[end]
-
-
 def past_kept(facts) -> pd.Series:
     return analysis.past_kept(facts.ledger, runs.attentions(seeds=runs.MORE_SEEDS))
 
@@ -75,14 +71,12 @@ NUMBERS = {
     **{f"removed.{short}{at}{end}": (
         "change", lambda f, n=name, r=rate, i=i: interval(f.after_training(n, r))[i])
        for short, name in REMOVED.items() for at, rate in RATES.items() for end, i in ENDS.items()},
-    **{f"noise.{short}{at}{end}": (
-        "change", lambda f, k=k, r=rate, i=i: interval(noise(f, r)[k])[i])
-       for short, k in SUBLAYERS.items() for at, rate in RATES.items() for end, i in ENDS.items()},
-    **{f"noise.more{at}{end}": ("change", lambda f, r=rate, i=i: more(f, r)[i])
-       for at, rate in RATES.items() for end, i in ENDS.items()},
-    **{f"strongest.{short}-{kind}{end}": (
-        "change", lambda f, k=k, w=kind, i=i: interval(corner(f, k, w))[i])
-       for short, k in SUBLAYERS.items() for kind in CORNERS for end, i in ENDS.items()},
+    **{f"noise.{short}{at}": ("change", lambda f, k=k, r=rate: noise(f, r)[k].mean())
+       for short, k in SUBLAYERS.items() for at, rate in RATES.items()},
+    **{f"noise.more{at}": ("change", lambda f, r=rate: more(f, r)[0])
+       for at, rate in RATES.items()},
+    **{f"strongest.{short}-{kind}": ("change", lambda f, k=k, w=kind: corner(f, k, w).mean())
+       for short, k in SUBLAYERS.items() for kind in CORNERS},
     **{f"strongest.{short}-size": ("share", lambda f, k=k: moved(f, k, "noise", 2.0))
        for short, k in SUBLAYERS.items()},
     "removed.attention-talk-rate.detectable": (
@@ -95,18 +89,16 @@ NUMBERS = {
         abs(f.after_training("attention removed", layers=layer).mean()) for layer in "012")),
     **{f"one-layer.feed-forward-{i + 1}": ("change", lambda f, i=i: f.after_training(
         "feed-forward removed", layers=str(i)).mean()) for i in range(3)},
-    **{f"{claim}.{a}{end}": ("change", lambda f, c=claim, a=a, col=col: f.compared(c, a, col))
+    **{f"{claim}.{a}": ("change", lambda f, c=claim, a=a: f.compared(c, a))
        for claim in ("patchtst-without", "patchtst-without-talk-rate", "itransformer-small-steps")
-       for a in REPLACED
-       for end, col in (("", "difference"), (".low", "low"), (".high", "high"))},
+       for a in REPLACED},
     "itransformer-small-steps.not-shown.detectable": ("share", lambda f: max(
         f.compared("itransformer-small-steps", a, "detectable") for a in ("mean", "fixed"))),
     "linear-model.mlp": (
         "change", lambda f: f.compared("linear-model", "MLP (equal parameters)")),
     "zero-same-size": ("change", lambda f: (r := same_size(f)).difference / r.reference),
-    **{f"validation.zero{at}{end}": (
-        "change", lambda f, r=rate, i=i: on_validation(f, i, learning_rate=r))
-       for at, rate in RATES.items() for end, i in ENDS.items()},
+    "validation.zero": (
+        "change", lambda f: f.relative("val", learning_rate=runs.LOW_RATE)["zero"].mean()),
     "past-kept.least": ("change", lambda f: past_kept(f).min()),
     "past-kept.most": ("change", lambda f: past_kept(f).max()),
 }
