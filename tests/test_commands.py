@@ -1,5 +1,6 @@
 """The command line and the report, as a user calls them."""
 
+import errno
 import json
 import os
 import re
@@ -268,6 +269,20 @@ def test_without_the_rest_of_the_repository_it_is_said_in_one_sentence(
     with pytest.raises(LedgerError, match="clone the repository"):
         Ledger()
     assert Ledger(tmp_path / "mine").read("runs").empty and not list(tmp_path.iterdir())
+
+
+def test_full_shared_memory_is_named_and_one_run_at_a_time_needs_none(
+        tmp_path, monkeypatch, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tsattn.workers._place", full)
+    command = ["sweep", *SMOKE, "--seeds", "1", "--attentions", "zero", "mean",
+               "--results", str(tmp_path)]
+    assert main([*command, "--jobs", "2"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "/dev/shm is full" in said and "--jobs 1" in said
+    assert main([*command, "--jobs", "1"]) == 0 and len(Ledger(tmp_path).read("runs")) == 2
 
 
 def executed(tmp_path, *only, **parameters):

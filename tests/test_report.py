@@ -1,5 +1,6 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
+import errno
 import html
 import logging
 import os
@@ -18,7 +19,7 @@ from tsattn import report as report_module
 from tsattn.__main__ import main, options
 from tsattn.chapter import checked, start
 from tsattn.checkpoints import alive
-from tsattn.ledger import OWN, RESULTS, Ledger
+from tsattn.ledger import OWN, RESULTS, Ledger, LedgerError
 from tsattn.report import report
 from tsattn.settings import ROOT, make
 
@@ -236,11 +237,14 @@ def test_the_box_names_the_runs_of_this_page_and_their_ledger(tmp_path):
     assert args.parameter == [["pred_len", "192"], ["results_dir", str(tmp_path / "my r")]]
 
 
-def test_without_data_the_report_shows_what_is_recorded(checkout, capsys, monkeypatch):
-    def no_network(runs, ledger):
-        raise OSError("no network")
+@pytest.mark.parametrize("error", [OSError("no network"), LedgerError("cannot be written")])
+def test_where_nothing_can_be_trained_the_report_shows_what_is_recorded(
+    checkout, capsys, monkeypatch, error
+):
+    def cannot(runs, ledger):
+        raise error
 
-    monkeypatch.setattr(report_module, "sweep", no_network)
+    monkeypatch.setattr(report_module, "sweep", cannot)
     notebook(
         checkout / "notebooks" / "01_one.ipynb",
         ("runs", RUNS),
@@ -248,8 +252,18 @@ def test_without_data_the_report_shows_what_is_recorded(checkout, capsys, monkey
         parameters='pred_len = 96\nseeds = [1]\nprofile = "paper"\ntrain_minutes = 10',
     )
     assert call(checkout, train=True) == 0
-    assert "Nothing can be trained: no network" in capsys.readouterr().err
+    assert f"Nothing can be trained: {error}" in capsys.readouterr().err
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
+
+
+def test_full_shared_memory_is_named(checkout, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(report_module, "ProcessPoolExecutor", full)
+    notebook(checkout / "notebooks" / "01_one.ipynb", "1")
+    with pytest.raises(OSError, match="/dev/shm is full"):
+        call(checkout)
 
 
 def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout):

@@ -20,12 +20,12 @@ from .claims.facts import Facts
 from .data import DataError, load
 from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
-from .ledger import Ledger
+from .ledger import Ledger, LedgerError
 from .own_series import short
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
 from .text import escape
-from .workers import cores
+from .workers import cores, starting_processes
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
@@ -75,7 +75,9 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
         work = Path(folder)
         (work / "notebooks").mkdir()
         limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
-        with ProcessPoolExecutor(1, mp_context=kernels.CONTEXT) as beside:
+        with starting_processes():
+            pool = ProcessPoolExecutor(1, mp_context=kernels.CONTEXT)
+        with pool as beside:
             deck = beside.submit(decks, work, ledger) if with_site and not own else None
             execute([c for c in chosen if c.notebook], work, limit)
         place = None
@@ -228,7 +230,7 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
     print(f"Training {len(todo)} runs: {in_words(time_needed)}.", file=sys.stderr, flush=True)
     try:
         sweep(todo, ledger=ledger)
-    except (DataError, OSError) as error:
+    except (DataError, LedgerError, OSError) as error:
         print(f"Nothing can be trained: {error}\nThe report shows what is recorded.",
               file=sys.stderr, flush=True)
         return 0

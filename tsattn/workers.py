@@ -6,6 +6,7 @@ reason; the others go on.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import queue
@@ -14,6 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 
 import loky
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
@@ -48,6 +50,19 @@ def attempt(s: Settings, also: dict[str, tuple[str, ...]], **options) -> Result:
         return not_run(s, error)
 
 
+@contextmanager
+def starting_processes():
+    """Where processes are started that share memory: if there is no room for it, an error that
+    names the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
+                      "train one run at a time (sweep --jobs 1).") from None
+
+
 def _place() -> ProcessPoolExecutor:
     """A process that trains one run at a time, and ends when this one does."""
     return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
@@ -65,10 +80,18 @@ def _end_with(parent: int) -> None:
 
 
 def here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
-    """Results as they come, ``jobs`` processes side by side."""
+    """Results as they come, ``jobs`` processes side by side; one that cannot be started is this
+    process. Raises ``OSError`` where several cannot be started."""
     # One process per place: when one dies it is known which run it was.
     places: queue.Queue = queue.Queue()
-    everywhere = [_place() for _ in range(jobs)]
+    try:
+        with starting_processes():
+            everywhere = [_place() for _ in range(jobs)]
+    except OSError:
+        if jobs > 1:
+            raise
+        yield from (attempt(s, progress=False, **options) for s in todo)
+        return
     for place in everywhere:
         places.put(place)
     stopped = threading.Event()
