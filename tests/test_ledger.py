@@ -4,7 +4,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ import pytest
 from tsattn.estimates import seconds_expected, seconds_here
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
-from tsattn.settings import ATTENTIONS, MODELS, make
+from tsattn.settings import make
 from tsattn.sweep import estimate, missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result, train
 
@@ -41,18 +40,8 @@ def test_a_sweep_trains_what_is_missing_and_reads_the_rest(swept):
     pd.testing.assert_frame_equal(again, table)
     assert (ledger.folder / "runs.csv").read_bytes() == before and not missing(RUNS, ledger)
     assert len(ledger.curves(RUNS)) == table.epochs_run.sum()
-    assert estimate(RUNS, ledger) == pytest.approx((table.seconds * table.threads).sum() / 3600)
-
-
-def test_window_errors_belong_to_their_run(swept):
-    ledger, table, _ = swept
     assert ledger.window_errors(RUNS[0]).mean() == pytest.approx(table.test_mse[0], rel=1e-5)
-    path = ledger.folder / "window_errors" / f"{RUNS[0].run_id}.npy"
-    good = path.read_bytes()
-    np.save(path, np.zeros(3, dtype=np.float32))
-    with pytest.raises(LedgerError, match="not what was recorded .wrong checksum"):
-        ledger.window_errors(RUNS[0])
-    path.write_bytes(good)
+    assert estimate(RUNS, ledger) == pytest.approx((table.seconds * table.threads).sum() / 3600)
 
 
 def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept, tmp_path):
@@ -72,14 +61,6 @@ def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept,
         verify(ledger, cheaper_than=0)
     with pytest.raises(LedgerError, match="nothing: no such run"):
         verify(ledger, run_ids=["nothing"])
-
-
-@pytest.mark.parametrize("s", [*(make("smoke", model=m) for m in MODELS),
-                               *(make(attention=a, dropout=0.0) for a in ATTENTIONS)])
-def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
-    ledger = Ledger(tmp_path)
-    ledger.record_run(Result(s, how={"device": "cpu"}))
-    assert ledger.settings(s.run_id) == s.but(device="cpu")
 
 
 def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
@@ -123,17 +104,6 @@ def test_rows_that_failed_for_another_reason_than_divergence_do_not_count(tmp_pa
                              reason="training MSE nan in epoch 1: not finite"))
     assert missing(RUNS, ledger) == RUNS[:1]
     assert "1 of 2 runs are missing" in outlook(RUNS, ledger), "and no timing to go by"
-
-
-def test_a_failed_result_never_replaces_a_complete_one(tmp_path):
-    ledger = Ledger(tmp_path)
-    ledger.record_run(Result(RUNS[0], test_mse=0.5, curves=[{"epoch": 1, "val_mse": 1.0}]))
-    before = {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")}
-    ledger.record_run(Result(RUNS[0], status="failed", reason="training MSE nan"))
-    assert {p.name: p.read_bytes() for p in tmp_path.glob("*.csv")} == before
-    ledger.record_run(Result(RUNS[1], status="failed", reason="training MSE nan"))
-    ledger.record_run(Result(RUNS[1], test_mse=0.25))
-    assert list(ledger.read("runs").status) == ["complete", "complete"]
 
 
 def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, capsys):
@@ -266,7 +236,8 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_
         sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"x,y\n" + b])
+@pytest.mark.parametrize("damage", [lambda b: b"\n".join(b.split(b"\n")[:1] + [b"x,y", b""]),
+                                    lambda b: b"", lambda b: b"x,y\n" + b])
 def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path,
                                                                         monkeypatch):
     ledger = Ledger(tmp_path)
@@ -316,145 +287,6 @@ def test_a_sweep_leaves_no_warning_of_leaked_semaphores(tmp_path):
     said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stderr
     assert "leaked" not in said and "2 of 2 runs are missing: about" in said, said
     assert said.count("\n") == 1, said
-
-
-@pytest.mark.parametrize("damage, line", [
-    (lambda lines: lines[:1] + [lines[1].replace("0.5", "0.6")] + lines[2:], 2),
-    (lambda lines: lines[:-1] + [lines[-1][:-4]], 4),
-    (lambda lines: ["alpha,beta"] + lines[1:], 1)])
-def test_damage_is_reported_by_line_and_never_overwritten(tmp_path, damage, line):
-    ledger = Ledger(tmp_path)
-    ledger.record("t", [{"k": i, "v": i + 0.5} for i in range(3)], ["k"])
-    path = tmp_path / "t.csv"
-    path.write_text("\n".join(damage(path.read_text().splitlines())) + "\n")
-    before = path.read_bytes()
-    for touch in (lambda: ledger.read("t"), lambda: ledger.record("t", [{"k": 9, "v": 9}], ["k"])):
-        with pytest.raises(LedgerError, match=f"t.csv, line {line}:"):
-            touch()
-    assert path.read_bytes() == before
-
-
-def test_recording_is_idempotent_and_a_new_column_keeps_old_rows(tmp_path):
-    ledger = Ledger(tmp_path)
-    ledger.record("t", [{"k": 1, "v": 0.1}, {"k": 2, "v": 1 / 3}], ["k"])
-    ledger.record("t", [{"k": 1, "v": 0.2, "w": "a, b\n\"c\""}], ["k"])
-    table = ledger.read("t").set_index("k")
-    assert len(table) == 2 and table.v[1] == 0.2 and table.v[2] == 1 / 3 and pd.isna(table.w[2])
-
-
-@pytest.mark.parametrize("keys", [["None", "nan", "a"], ["1", "1.0", "01"], [1, 2, 3],
-                                  [True, False, None], ["b", "a", "c,\""]])
-def test_a_key_is_what_is_written_not_what_a_reader_makes_of_it(keys, tmp_path):
-    for _ in range(2):
-        for i, key in enumerate(keys):
-            Ledger(tmp_path).record("t", [{"k": key, "i": i, "v": 0.5}], ["k"])
-    assert len(Ledger(tmp_path)._base.rows("t")[1]) == 3
-
-
-def remove(path, *lines):
-    kept = [text for n, text in enumerate(path.read_text().splitlines(), 1) if n not in lines]
-    path.write_text("\n".join(kept) + "\n")
-
-
-def test_a_measurement_of_which_rows_are_missing_is_reported_and_one_that_is_gone_is_made_again(
-        tmp_path):
-    ledger, keys = Ledger(tmp_path), [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
-
-    def measure(run_id, alpha):
-        return [{"step": i, "mse": alpha * i} for i in range(3)]
-
-    whole = ledger.measured("m", keys, measure).drop(columns="time")
-    remove(tmp_path / "m.csv", 3)
-    for touch in (lambda: ledger.lacking("m", keys), lambda: ledger.measured("m", keys, measure)):
-        with pytest.raises(LedgerError,
-                           match="m.csv: 2 rows of .*'alpha': 0.1} where 3 were measured; "):
-            touch()
-    remove(tmp_path / "m.csv", 2, 3)
-    assert ledger.lacking("m", keys) == keys[:1]
-    pd.testing.assert_frame_equal(ledger.measured("m", keys, measure).drop(columns="time"), whole)
-
-
-def test_curves_of_which_epochs_are_missing_are_reported(tmp_path):
-    ledger = Ledger(tmp_path)
-    result = Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2, 3)])
-    ledger.record_run(result)
-    assert list(ledger.curves(RUNS).epoch) == [1, 2, 3]
-    remove(tmp_path / "curves.csv", 3)
-    with pytest.raises(LedgerError,
-                       match=f"curves.csv: 2 rows of {RUNS[0].run_id}, which ran 3 epochs; "):
-        ledger.curves(RUNS)
-
-
-def test_a_run_that_is_trained_again_leaves_no_epochs_of_the_first_time(tmp_path):
-    ledger = Ledger(tmp_path)
-    for epochs in (3, 2):
-        curves = [{"epoch": i, "val_mse": 1 / i} for i in range(1, epochs + 1)]
-        ledger.record_run(Result(RUNS[0], curves=curves))
-    assert list(ledger.curves(RUNS).epoch) == [1, 2]
-
-
-def write(folder, i):
-    Ledger(folder).record("t", [{"k": i, "v": i * i}], ["k"])
-
-
-def test_a_reader_sees_what_another_wrote_and_what_it_does_to_its_rows_stays_its_own(tmp_path):
-    reader, writer = Ledger(tmp_path), Ledger(tmp_path)
-    writer.record("m", [dict(a=1)], ["a"])
-    rows = reader.read("m")
-    rows.loc[0, "a"] = 9
-    assert reader.read("m").a.tolist() == [1]
-    writer.record("m", [dict(a=2)], ["a"])
-    assert reader.read("m").a.tolist() == [1, 2]
-
-
-def test_several_writers_lose_nothing(tmp_path):
-    with ProcessPoolExecutor(4) as pool:
-        list(pool.map(write, [tmp_path] * 24, range(24)))
-    table = Ledger(tmp_path).read("t")
-    assert sorted(table.k) == list(range(24)) and (table.v == table.k**2).all()
-
-
-def test_a_measurement_is_made_once(tmp_path):
-    ledger, calls = Ledger(tmp_path), []
-
-    def measure(run_id, alpha):
-        calls.append(alpha)
-        return [{"step": i, "mse": alpha * i / 3} for i in range(2)]
-
-    keys = [{"run_id": "a", "alpha": alpha} for alpha in (0.1, 0.2)]
-    ledger.measured("m", keys[:1], measure)
-    rows = ledger.measured("m", keys, measure)
-    assert calls == [0.1, 0.2] and list(rows.alpha) == [0.1, 0.1, 0.2, 0.2]
-    assert rows.mse[3] == 0.2 / 3
-    assert "2 measurements made, 1 measurements read" in ledger.summary()
-
-
-def test_two_that_measure_the_same_at_once_record_it_once(tmp_path):
-    both = threading.Barrier(2)
-
-    def measure(run_id):
-        both.wait(30)  # neither has recorded yet
-        return [{"step": i, "seconds": time.perf_counter()} for i in range(2)]
-
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(
-            lambda folder: Ledger(folder).measured("m", [{"run_id": "a"}], measure),
-            [tmp_path] * 2))
-    assert len(Ledger(tmp_path).read("m")) == 2
-    pd.testing.assert_frame_equal(*found)
-
-
-def test_no_keys_have_no_rows(tmp_path):
-    ledger = Ledger(tmp_path)
-    ledger.record("m", [{"x": 1, "y": 2}], ["x"])
-    assert ledger.measured("m", [], None).empty and ledger.lacking("m", []) == []
-
-
-def test_measurements_side_by_side_are_the_same(tmp_path):
-    keys = [{"x": i} for i in range(4)]
-    tables = [Ledger(tmp_path / str(jobs)).measured("m", keys, lambda x: [{"y": x / 7}], jobs=jobs)
-              for jobs in (1, 2)]
-    assert list(tables[0].y) == list(tables[1].y) == [i / 7 for i in range(4)]
 
 
 def test_a_dry_run_names_what_is_missing_and_its_time(swept):

@@ -17,9 +17,7 @@ attention_maps  what is read off a matrix A
 latent_space    what is read off embedded patches
 measures        every measurement on a trained model, as rows
 provenance      versions, sources and time of a number
-ledger_files    tables on disk: append only, a checksum per row
-ledger          the record, ``results/``: one row per run, and how it was made
-ledger_repair   what is damaged in a ledger, and making it whole
+ledger          the record, ``results/``: read, join, add; one row per run, and how it was made
 workers         processes that train one run at a time
 estimates       how long runs will take
 sweep           many runs, here or on Dask

@@ -13,6 +13,8 @@ from pathlib import Path
 from . import settings as settings_module
 from .data.findings import said_once
 from .ledger import Ledger, LedgerError, needs_checkout
+from .ledger import check as check_ledger
+from .ledger import show as show_ledger
 from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
@@ -222,19 +224,12 @@ def slides(args) -> int:
 
 
 def ledger(args) -> int:
-    from . import ledger_repair
-
-    record = ledger_of(args)
     if args.what == "show":
-        print(ledger_repair.show(record))
+        print(show_ledger(ledger_of(args)))
         return 0
-    said = getattr(ledger_repair, args.what)(record)
-    print("\n".join(said) or f"{args.what}: every row is whole")
-    if said and args.what == "check":
-        print("restore from version control what was committed, or keep every good row by "
-              "`python -m tsattn ledger repair`" + (f" --results {args.results}"
-                                                    if args.results else ""))
-    return int(bool(said) and args.what == "check")
+    said = check_ledger(ledger_of(args))
+    print("\n".join(said) or "check: every row is whole")
+    return int(bool(said))
 
 
 def _room(name: str):
@@ -316,8 +311,8 @@ def options() -> argparse.ArgumentParser:
                    help="whose talk it is, for the first slide")
     c.add_argument("--out", type=Path, metavar="FILE",
                    help="default: build/slides-<lang>.pptx")
-    c = command(ledger, "what is recorded, whether it is whole, and making it whole")
-    c.add_argument("what", choices=("show", "check", "repair"))
+    c = command(ledger, "what is recorded, and whether it is whole")
+    c.add_argument("what", choices=("show", "check"))
 
     for name, sub in commands.choices.items():
         if name in ("run", "sweep", "bench"):

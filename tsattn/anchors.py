@@ -19,8 +19,7 @@ from . import text
 from .analysis import talk_table
 from .claims import CLAIMS
 from .claims.facts import Facts, UnknownName
-from .ledger import Ledger
-from .ledger_files import write
+from .ledger import Ledger, write
 from .settings import ROOT
 
 NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)

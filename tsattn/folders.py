@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from .checkpoints import alive
-from .ledger_files import write
+from .ledger import write
 
 MARKER = ".tsattn-report"
 LOCK = MARKER + ".lock"

@@ -1,26 +1,33 @@
-"""The record of measurements: tidy CSV tables, one per kind, in which every row has its checksum.
+"""The record, ``results/``: tidy CSV tables, and the errors of every run by window.
 
-The committed tables lie in ``results/``. What a reader makes goes to a folder of the reader's own,
-``my-results/``, and is read together with them.
+A run exists if, and only if, its line in ``runs.csv`` does. Its errors and its curve are written
+before that line; what a killed process leaves of a run without a line is written over by the next.
+Every row has its checksum, so that damage is noticed, and git has what was committed. What a reader
+makes goes to a folder of the reader's own, ``my-results/``, and is read together with the rest.
 """
 
 from __future__ import annotations
 
 import csv
-import functools
 import io
 import json
+import math
+import os
+import re
+import sys
+import tempfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 
-from .ledger_files import Folder, LedgerError, cell
 from .progress import bar
 from .provenance import provenance, source_revision
 from .settings import DATASETS, ROOT, Settings
@@ -29,6 +36,291 @@ from .training import Result
 RESULTS = ROOT / "results"
 OWN = ROOT / "my-results"
 STALE = "measured by an earlier version (`python -m tsattn measure --stale` measures them again)"
+PATIENCE = 5  # seconds before it is said that another process holds the lock
+CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
+# Tables that lines are added to, and the columns that name a row of them. All others are replaced
+# as a whole; a measurement is named by the columns of its point.
+UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch")}
+# What a killed process leaves: a file half-written, and errors of a run whose line may be there.
+HALF = re.compile(r"\.(.+\.csv|.+\.npy|.+\.npy\.tmp|keys\.json)\.\d{1,7}\.tmp")
+AHEAD = re.compile(r"(.+-[0-9a-f]{10})\.npy\.tmp")
+GIT = "take the file from git"
+LINES = GIT + ", or delete such lines: what they held is made again"
+AGAIN = GIT + ", or delete the run's line in runs.csv and its file in window_errors to have it " \
+              "trained again"
+
+
+class LedgerError(RuntimeError):
+    """A table is damaged or cannot be written; the message names file, line and what to do."""
+
+
+# -- lines and files
+
+
+def cell(value) -> str:
+    """Text of one cell: floats as they read back exactly, nothing for what is missing."""
+    if isinstance(value, (np.generic, torch.Tensor)):
+        value = value.item()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return " ".join(str(value).split())
+
+
+def text_of(cells: list[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def cells_of(line: str) -> list[str]:
+    return line.split(",") if '"' not in line else next(csv.reader([line]))
+
+
+def checksum(filled: list[str]) -> str:
+    """Of the filled cells of a row, each with its column in front."""
+    return f"{zlib.crc32(chr(31).join(filled).encode()):08x}"
+
+
+def line_of(columns: list[str], row: dict) -> str:
+    filled = [f"{k}={row[k]}" for k in columns if row.get(k)]
+    return text_of([*(row.get(k, "") for k in columns), checksum(filled)])
+
+
+def wider(line: str, n: int) -> str:
+    """The line with ``n`` more columns, empty ones, which leave its checksum as it is."""
+    values, _, check = line.rpartition(",")
+    return f"{values}{',' * n},{check}"
+
+
+def scan(content: bytes, unique=()) -> tuple[list[str], list[str], list, list]:
+    """Columns without ``check``, the good lines, and as (line, what is wrong): damage, and lines of
+    a row that is there already, as after a merge, of which the first counts.
+
+    ``unique`` columns name a row of a table that lines are added to: half a line at its end is of a
+    process that was killed.
+    """
+    columns, good, damage, doubled, seen = [], [], [], [], {}
+    if content.startswith(b"\xef\xbb\xbf"):
+        content = content[3:]
+        damage.append((1, f"a byte-order mark in front of the header, from an editor; {GIT}"))
+    if b"\r\n" in content:
+        content = content.replace(b"\r\n", b"\n")
+        damage.append((1, f"line ends of Windows (CRLF), from an editor or a spreadsheet; {GIT}"))
+    lines = content.decode(errors="replace").split("\n")
+    for n, line in enumerate(lines, 1):
+        if not line and n == len(lines) > 1:
+            break
+        *values, check = cells_of(line)
+        if check == "check" and values[:1] == (columns or values)[:1]:  # or again, after a merge
+            more = [k for k in values if k not in columns]
+            columns, good = columns + more, [wider(line, len(more)) for line in good]
+            here, prefixes = values, [k + "=" for k in values]
+            places = [values.index(k) for k in unique if k in values]
+        elif not columns and not line.startswith(CONFLICT):
+            what = "not the header of a ledger table" if content else "the file is empty"
+            return [], [], [(n, f"{what}; {GIT}")], []
+        elif not columns or len(values) > len(here) or check != checksum(
+                [p + c for p, c in zip(prefixes, values, strict=False) if c]):
+            what = ("a conflict marker of a merge" if line.startswith(CONFLICT) else
+                    "the file ends within this line" if n == len(lines) else
+                    "a byte that is not UTF-8" if "\ufffd" in line else
+                    "truncated or changed, by hand or by a spreadsheet")
+            damage += [] if unique and n == len(lines) else [(n, f"{what}; {LINES}")]
+        elif places and seen.setdefault(key := " ".join([values[i] for i in places]), n) != n:
+            doubled.append((n, f"{key} is in line {seen[key]} already, as after a merge; the first "
+                               "counts, delete the other"))
+        else:  # a line from before the table had its last columns is shorter
+            good.append(line if here == columns and len(values) == len(columns) else
+                        line_of(columns, dict(zip(here, values, strict=False))))
+    return columns, good, damage, doubled
+
+
+def write(path: Path, content: bytes) -> None:
+    """Atomic: a new file replaces the old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+
+
+def errors_file(folder: Path, run_id: str) -> Path:
+    """Within the folder, whatever stands in a row."""
+    return folder / "window_errors" / f"{Path(run_id).name}.npy"
+
+
+def ahead(path: Path) -> Path:
+    """Where the errors of a run are until its line is there."""
+    return path.with_name(path.name + ".tmp")
+
+
+def npy(errors: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, errors.astype(np.float32))
+    return buffer.getvalue()
+
+
+def errors_of(folder: Path, row) -> np.ndarray:
+    """Errors of a row of ``runs``: [windows, channels] or [windows]. Raises ``LedgerError`` if
+    they are not what was recorded."""
+    path, content, what = errors_file(folder, row["run_id"]), None, ""
+    for at in (path, ahead(path), path):  # which may get its name in between
+        with suppress(OSError):
+            content = at.read_bytes() if content is None else content
+    try:
+        errors = np.load(io.BytesIO(content or b""), allow_pickle=False)
+        recorded = row.get("errors_crc32")  # none in rows from before there was one
+        if str(recorded).startswith("crc-") and recorded != f"crc-{zlib.crc32(content):08x}":
+            what = "not what was recorded (wrong checksum)"
+        elif not np.isclose(errors.mean(dtype=np.float64), float(row["test_mse"]), rtol=1e-5):
+            what = "its mean is not the test_mse of the run"
+    except (ValueError, EOFError, OSError):
+        what = "the errors of this run are not there" if content is None else \
+            "truncated or not an array" if content else "empty"
+    if what:
+        raise LedgerError(f"{path}: {what}; {AGAIN}.")
+    return errors
+
+
+class Folder:
+    """The files of one folder. All methods raise ``LedgerError`` for a table that is damaged."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self._tables: dict = {}  # table -> (state of its file, columns, lines)
+        self._frames: dict = {}  # table -> (state of its file, its rows)
+        self._clean = False
+
+    def file(self, table: str) -> Path:
+        if not re.fullmatch(r"\w[\w-]*", table):
+            raise LedgerError(f"{table!r}: not the name of a table; use letters, digits and _.")
+        return self.path / f"{table}.csv"
+
+    def tables(self) -> list[str]:
+        return sorted(p.stem for p in self.path.glob("*.csv"))
+
+    def state(self, table: str):
+        path = self.file(table)
+        file = path.stat() if path.is_file() else None
+        return file and (file.st_ino, file.st_size, file.st_mtime_ns)
+
+    # -- reading
+
+    def lines(self, table: str) -> tuple:
+        """State of the file, columns and good lines of a table; nothing where there is none."""
+        state, path = self.state(table), self.file(table)
+        if state is None:
+            return None, [], []
+        if self._tables.get(table, (0,))[0] != state:
+            columns, lines, damage, doubled = scan(path.read_bytes(), UNIQUE.get(table, ()))
+            for n, what in damage:
+                more = f" {len(damage)} lines are damaged." if len(damage) > 1 else ""
+                raise LedgerError(f"{path}, line {n}: {what}.{more}")
+            if doubled and table not in self._tables:  # said once
+                n, what = doubled[0]
+                print(f"{path}, line {n}: {what} ({len(doubled)} such lines).", file=sys.stderr)
+            self._tables[table] = state, columns, lines
+        return self._tables[table]
+
+    def rows(self, table: str) -> tuple[list[str], list[dict]]:
+        """Columns and rows of a table, as texts."""
+        _, columns, lines = self.lines(table)
+        return columns, [dict(zip(columns, cells_of(line), strict=False)) for line in lines]
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """All rows of a table, without their checksums; empty if there is none."""
+        state, columns, lines = self.lines(table)
+        if self._frames.get(table, (0,))[0] != state or state is None:
+            text = "\n".join([",".join([*columns, "check"]), *lines])
+            rows = pd.read_csv(io.BytesIO(text.encode()), usecols=columns) if columns else \
+                pd.DataFrame()
+            self._frames[table] = state, rows.copy()  # in few blocks: rows are taken often
+        return self._frames[table][1].copy(deep=False)  # copied where it is written to
+
+    def has(self, run_id: str) -> bool:
+        """Whether a run has a line; where it has none, the others are not read."""
+        path, name = self.file("runs"), text_of([run_id]) + ","
+        return path.is_file() and f"\n{name}".encode() in path.read_bytes() and \
+            any(line.startswith(name) for line in self.lines("runs")[2])
+
+    # -- writing
+
+    def check_writable(self) -> None:
+        """Raises ``LedgerError`` where nothing could be recorded, before anything is trained."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(bytes(1 << 20))
+            for path in self.path.glob("*.csv"):
+                path.open("ab").close()
+        except OSError as error:
+            raise LedgerError(f"{self.path}: results cannot be written there ({error.strerror}); "
+                              "make room or choose another folder with --results.") from None
+        for table in UNIQUE:
+            self.lines(table)
+
+    @contextmanager
+    def writing(self):
+        """No other process writes for the length of the block."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(f"{self.path}: not a folder that can be written to "
+                              f"({error.strerror}); choose another with --results.") from None
+        # One object, so that who holds it can take it again.
+        lock = FileLock(self.path / ".lock", is_singleton=True)
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            print(f"{self.path}: another process holds the lock of the ledger; waiting for it "
+                  "(end that process if it hangs)", file=sys.stderr, flush=True)
+            lock.acquire()
+        try:
+            if not self._clean:  # leftovers of killed processes: nobody else writes now
+                self._finish()
+                self._clean = True
+            yield
+        finally:
+            lock.release()
+
+    def _finish(self) -> None:
+        """Errors of a run whose line is there get their name; other halves are removed."""
+        for path in (*self.path.glob(".*.tmp"), *self.path.glob("window_errors/*.tmp")):
+            if HALF.fullmatch(path.name):
+                path.unlink()
+            elif run := AHEAD.fullmatch(path.name):
+                os.replace(path, path.with_suffix("")) if self.has(run[1]) else path.unlink()
+
+    def add(self, table: str, rows: list[dict], key) -> None:
+        """Add rows within ``writing``, in place of all earlier ones with the same ``key`` columns
+        as one of them: a run's by adding lines, all others by replacing the file."""
+        path, new = self.file(table), [{k: cell(v) for k, v in row.items()} for row in rows]
+        content = path.read_bytes() if table in UNIQUE and path.is_file() else b""
+        columns = cells_of(content.partition(b"\n")[0].decode(errors="replace"))[:-1]
+        if content.endswith(b"\n") and content.count(b",check\n") == 1 \
+                and all(k in columns for row in new for k in row) and not any(
+                    f"\n{name},".encode() in content
+                    for name in {text_of([row.get(columns[0], "")]) for row in new}):
+            with open(path, "ab") as f:
+                f.write("".join(line_of(columns, row) + "\n" for row in new).encode())
+                f.flush()
+                os.fsync(f.fileno())
+            return
+        _, columns, lines = self.lines(table)
+        at = [columns.index(k) if k in columns else -1 for k in key]
+        keys = {tuple(row.get(k, "") for k in key) for row in new}
+        header = list(dict.fromkeys([*columns, *(k for row in new for k in row)]))
+        text = [",".join([*header, "check"])]
+        for line in lines:
+            values = [*cells_of(line)[:-1], ""]
+            if tuple([values[i] for i in at]) not in keys:
+                text.append(wider(line, len(header) - len(columns)))
+        write(path, "\n".join([*text, *(line_of(header, row) for row in new), ""]).encode())
+
+
+# -- the record
 
 
 def needs_checkout() -> None:
@@ -54,45 +346,36 @@ class Ledger:
         if own is None and not record and self.folder.resolve() == RESULTS.resolve():
             own = OWN
         self.own = Path(own) if own is not None else None
-        self._base = Folder(self.folder)
-        self._own = Folder(self.own) if self.own is not None else None
+        self.folders = [Folder(path) for path in (self.folder, self.own) if path is not None]
+        self.target = self.folders[-1]  # where this ledger writes
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
         self._joined: dict = {}  # table -> (states of its files, its rows)
-
-    @property
-    def target(self) -> Folder:
-        """Where this ledger writes."""
-        return self._own or self._base
 
     # -- tables
 
     def read(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none."""
-        if self._own is None or not self._own.file(table).is_file():
-            return self._base.frame(table)
-        state = self._base._state(table), self._own._state(table), self._base._state("runs")
+        if self.own is None or self.target.state(table) is None:
+            return self.folders[0].frame(table)
+        state = [folder.state(of) for folder in self.folders for of in (table, "runs")]
         if self._joined.get(table, (0,))[0] != state:
             self._joined[table] = state, self._join(table)
         return self._joined[table][1].copy(deep=False)  # copied where it is written to
 
     def _join(self, table: str) -> pd.DataFrame:
-        base, own = self._base.frame(table), self._own.frame(table)
+        base, own = (folder.frame(table) for folder in self.folders)
         if base.empty or own.empty:
             return own if base.empty else base
-        if table in ("runs", "curves"):  # a complete run that is committed stays what it is
-            runs = self._base.frame("runs")
-            kept = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
-            own = own[~own.run_id.isin(kept)]
-            base = base[~base.run_id.isin(set(own.run_id))]
-        else:
-            key = self._own_keys().get(table, [])
-
-            def names(folder):
-                return [tuple(row.get(k, "") for k in key) for row in folder.rows(table)[1]]
-
-            again = set(names(self._own)) if key else set()
-            base = base[[name not in again for name in names(self._base)]]
+        if table in UNIQUE:  # a complete run that is committed stays what it is
+            runs = self.folders[0].frame("runs")
+            own = own[~own.run_id.isin(runs.run_id[runs.status == "complete"] if len(runs) else ())]
+            base = base[~base.run_id.isin(own.run_id)]
+        elif key := self._own_keys().get(table):
+            of_base, of_own = ([tuple(row.get(k, "") for k in key) for row in folder.rows(table)[1]]
+                               for folder in self.folders)
+            again = set(of_own)
+            base = base[[name not in again for name in of_base]]
         return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)
 
     def _own_keys(self) -> dict[str, list[str]]:
@@ -101,11 +384,16 @@ class Ledger:
 
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
         """Add rows, in place of all earlier ones with the same ``key`` columns as one of them."""
-        with self.target.transaction():
-            if self._own is not None and self._own_keys().get(table) != key:
+        with self.target.writing():
+            if self.own is not None and self._own_keys().get(table) != key:
                 keys = self._own_keys() | {table: key}
-                self._own.put(self.own / "keys.json", json.dumps(keys, indent=1).encode())
-            self.target.record(table, rows, key)
+                write(self.own / "keys.json", json.dumps(keys, indent=1).encode())
+            self.target.add(table, rows, key)
+
+    def rows(self, table: str) -> Iterator[dict]:
+        """Rows of a table as texts, own ones last."""
+        for folder in self.folders:
+            yield from folder.rows(table)[1]
 
     # -- measurements
 
@@ -129,16 +417,17 @@ class Ledger:
         made = _side_by_side(measure, todo, jobs)
         with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
             for key, rows in zip(todo, made, strict=True):
-                how = {"rows": len(rows), **({"measured_by": digest} if digest else {})}
-                with self.target.transaction():
+                how = {"rows": len(rows), **({"measured_by": digest} if digest else {}),
+                       **provenance()}
+                with self.target.writing():
                     found = self._found(table, [key])[1][0]
                     if not found or (stale and _earlier(found, digest)):
-                        self.record(table, [{**key, **row, **how, **provenance()} for row in rows],
-                                    list(key))
+                        self.record(table, [{**key, **row, **how} for row in rows], list(key))
                 progress.update()
         if todo:
             header, groups = self._found(table, keys)
-        return _frame(header, [row for rows in groups for row in rows])
+        found = pd.DataFrame([row for rows in groups for row in rows], columns=header)
+        return pd.read_csv(io.StringIO(found.to_csv(index=False))) if header else found
 
     def lacking(self, table: str, keys: list[dict], digest: str = "",
                 stale: bool = False) -> list[dict]:
@@ -149,7 +438,7 @@ class Ledger:
     def _found(self, table: str, keys: list[dict]) -> tuple[list[str], list[list[dict]]]:
         """Columns of the table and the rows of every key. All keys have the same columns."""
         header, groups = [], [[] for _ in keys]
-        for folder in [self._own, self._base] if self._own is not None else [self._base]:
+        for folder in reversed(self.folders):
             columns, rows = folder.rows(table)
             header += [k for k in columns if k not in header]
             by_key: dict = {}
@@ -162,8 +451,7 @@ class Ledger:
                 if counts:
                     raise LedgerError(
                         f"{folder.file(table)}: {len(rows)} rows of {key} where {counts.pop()} "
-                        "were measured; restore it from version control, or have them measured "
-                        f"again after `{folder.command()}`.")
+                        f"were measured; {LINES}.")
                 groups[i] = groups[i] or rows
         return header, groups
 
@@ -178,28 +466,26 @@ class Ledger:
     # -- runs
 
     def record_run(self, result: Result) -> None:
-        """A run's row, its curves and its errors by window, together or not at all.
+        """A run's errors by window and its curves, then its row, with which it is there.
 
-        A result that failed never replaces a complete one.
+        A complete run that is recorded already stays what it is.
         """
-        s = result.settings
-        run_id, folder = s.run_id, self.target
-        with folder.transaction():
-            _, known = folder._known("runs", ("run_id",), False)
-            fresh = (run_id,) not in known
-            if result.status != "complete" and self.complete([s]):
+        s, run_id = result.settings, result.run_id
+        path, errors = errors_file(self.target.path, run_id), {}
+        with self.target.writing():
+            if any(folder.has(run_id) for folder in self.folders) and self.complete([s]):
                 return
-            errors = {}
             if result.test_errors is not None:
-                buffer = io.BytesIO()
-                np.save(buffer, result.test_errors.astype(np.float32))
-                errors = {"errors_crc32": f"crc-{zlib.crc32(buffer.getvalue()):08x}"}
-                folder.put(folder.path / "window_errors" / f"{run_id}.npy", buffer.getvalue())
+                content = npy(result.test_errors)
+                errors = {"errors_crc32": f"crc-{zlib.crc32(content):08x}"}
+                write(ahead(path), content)
             if result.curves:
-                folder.record("curves", [{"run_id": run_id, **row} for row in result.curves],
-                              ["run_id"], fresh=fresh)
+                rows = [{"run_id": run_id, **row} for row in result.curves]
+                self.target.add("curves", rows, ["run_id"])
             row = {**row_of(result), **provenance(), **result.how, **errors}
-            folder.record("runs", [row], ["run_id"])
+            self.target.add("runs", [row], ["run_id"])
+            if errors:
+                os.replace(ahead(path), path)
 
     def add_channels(self, result: Result) -> bool:
         """Keep the errors by channel of a run that was recorded without them and trained again;
@@ -208,11 +494,8 @@ class Ledger:
         recorded, errors = self.channel_errors(result.settings), result.test_errors
         if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-3):
             return False
-        buffer = io.BytesIO()
-        np.save(buffer, errors.astype(np.float32))
-        with self.target.transaction():
-            path = self.target.path / "window_errors" / f"{result.run_id}.npy"
-            self.target.put(path, buffer.getvalue())
+        with self.target.writing():
+            write(errors_file(self.target.path, result.run_id), npy(errors))
         return True
 
     def runs(self, settings: list[Settings]) -> pd.DataFrame:
@@ -226,15 +509,18 @@ class Ledger:
     def settings(self, run_id: str) -> Settings:
         """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they
         do not give its name."""
-        row = next((row for row in self.rows("runs") if row["run_id"] == run_id), None)
+        row = self._row(run_id)
         if row is None:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
         return settings_of(row)
 
+    def _row(self, run_id: str) -> dict | None:
+        return next((row for row in self.rows("runs") if row["run_id"] == run_id), None)
+
     def known(self, run_id: str) -> Settings | None:
         """``settings``; None for a run without a row, or on a reader's file that is not in this
         folder as it was."""
-        row = next((row for row in self.rows("runs") if row["run_id"] == run_id), None)
+        row = self._row(run_id)
         try:
             return row and settings_of(row)
         except (LedgerError, FileNotFoundError):
@@ -247,57 +533,38 @@ class Ledger:
         return {row["run_id"]: settings_of(row) for row in self.rows("runs")
                 if row["dataset"] in DATASETS}
 
-    def rows(self, table: str) -> Iterator[dict]:
-        """Rows of a table as texts, own ones last."""
-        for folder in [self._base, self._own] if self._own is not None else [self._base]:
-            yield from folder.rows(table)[1]
-
     def curves(self, settings: list[Settings]) -> pd.DataFrame:
-        """Per-epoch rows of these settings, with attention and seed."""
+        """Per-epoch rows of the recorded runs among these settings, with attention and seed."""
+        runs = self.runs(settings)  # first: a run's line is written last
+        curves = self.read("curves")
+        ran = {run.run_id: run.epochs_run for run in runs.itertuples()}
+        if len(curves):
+            curves = curves[curves.epoch <= curves.run_id.map(ran).astype(float)]
+        found = Counter(curves.get("run_id", ()))
+        for run in runs.itertuples():
+            if run.status == "complete":
+                _whole(self.folders[0], run.run_id, found, run.epochs_run)
         names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings],
                              columns=["run_id", "attention", "seed"])
-        curves = self.read("curves")
-        found = Counter(curves.run_id if len(curves) else ())
-        for run in self.runs(settings).itertuples():
-            if run.status == "complete" and found[run.run_id] != run.epochs_run:
-                raise LedgerError(
-                    f"{self.folder / 'curves.csv'}: {found[run.run_id]} rows of {run.run_id}, "
-                    f"which ran {run.epochs_run} epochs; restore it from version control, or have "
-                    "the run trained again after `python -m tsattn ledger repair`.")
         return curves.merge(names, on="run_id") if len(curves) else curves
 
     def orphans(self, settings: list[Settings]) -> list[Path]:
         """Errors of runs that have no row: lines of ``runs.csv`` were lost."""
         known = set(self.read("runs").get("run_id", ()))
-        paths = [folder / "window_errors" / f"{s.run_id}.npy" for s in settings
-                 for folder in (self.folder, self.target.path) if s.run_id not in known]
+        paths = [errors_file(folder.path, s.run_id) for s in settings for folder in self.folders
+                 if s.run_id not in known]
         return [path for path in dict.fromkeys(paths) if path.is_file()]
 
     def channel_errors(self, s: Settings) -> np.ndarray:
         """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run
         recorded before channels were kept apart. Raises ``LedgerError`` if it is not the run's."""
-        run_id, folder = s.run_id, self.folder
-        if self.own is not None and not (folder / "window_errors" / f"{run_id}.npy").is_file():
-            folder = self.own
-        path, row = folder / "window_errors" / f"{run_id}.npy", self.runs([s])
-        advice = "restore it from version control, or have the run trained again after `python " \
-                 f"-m tsattn ledger repair --results {folder}`"
+        row = self.runs([s])
         if row.empty:
-            raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
-        try:
-            content = path.read_bytes()
-            errors = np.load(io.BytesIO(content), allow_pickle=False)
-        except FileNotFoundError:
-            raise LedgerError(f"{path}: the errors of this run are not there; {advice}.") from None
-        except (ValueError, EOFError, OSError):
-            what = "truncated or not an array" if content else "empty"
-            raise LedgerError(f"{path}: {what}; {advice}.") from None
-        recorded = row.iloc[0].get("errors_crc32")
-        if isinstance(recorded, str) and recorded != f"crc-{zlib.crc32(content):08x}":
-            raise LedgerError(f"{path}: not what was recorded (wrong checksum); {advice}.")
-        if not np.isclose(errors.mean(dtype=np.float64), row.test_mse.iloc[0], rtol=1e-5):
-            raise LedgerError(f"{path}: its mean is not the test_mse of the run; {advice}.")
-        return errors
+            raise LedgerError(f"{s.run_id}: no such run in {self.folder / 'runs.csv'}.")
+        there = [folder.path for folder in self.folders
+                 if errors_file(folder.path, s.run_id).is_file()]
+        there += [folder.path for folder in self.folders if not there and folder.has(s.run_id)]
+        return errors_of(there[0], row.iloc[0])
 
     def window_errors(self, s: Settings) -> np.ndarray:
         """``channel_errors``, the channels averaged: [windows]."""
@@ -333,7 +600,7 @@ def settings_of(row: dict) -> Settings:
     s = Settings(**values | {"device": "cpu" if row["device"] == "cpu" else "auto"})
     if s.run_id != row["run_id"]:
         raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; "
-                          "restore it from version control.")
+                          f"{GIT}.")
     return s
 
 
@@ -342,28 +609,75 @@ def _earlier(rows: list[dict], digest: str) -> bool:
     return bool(rows and digest) and any(row.get("measured_by", "") != digest for row in rows)
 
 
-def _call(measure, key):
-    torch.set_num_threads(1)
-    return measure(**key)
-
-
 def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:
     if min(jobs, len(keys)) <= 1:
         yield from (measure(**key) for key in keys)
         return
     from loky.process_executor import ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(min(jobs, len(keys)), env={"OMP_NUM_THREADS": "1"})
+    pool = ProcessPoolExecutor(min(jobs, len(keys)), env={"OMP_NUM_THREADS": "1"},
+                               initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(functools.partial(_call, measure), keys)
+        yield from pool.map(lambda key: measure(**key), keys)
     finally:
         pool.shutdown(wait=True, kill_workers=True)
 
 
-def _frame(header: list[str], rows: list[dict]) -> pd.DataFrame:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, header)
-    writer.writeheader()
-    writer.writerows(rows)
-    text.seek(0)
-    return pd.read_csv(text) if header else pd.DataFrame()
+# -- what is recorded, and whether it is whole
+
+
+def show(ledger: Ledger) -> str:
+    """The tables of a ledger with their rows, and its runs by profile and status."""
+    lines = []
+    for folder in ledger.folders:
+        for table in folder.tables():
+            _, columns, rows = folder.lines(table)
+            lines.append(f"{folder.file(table)}: {len(rows)} rows, {len(columns)} columns")
+    runs = ledger.read("runs")
+    if len(runs):
+        for (profile, status), n in runs.groupby(["profile", "status"]).size().items():
+            lines.append(f"{n} runs of profile {profile}: {status}")
+    return "\n".join(lines) or "no tables"
+
+
+def check(ledger: Ledger) -> list[str]:
+    """A sentence for everything that is wrong, with file and line; none if all is whole."""
+    said = []
+    for folder in ledger.folders:
+        for path in map(folder.file, folder.tables()):
+            _, _, damage, doubled = scan(path.read_bytes(), UNIQUE.get(path.stem, ()))
+            said += [f"{path}, line {n}: {what}." for n, what in damage + doubled]
+    if said:
+        return said  # what is missing elsewhere may stand in such a line
+    known = {row["run_id"] for row in ledger.rows("runs")}
+    for folder in ledger.folders:
+        for table in folder.tables():  # what is measured in one second counts together
+            counts = Counter((row.get("run_id", ""), row.get("time", ""), row.get("rows", ""))
+                             for row in folder.rows(table)[1])
+            said += [f"{folder.file(table)}: rows are missing of the measurement of {of[0]} at "
+                     f"{of[1]}; {LINES}." for of, n in counts.items()
+                     if of[2].isdigit() and n % int(of[2])]
+        errors = sorted((folder.path / "window_errors").glob("*.npy"))
+        said += [without_line([path]) for path in errors if path.stem not in known]
+        epochs = Counter(row["run_id"] for row in folder.rows("curves")[1])
+        for row in folder.rows("runs")[1]:
+            if row.get("status") == "complete":
+                try:
+                    _whole(folder, row["run_id"], epochs, row.get("epochs_run", 0))
+                    if row.get("test_mse"):
+                        errors_of(folder.path, row)
+                except LedgerError as error:
+                    said.append(str(error))
+    return said
+
+
+def _whole(folder: Folder, run_id: str, epochs: Counter, ran: int) -> None:
+    if epochs[run_id] != int(ran):
+        raise LedgerError(f"{folder.file('curves')}: {epochs[run_id]} rows of {run_id}, which ran "
+                          f"{ran} epochs; {AGAIN}.")
+
+
+def without_line(orphans: list[Path]) -> str:
+    return (f"{orphans[0].parents[1] / 'runs.csv'}: {len(orphans)} runs have their errors in "
+            f"window_errors but no line (first: {orphans[0].stem}), so lines were lost; {GIT}, or "
+            "delete those errors to have the runs trained again.")

@@ -15,7 +15,7 @@ import torch
 from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .estimates import seconds_expected, seconds_here
-from .ledger import Ledger, LedgerError, row_of, source_revision
+from .ledger import Ledger, LedgerError, row_of, source_revision, without_line
 from .progress import bar, duration
 from .settings import DATASETS, ETT, Settings
 from .training import Result, check_memory, resolve_device, train
@@ -123,11 +123,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     if not todo:
         return ledger.runs(settings)
     if lost := ledger.orphans(todo):
-        raise LedgerError(
-            f"{lost[0].parents[1] / 'runs.csv'}: {len(lost)} runs have their errors in "
-            f"window_errors but no line (first: {lost[0].stem}), so lines were lost; restore it "
-            "from version control, or set aside what is left of them by `python -m tsattn ledger "
-            f"repair --results {lost[0].parents[1]}`.")
+        raise LedgerError(without_line(lost))
     expected = dict(zip(todo, seconds_expected(todo, ledger), strict=True))
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
     look = within != 0 or not sum(expected.values()) > 0

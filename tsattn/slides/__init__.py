@@ -13,8 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from ..claims.facts import Facts
-from ..ledger import Ledger
-from ..ledger_files import write
+from ..ledger import Ledger, write
 from ..settings import ROOT
 from . import drawn, drawn_series, story
 
