@@ -42,8 +42,6 @@ def test_an_empty_ledger_gives_empty_tables_and_stays_empty(tmp_path):
         analysis.what_changes(ledger),
         analysis.one_token(ledger),
         analysis.share_of_zero(ledger, "recall-4"),
-        analysis.removal_on_events(ledger, "attention removed"),
-        analysis.event_weights(ledger),
     ]
     assert not any(map(len, tables)) and not list(tmp_path.glob("*.csv"))
     assert analysis.talk_table(ledger).iloc[:, 2:].isna().all(axis=None)
@@ -237,3 +235,12 @@ def test_changes_are_relative_to_each_models_own_undisturbed_error():
     assert analysis.changes(table, softmax, "0")["removed"].to_numpy() == pytest.approx(
         [0.01, 0.01]
     )
+
+
+def test_rows_get_the_settings_of_their_run_and_an_empty_table_has_the_columns():
+    s = runs.toy("recall-4", attention="zero", seed=7)
+    rows = pd.DataFrame({"run_id": [s.run_id, "another"], "mse": [0.5, 0.1]})
+    found = analysis.beside(rows, [s, s])
+    assert found[["dataset", "attention", "seed", "mse"]].values.tolist() == [
+        ["recall-4", "zero", 7, 0.5]]
+    assert analysis.beside(pd.DataFrame(), [s]).attention.tolist() == []

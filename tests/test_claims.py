@@ -10,10 +10,12 @@ from test_analysis import record
 
 from tsattn import claims, runs, text
 from tsattn.claims import CLAIMS, rules
-from tsattn.claims.facts import NUMBERS, STATEMENTS, Facts, UnknownName
+from tsattn.claims.facts import NUMBERS, STATEMENTS, Facts
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, YES
 from tsattn.ledger import RESULTS, Ledger
+from tsattn.numbers import NotRun, UnknownName
 from tsattn.settings import ATTENTIONS
+from tsattn.statistics import interval
 
 RUNS = pd.read_csv(RESULTS / "runs.csv").query(
     "status == 'complete' and (split != split or split == 'standard')"
@@ -149,21 +151,6 @@ def test_that_a_rate_matters_more_needs_intervals_apart(tmp_path):
     assert found(ledger, "rate-matters-more").verdict == NO
 
 
-@pytest.mark.parametrize("softmax, verdict", [(0.01, NO), (0.75, CANNOT_TELL)])
-def test_recall_decides_whether_the_linear_embedding_leaves_nothing(tmp_path, softmax, verdict):
-    ledger = Ledger(tmp_path)
-    for i, seed in enumerate(runs.FEW_SEEDS):
-        for attention, share in (("softmax", softmax), ("zero", 0.75), ("fixed", 0.74)):
-            s = runs.toy("recall-4", attention=attention, seed=seed)
-            ledger.record(
-                "toy_errors",
-                [dict(run_id=s.run_id, intervention="none", mse=share + 1e-3 * i, zero_mse=1.0)],
-                ["run_id"],
-            )
-    outcome = found(ledger, "linear-embedding")
-    assert outcome.verdict == verdict and outcome.number.value == pytest.approx(softmax + 1e-3)
-
-
 # -- again from the files
 
 
@@ -256,15 +243,11 @@ def test_recall_and_events_from_the_files(facts):
 
 
 @pytest.mark.parametrize("lift, almost_none, not_singled_out", [
-    ([0.1, 0.12, 0.08], YES, YES), ([0.95, 1.0, 0.97], NO, YES), ([2.0, 2.1, 1.9], NO, NO)])
-def test_almost_no_weight_and_not_singled_out_are_two_claims(
-        tmp_path, lift, almost_none, not_singled_out):
-    ledger = Ledger(tmp_path)
-    ledger.record("attention_by_head", [
-        dict(run_id=runs.toy("state-machine", seed=seed).run_id, layer=1, head=1, windows=1,
-             lift=v, auc=0.5) for seed, v in zip(runs.FEW_SEEDS, lift, strict=True)], ["run_id"])
-    assert found(ledger, "event-weights").verdict == almost_none
-    assert found(ledger, "events-not-singled-out").verdict == not_singled_out
+    ([0.1, 0.12, 0.08], YES, YES), ([0.95, 1.0, 0.97], NO, YES), ([2.0, 2.1, 1.9], NO, NO),
+    ([0.1, 1.9], CANNOT_TELL, CANNOT_TELL), ([0.97], CANNOT_TELL, CANNOT_TELL)])
+def test_almost_no_weight_and_not_singled_out_are_two_claims(lift, almost_none, not_singled_out):
+    assert rules.below(interval(lift), rules.ABOUT_ZERO) == almost_none
+    assert rules.below(interval(lift), rules.SINGLED_OUT) == not_singled_out
 
 
 def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
@@ -332,13 +315,17 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     assert facts.holds("patchtst-without.cannot-tell") and not facts.holds("patchtst-without.yes")
     assert all(isinstance(facts.holds(name), bool) for name in STATEMENTS)
     for ask, name, words in (
-        (facts.number, "nonsense", "no claim and no number"),
-        (facts.holds, "nonsense", "no statement"),
+        (facts.number, "nonsense", "no number and no statement"),
+        (facts.holds, "nonsense", "no number and no statement"),
+        (Facts(Ledger(tmp_path)).number, "nonsense", "no number and no statement"),
         (Facts(Ledger(tmp_path)).number, "codebook", "not run yet"),
+        (Facts(Ledger(tmp_path)).number, "toy.zero", "not run yet"),
+        (Facts(Ledger(tmp_path)).holds, "toy-short-undecided", "not run yet"),
         (Facts(Ledger(tmp_path)).number, "removed.mean", "not in this ledger"),
     ):
-        with pytest.raises(UnknownName, match=words):
+        with pytest.raises(UnknownName, match=words) as error:
             ask(name)
+        assert isinstance(error.value, NotRun) == (name != "nonsense")
 
 
 def test_a_mistake_in_a_fact_is_no_missing_row(tmp_path, monkeypatch):

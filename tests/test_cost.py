@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from tsattn.analysis import cost
-from tsattn.claims.facts import Facts, UnknownName
+from tsattn.claims.facts import Facts
 from tsattn.ledger import Ledger
+from tsattn.numbers import UnknownName
 
 CODE = dict(source="a", python="3", torch="2", numpy="2", cpu="x")
 

@@ -20,7 +20,7 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # An import points back along this line. A new room is put where all that it imports stands before.
 ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
-         "provenance", "ledger", "workers",
+         "provenance", "ledger", "numbers", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "compare", "analysis", "claims", "text", "anchors", "figures",
          "own_series", "chapter", "slides", "harmless", "record_pages", "folders", "site",

@@ -324,6 +324,26 @@ def test_in_place_keeps_what_was_written(checkout):
     assert not list(checkout.rglob("*.tmp")) and not list(checkout.glob(".build*"))
 
 
+def test_only_the_report_itself_replaces_what_the_report_says(checkout):
+    notebook(
+        checkout / "notebooks" / "01_one.ipynb",
+        "from tsattn import chapter\n"
+        "c = chapter.start(profile, name='01_one', figures_dir=figures_dir)\n"
+        "c.number('hours', pred_len, form='count')\n"
+        "c.end()",
+        parameters='pred_len = 96\nfigures_dir = ""\nprofile = "paper"',
+    )
+    said, beside = (checkout / at / name for at, name in (
+        ("results", "numbers.csv"), ("build/figures", "numbers-01_one.csv")))
+    assert call(checkout) == 0 and not said.is_file()
+    assert "hours,96,,,count,,,01_one,," in beside.read_text()
+    assert call(checkout, in_place=True) == 0 and "hours,96," in (first := said.read_text())
+    for other in (dict(profile="smoke"), dict(parameters={"pred_len": 48})):
+        assert call(checkout, in_place=True, overwrite=True, **other) == 0
+        assert said.read_text() == first
+    assert "hours,48," in beside.read_text() and not list((checkout / "figures").iterdir())
+
+
 def test_a_failed_chapter_is_not_put_in_place(checkout):
     path = checkout / "notebooks" / "01_one.ipynb"
     notebook(path, "1/0")

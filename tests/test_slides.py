@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -21,8 +20,9 @@ from prose import unanchored
 from tsattn import slides, text
 from tsattn.__main__ import main
 from tsattn.claims import CLAIMS
-from tsattn.claims.facts import NUMBERS, PARTS, STATEMENTS, Facts, UnknownName
+from tsattn.claims.facts import STATEMENTS, Facts
 from tsattn.ledger import Ledger
+from tsattn.numbers import NotRun, UnknownName
 from tsattn.settings import ROOT
 from tsattn.slides import drawn, page, story
 
@@ -105,52 +105,118 @@ def test_no_result_is_typed_by_hand(lang):
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_every_name_in_the_text_exists(lang):
+def test_every_name_in_the_text_exists(facts, lang):
     for match in story.PLACE.finditer(bodies(lang)):
-        claim, _, part = match[1].partition(".")
-        assert match[1] in NUMBERS or (claim in CLAIMS and part in PARTS), match[0]
-    for key, conditions, _ in (line for _, lines in story.read(lang)[1] for line in lines):
+        assert match[1] in CLAIMS if match[4] else facts.number(match[1])
+    for _, conditions, _ in (line for _, lines in story.read(lang)[1] for line in lines):
         for name in conditions.split():
-            name = name.removeprefix("not-")
-            assert name in STATEMENTS or name.partition(".")[0] in CLAIMS, (key, name)
+            facts.holds(name.removeprefix("not-"))
     figures = re.findall(r"^figure: (\w+)", written(lang), re.M)
     assert sorted(figures) == sorted(drawn.DRAWN), "every figure is drawn, and every drawing shown"
 
 
+SHOWN = re.compile(r"([+−]?)(\d[\d,]*(?:\.(\d+))?)")
+
+
+def says(shown, value, form, unsigned=False):
+    """Whether ``shown`` is ``value``, rounded to the digits that it has."""
+    [(sign, digits, decimals)] = SHOWN.findall(shown)
+    written = float(digits.replace(",", "")) * (-1 if sign == "−" else 1)
+    right = (abs(value) if unsigned else value) * (100 if form in text.HUNDREDTHS else 1)
+    unit = text.HUNDREDTHS.get(form, "").strip()
+    return abs(written - right) <= 0.5 * 10.0 ** -len(decimals) + 1e-9 and unit in shown
+
+
+def on_slide(slide):
+    """Its lines, notes and descriptions of figures, and the rows of its table."""
+    notes = slide.notes_slide.notes_text_frame.text
+    lines = [*(p.text for p in paragraphs(slide)), *notes.split("\n")]
+    lines += [s._element.nvPicPr.cNvPr.get("descr") for s in slide.shapes if s.shape_type == 13]
+    return lines, [[cell.text for cell in row.cells] for s in slide.shapes if s.has_table
+                   for row in s.table.rows]
+
+
+def told(templates, facts):
+    """The lines of the deck's text that have to be on a slide: key and text."""
+    title, asked = False, True
+    for key, conditions, written in templates:
+        holds = all(facts.holds(c.removeprefix("not-")) != c.startswith("not-")
+                    for c in conditions.split())
+        asked = holds if key == "Q" else asked
+        if holds and key != "figure" and (key != "A" or asked) and not (key == "title" and title):
+            title |= key == "title"
+            yield key, written
+
+
+def wrong(lines, rows, templates, facts, lang):
+    """A sentence for every number of the templates that does not stand at its place."""
+    rows = iter(rows)
+    for key, written in told(templates, facts):
+        start = f"{key}. " if key in "QA" else ""
+        cells = [c.strip() for c in written.split("|")] if key == "|" else [start + written]
+        at = [[c] for c in next(rows)] if key == "|" else [lines] * len(cells)
+        for cell, places in zip(cells, at, strict=True):
+            parts = re.split(story.PLACE.pattern, cell.replace("//", "\v"))
+            if len(parts) == 1:
+                continue
+            pattern = re.compile("(.+?)".join(map(re.escape, parts[::5])), re.S)
+            found = [m for place in places if (m := pattern.fullmatch(place))]
+            if not found:
+                yield f"{cell!r} is not there"
+            for names, shown in zip(story.PLACE.findall(cell), found and found[0].groups(),
+                                    strict=bool(found)):
+                if not right(*names, shown, facts, lang):
+                    yield f"{cell!r}: {names[0]} is not {shown!r}"
+
+
+def right(name, unsigned, _, part, shown, facts, lang):
+    if not part:
+        return says(shown, *facts.number(name), bool(unsigned))
+    outcome = facts.outcomes[name]
+    if part == "number":
+        n = outcome.number
+        values = [v for v in (n.value, n.low, n.high) if np.isfinite(v)]
+        unit = text.HUNDREDTHS.get(n.form, "")
+        each = [m[0] + unit for m in SHOWN.finditer(shown)]
+        return len(each) == len(values) and all(map(says, each, values, [n.form] * 3))
+    return shown == (text.verdict(outcome, lang) if part == "verdict" else
+                     text.VERDICTS[lang][outcome.found.split_verdict])
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
-def test_every_number_on_a_slide_is_recomputed(decks, facts, lang):
-    """Those with decimals, in per cent or as a factor, against the claims and facts themselves."""
-    known = set()
-    for outcome in facts.outcomes.values():
-        found, number = outcome.found, outcome.number
-        if number:
-            known |= numbers(text.with_interval(number))
-            for value in (number.value, number.low, number.high):
-                known |= every_form(value, number.form)
-            known |= every_form(found.detectable, "share")
-    for name in NUMBERS:
-        with suppress(UnknownName):  # what has not been run
-            known |= every_form(*facts.number(name))
-    settings = {"1 %", "95 %", "80 %", "100 %", "0.5", "16", "2509.20942"}
-    for slide in decks[lang].slides:
-        wrong = {n for n in numbers(words(slide)) if not n.isdigit()} - known - settings
-        assert not wrong, f"{slide.shapes.title.text}: {wrong}"
+def test_every_number_on_a_slide_is_the_one_of_its_name(decks, facts, lang):
+    for slide, (name, templates) in zip(decks[lang].slides, story.read(lang)[1], strict=True):
+        said = list(wrong(*on_slide(slide), templates, facts, lang))
+        assert not said, f"{name}: {said}"
 
 
-def numbers(words):
-    return set(re.findall(r"[+−×]?\d+(?:\.\d+)?(?: %)?(?![\de]|-\d)", words))
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_every_wrong_digit_on_a_slide_is_found(decks, facts, lang):
+    tried = 0
+    for slide, (name, templates) in zip(decks[lang].slides, story.read(lang)[1], strict=True):
+        lines, rows = on_slide(slide)
+        [*texts] = (t.replace("//", "\v") for _, t in told(templates, facts))
+        for i, line in enumerate(lines):
+            for number in SHOWN.finditer(line):
+                if number[0] in "".join(texts) or line in sum(rows, []):
+                    continue  # typed as it stands; tables have their own test
+                end = number.end() - 1
+                other = line[:end] + str((int(line[end]) + 1) % 10) + line[end + 1:]
+                changed = [*lines[:i], other, *lines[i + 1:]]
+                assert list(wrong(changed, rows, templates, facts, lang)), f"{name}: {other}"
+                tried += 1
+    assert tried > 100
 
 
-def every_form(value, form):
-    if not np.isfinite(value):
-        return set()
-    shown = [
-        text.figure(v, form, digits, sign)
-        for v in (value, abs(value))
-        for digits in (None, 0, 1, 2, 3)
-        for sign in (True, False)
-    ]
-    return {n for s in shown for n in numbers(s) | numbers(s.removeprefix("×"))}
+@pytest.mark.parametrize("shown, value, form, true", [
+    ("+1.5 %", 0.0151, "change", True), ("+1.6 %", 0.0151, "change", False),
+    ("+1.5 %", -0.0151, "change", False), ("−1.5 %", -0.0151, "change", True),
+    ("1.5", 0.0151, "change", False), ("×12.5", 12.4885, "times", True),
+    ("12배", 12.4885, "times", True), ("×12.4", 12.4885, "times", False),
+    ("1,418", 1418, "count", True), ("−8.6 pp", -0.086, "points", True),
+    ("−8.6 %", -0.086, "points", False)])
+def test_what_a_number_says(shown, value, form, true):
+    assert says(shown, value, form) is true
 
 
 def test_the_scorecard_is_the_claims(decks, facts):
@@ -296,13 +362,21 @@ def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path):
     assert said[13].count("not run yet") == 11
 
 
+def test_a_mistyped_name_is_an_error_and_no_line_that_vanishes(tmp_path):
+    for written, conditions in (("{toy.zeroo}", ""), ("x", "toy-shortt"),
+                                ("{nothing!verdict}", "")):
+        with pytest.raises(UnknownName, match="has this name"):
+            story._slide("one", [("-", conditions, written)],
+                         story.Filler(Facts(Ledger(tmp_path)), "en"))
+
+
 def test_of_nothing_no_statement_holds(tmp_path):
     filler = story.Filler(Facts(Ledger(tmp_path)), "en")
 
     def holds(name):
         try:
             return filler.holds(name)
-        except UnknownName:
+        except NotRun:
             return False
 
     # published tables

@@ -18,6 +18,7 @@ latent_space    what is read off embedded patches
 measures        every measurement on a trained model, as rows
 provenance      versions, sources and time of a number
 ledger          the record, ``results/``: read, join, add; one row per run, and how it was made
+numbers         what the report says, by name: written by the chapters, looked up by every text
 workers         processes that train one run at a time
 estimates       how long runs will take
 sweep           many runs, here or on Dask

@@ -1,10 +1,10 @@
 """Numbers in written text that are checked: invisible marks name what a number is, and one
-function recomputes all.
+function looks all of them up.
 
-``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.facts``; ``NAME:abs0``
-shows it without a sign and without decimals, ``NAME:2`` with two. ``<!-- holds:NAME -->words<!--
-/ -->`` is a statement: its words stay, but the ledger must agree. ``<!-- block:NAME -->`` to
-``<!-- /block -->`` is written whole.
+``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``numbers`` or ``claims.facts``;
+``NAME:abs0`` shows it without a sign and without decimals, ``NAME:2`` with two.
+``<!-- holds:NAME -->words<!-- / -->`` is a statement: its words stay, but the ledger must agree.
+``<!-- block:NAME -->`` to ``<!-- /block -->`` is written whole.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import nbformat
 from . import text
 from .analysis import talk_table
 from .claims import CLAIMS
-from .claims.facts import Facts, UnknownName
+from .claims.facts import Facts
 from .ledger import Ledger, write
+from .numbers import UnknownName
 from .settings import ROOT
 
 NUMBER = re.compile(r"<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->(.*?)<!-- / -->", re.S)

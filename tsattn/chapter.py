@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 
-from . import figures, measures
+from . import claims, figures, measures, numbers
 from .data import SYNTHETIC, available
 from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
@@ -106,6 +107,8 @@ class Chapter:
     words: str
     train_minutes: float | None  # training that takes longer is left out; None: no limit
     left_out: list[str] = field(default_factory=list)
+    name: str = ""
+    said: dict[str, dict] = field(default_factory=dict)  # rows of ``numbers``, by name
 
     def sweep(self, runs: list[Settings]) -> pd.DataFrame:
         """Complete rows of ``runs``, after training what is missing, if that takes no longer than
@@ -133,15 +136,37 @@ class Chapter:
         """``figures.show`` with this chapter's folder and words of caution."""
         figures.show(fig, name, self.figures_dir, caption, alt, self.words)
 
+    def number(self, name: str, value, low=None, high=None, form: str = "change",
+               seeds: int | None = None, rows=(), words: str = "") -> None:
+        """Hand a number to every text that says it, as ``numbers.row``; one that is NaN is not
+        kept."""
+        if np.isfinite(value):
+            self.said[name] = numbers.row(self.ledger, self.name, name, value, low, high, form,
+                                          seeds, rows, words)
+
+    def holds(self, name: str, value: bool, words: str, rows=()) -> None:
+        """Hand on whether the statement ``words`` is true."""
+        self.number(name, int(value), form=numbers.HOLDS, rows=rows, words=words)
+
+    def claim(self, name: str, verdict: str, value, low, high, form: str = "change",
+              rows=()) -> claims.Outcome:
+        """Decide a claim of ``claims`` here: the verdict, and the number shown beside it."""
+        self.number(name, value, low, high, form, rows=rows, words=verdict)
+        return claims.decided(name, pd.DataFrame(self.said.values()).set_index("name"))
+
     def end(self) -> None:
-        """The chapter's last line: what was read and what was made."""
+        """The chapter's last line: what was read and what was made. Its numbers are written beside
+        its figures."""
+        if self.said:
+            numbers.save(self.said.values(), numbers.file(self.figures_dir, self.name))
         print(self.ledger.summary())
 
 
-def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, results_dir="",
-          figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
+def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] | None = None,
+          results_dir="", figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
           **others) -> Chapter:
-    """Check a chapter's parameters and open what it works with.
+    """Check a chapter's parameters and open what it works with. ``name`` is that of its file, for
+    what it says (``numbers``).
 
     ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
     only checked (``attentions``, ``pred_len``, ...). Folders left empty are ``results/`` and
@@ -153,8 +178,8 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
     usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
     checked("profile", profile, "")
     seeds = checked("seeds", seeds)
-    for name, value in others.items():
-        checked(name, value, usual.get(name, value))
+    for key, value in others.items():
+        checked(key, value, usual.get(key, value))
     asked, dataset = dataset, available(dataset) if dataset else ""
     recorded = dataset != asked and profile == "paper"  # there may be rows of it all the same
     words = figures.caution("" if recorded else dataset, profile)
@@ -166,10 +191,10 @@ def start(profile: str, *, dataset: str = "", seeds: list[int] | None = None, re
                          "of it is shown. Formulas are tried, and windows drawn, on a synthetic "
                          "series instead."))
     if about and dataset not in ("", about, SYNTHETIC):
-        name = escape(Path(dataset).name)
-        display(Markdown(f"**Figures, tables and verdict lines are of {name}.** The text between "
+        file = escape(Path(dataset).name)
+        display(Markdown(f"**Figures, tables and verdict lines are of {file}.** The text between "
                          f"them was written about {about}: what it says of months, hours and "
                          "transformer stations is of that series."))
     return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
                    Path(figures_dir) if figures_dir else ROOT / "build" / "figures", dataset,
-                   seeds or SEEDS[profile], words, train_minutes)
+                   seeds or SEEDS[profile], words, train_minutes, name=name)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from .ledger import Ledger
+from .numbers import TABLE
 
 PAGE_BYTES = 1_200_000  # of a table's rows in one page; the CSV file beside it has them all
 
@@ -16,7 +17,7 @@ def write_tables(ledger: Ledger, source: Path, of: set[str] | None = None) -> li
     ``of``: only rows of these run_ids, and only tables that have some.
     """
     folders = [f for f in (ledger.folder, getattr(ledger, "own", None)) if f is not None]
-    names = sorted({p.stem for folder in folders for p in Path(folder).glob("*.csv")})
+    names = sorted({p.stem for folder in folders for p in Path(folder).glob("*.csv")} - {TABLE})
     (source / "tables").mkdir()
     (source / "results").mkdir(exist_ok=True)
     rows, shown = [], []

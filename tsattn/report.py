@@ -7,13 +7,12 @@ import math
 import re
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 
-from . import anchors, folders, kernels, site, slides
+from . import anchors, folders, numbers, site, slides
 from .chapter import checked, in_words, minutes, timed
 from .checkpoints import alive
 from .claims.facts import Facts
@@ -25,7 +24,7 @@ from .own_series import short
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
 from .text import escape
-from .workers import cores, starting_processes
+from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
@@ -75,15 +74,16 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
         work = Path(folder)
         (work / "notebooks").mkdir()
         limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
-        with starting_processes():
-            pool = ProcessPoolExecutor(1, mp_context=kernels.CONTEXT)
-        with pool as beside:
-            deck = beside.submit(decks, work, ledger) if with_site and not own else None
-            execute([c for c in chosen if c.notebook], work, limit)
+        execute([c for c in chosen if c.notebook], work, limit)
+        # What was run with other settings is its own page's, and no text says it.
+        usual = [c.path.stem for c in chosen if c.state == "done" and not c.changed]
+        told = numbers.gather(numbers.read(ledger), work / "figures", usual)
+        if len(told):
+            numbers.save(told.reset_index().to_dict("records"), work / "numbers.csv")
         place = None
         if with_site:
-            if deck and deck.result():
-                print(deck.result(), file=sys.stderr)
+            if not own and (failed := decks(work, Facts(ledger, told))):
+                print(failed, file=sys.stderr)
             pages = [page_of(c, own) for c in (chosen if own else chapters)]
             print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
             start = start_page(pages, own, work) if own else None
@@ -97,6 +97,8 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
         place = place or without_site(chosen, work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
+            if profile == "paper" and not parameters and len(told):
+                folders.together([(work / "numbers.csv", ROOT / "results" / "numbers.csv")])
             anchors.refresh(ROOT, Ledger(record=True))
             if with_site and not only:
                 slides.save_figures(ledger=Ledger(record=True))
@@ -106,9 +108,8 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     return int(bool(said) or any(c.state != "done" for c in chosen))
 
 
-def decks(work: Path, ledger: Ledger) -> str:
+def decks(work: Path, facts: Facts) -> str:
     """Write the deck in every language into ``work``; returns what was wrong, if something was."""
-    facts = Facts(ledger)
     try:
         for lang in slides.story.LANGUAGES:
             slides.build(lang, work / f"slides-{lang}.pptx", facts)

@@ -79,8 +79,8 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Pa
     for page in [*pages, *[start] * bool(start)]:
         if page.notebook:
             nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
-    for deck in work.glob("slides-*.pptx"):
-        shutil.copy(deck, made)
+    for file in (*work.glob("slides-*.pptx"), *work.glob("numbers.csv")):
+        shutil.copy(file, made)
     for name, folder in [("results", source), ("figures", source), ("figures", work)]:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, made / name, dirs_exist_ok=True)

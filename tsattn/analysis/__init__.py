@@ -36,15 +36,11 @@ from .compare import (
     relative_mse,
     replacements,
 )
-from .synthetic import Synthetic, behind_repeats, beside, dial_gaps, heads
 from .trained import (
     after_training,
+    beside,
     changes,
-    event_errors,
-    event_multiples,
     event_multiples_of,
-    event_weights,
-    removal_on_events,
     share_of_zero,
     toy_rows,
 )

@@ -109,11 +109,6 @@ def training_errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings])
     return found.rename(columns=dict(train_mse="error"))[columns]
 
 
-def recorded_gaps(ledger: Ledger, dataset: str) -> pd.Series:
-    """Relative attention gap under ``EMBEDDINGS``: [embedding, seed]."""
-    return gaps(errors(ledger, embedding_runs(dataset))).relative
-
-
 def saved(table: pd.DataFrame) -> pd.DataFrame:
     """What attention saves by seed and embedding, error of zero less error of softmax, as a share
     of linear's error of zero: unlike the gap it does not grow when zero gets worse.

@@ -4,13 +4,27 @@ weights, recall.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from .. import runs
 from ..ledger import Ledger
 from ..settings import ATTENTIONS, Settings
-from ..statistics import compare, interval
 from .cells import patchtst
+
+BESIDE = ("dataset", "attention", "seed", "n_tokens")
+
+
+def beside(rows: pd.DataFrame, asked: Iterable[Settings]) -> pd.DataFrame:
+    """``rows`` of a table of measurements with data set, attention, seed and tokens of their run;
+    an empty table has these columns too.
+    """
+    named = pd.DataFrame(
+        [{"run_id": s.run_id} | {name: getattr(s, name) for name in BESIDE} for s in asked],
+        columns=["run_id", *BESIDE],
+    ).drop_duplicates("run_id")
+    return rows.merge(named, on="run_id") if len(rows) else named[:0]
 
 
 def changes(
@@ -37,31 +51,6 @@ def after_training(
     """``changes`` of PatchTST with softmax on ETTh1, trained at ``rate``."""
     softmax = patchtst(rate, profile)["softmax"]
     return changes(ledger.read("interventions"), softmax, layers)
-
-
-def event_errors(rows: pd.DataFrame) -> pd.DataFrame:
-    """``compare`` of the attentions' errors on events, in multiples of the best possible, as one
-    family.
-
-    ``rows`` (attention, seed, block, error, best) hold sums of squared errors by stretch of the
-    series; stretches are so much longer than windows that they count as independent.
-    """
-    sums = rows.groupby(["attention", "seed", "block"])[["error", "best"]].sum()
-    multiple = sums.error / sums.best.groupby(["attention", "seed"]).transform("mean")
-    by_seed = {
-        a: {seed: v.to_numpy() for seed, v in multiple[a].groupby("seed")}
-        for a in ATTENTIONS
-        if a in multiple
-    }
-    return compare(by_seed, "softmax", block=1)
-
-
-def event_multiples(rows: pd.DataFrame) -> pd.DataFrame:
-    """Error on events in multiples of the best possible, one row per attention and seed;
-    ``rows`` as in ``event_errors``.
-    """
-    sums = rows.groupby(["attention", "seed"])[["error", "best"]].sum()
-    return (sums.error / sums.best).rename("multiple").reset_index()
 
 
 def on_most_windows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -107,28 +96,4 @@ def share_of_zero(ledger: Ledger, dataset: str, profile: str = "paper") -> pd.Se
         (rows.mse / rows.zero_mse).groupby([rows.attention, rows.seed]).mean()
         if "mse" in rows
         else pd.Series(dtype=float)
-    )
-
-
-def removal_on_events(ledger: Ledger, name: str, profile: str = "paper") -> pd.Series:
-    """Error on events of trained softmax models under intervention ``name``, in multiples of the
-    undisturbed, by seed.
-    """
-    mse = {}
-    for which in (name, "none"):
-        rows = toy_rows(ledger, "toy_errors", "state-machine", profile, which)
-        if not len(rows):
-            return pd.Series(dtype=float)
-        rows = rows[rows.attention == "softmax"]
-        mse[which] = rows.groupby("seed").event_mse.mean()
-    return (mse[name] / mse["none"]).dropna()
-
-
-def event_weights(ledger: Ledger, profile: str = "paper") -> dict[str, tuple[float, float, float]]:
-    """Weight on the event patches relative to a uniform matrix (``lift``) and ``auc``: mean and
-    interval over seeds.
-    """
-    rows = toy_rows(ledger, "attention_by_head", "state-machine", profile)
-    return (
-        {m: interval(rows.groupby("seed")[m].mean()) for m in ("lift", "auc")} if len(rows) else {}
     )

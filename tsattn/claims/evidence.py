@@ -7,16 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from .. import analysis, runs
 from ..analysis import embeddings, pairs
 from ..ledger import Ledger
-from ..statistics import MARGIN, MIN_SEEDS, interval
+from ..statistics import interval
 from .rules import (
     CANNOT_TELL,
-    NO,
     NOT_SHOWN,
     YES,
     Found,
@@ -125,51 +123,6 @@ def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
 def own_training(ledger: Ledger, profile: str) -> Found | None:
     table = analysis.at_its_best(ledger, profile)
     return compared(table[table.cell == "ETTh1-96"], better, "zero") if len(table) else None
-
-
-# -- the series made for this
-
-
-SINGLED_OUT = (
-    1.1  # times the weight of a uniform matrix: an upper bound below that is "not singled out"
-)
-ABOUT_ZERO = 0.25  # of that weight
-
-
-def event_weights(below: float):
-    """Whether events get less than ``below`` of the weight of a uniform matrix."""
-
-    def judge(ledger: Ledger, profile: str) -> Found | None:
-        weights = analysis.event_weights(ledger, profile)
-        if not weights or not np.isfinite(weights["lift"][1]):
-            return None
-        value, low, high = weights["lift"]
-        number = Number(value, low, high, "weight")
-        return Found(word(high < below, low > below), number, len(runs.FEW_SEEDS))
-
-    return judge
-
-
-def events_without(ledger: Ledger, profile: str) -> Found | None:
-    factor = analysis.removal_on_events(ledger, "attention removed", profile)
-    if len(factor) < MIN_SEEDS:
-        return None
-    number = Number(*interval(factor), "times")
-    verdict = word(number.high < 1 + MARGIN, number.low > 1 + MARGIN)
-    return Found(verdict, number, len(factor))
-
-
-def recall(ledger: Ledger, profile: str) -> Found | None:
-    share = analysis.share_of_zero(ledger, "recall-4", profile)
-    at = {a: interval(v) for a, v in share.groupby(level=0)} if len(share) else {}
-    others = [v for a, v in at.items() if a != "softmax"]
-    if "softmax" not in at or "zero" not in at or not np.isfinite(at["softmax"][2]):
-        return None
-    verdict = NO if at["softmax"][2] < min(low for _, low, _ in others) else CANNOT_TELL
-    table = (
-        pd.DataFrame(at, index=["value", "low", "high"]).T.rename_axis("attention").reset_index()
-    )
-    return Found(verdict, Number(*at["softmax"], "share"), len(share["softmax"]), comparisons=table)
 
 
 def codebook(ledger: Ledger, profile: str) -> Found | None:

@@ -36,12 +36,6 @@ def _by_rate(f) -> np.ndarray:
     return places.moved(f.ledger, usual, other) / 100
 
 
-def _on_events(f) -> np.ndarray:
-    """Error on events without attention from the start, against with it, by seed."""
-    zero, softmax = (analysis.event_multiples_of(f.ledger, a, "none") for a in ("zero", "softmax"))
-    return (zero / softmax - 1).to_numpy()
-
-
 def _one_token(f, column: str) -> float:
     """One token at 1e-3, where its error is known, against the usual model at 1e-4."""
     one = runs.attentions(patch_len=336, stride=336, pad_end=False)
@@ -80,8 +74,6 @@ NUMBERS = {
         (t := f.ledger.read("trained_matrices"))[t.run_id.str.contains("-fixed-")].weight, end)())
         for end in ("min", "max")},
     **{f"loss-by-rate{dot}": ("points", lambda f, i=i: _by_rate(f)[i]) for dot, i in ENDS.items()},
-    **{f"events.zero-more{dot}": ("change", lambda f, i=i: interval(_on_events(f))[i])
-        for dot, i in ENDS.items()},
     **{f"one-token.against-1e-4{dot}": ("change", lambda f, c=c: _one_token(f, c))
         for dot, c in {"": "difference", ".low": "low", ".high": "high"}.items()},
     **{f"itransformer.width-{w}": ("change", lambda f, w=w: _at_width(f, w)) for w in (256, 128)},

@@ -1,4 +1,5 @@
-"""Numbers and statements that the prose uses, by name, computed from the ledger when asked for.
+"""Numbers and statements that the prose uses, by name: what chapters have written (``numbers``),
+and what no chapter writes yet, computed from the ledger when asked for.
 
 ``<claim>`` is a claim's number; ``<claim>.low``, ``.high``, ``.detectable``, ``.provable`` and
 ``.seeds`` are beside it. What no claim shows is in ``NUMBERS``; a statement without a number is
@@ -13,9 +14,10 @@ from functools import cache, cached_property
 import numpy as np
 import pandas as pd
 
-from .. import analysis, runs
+from .. import analysis, numbers, runs
 from ..analysis import cells, embeddings, places, sensitivity
 from ..ledger import Ledger
+from ..numbers import NotRun
 from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import (
@@ -25,10 +27,8 @@ from . import (
     elsewhere,
     exploratory,
     judge,
-    latent,
     registered,
     replaced,
-    synthetic,
     token_facts,
 )
 
@@ -39,10 +39,6 @@ LOW = dict(learning_rate=runs.LOW_RATE)
 PARTS = ("", "low", "high", "detectable", "provable", "seeds")
 
 
-class UnknownName(KeyError):
-    """A text names a number or a statement that does not exist, or that the ledger cannot give."""
-
-
 def _absent(error: Exception) -> bool:
     """Whether it comes from rows or columns that nothing has recorded, and not from a mistake."""
     if isinstance(error, AttributeError):  # a column of a table without rows
@@ -51,10 +47,12 @@ def _absent(error: Exception) -> bool:
 
 
 class Facts:
-    """Numbers and statements of one ledger; each claim is judged once."""
+    """Numbers and statements of one ledger; each claim is judged once. ``said``: what is read
+    instead of the ledger's ``numbers``."""
 
-    def __init__(self, ledger: Ledger):
+    def __init__(self, ledger: Ledger, said: pd.DataFrame | None = None):
         self.ledger = ledger
+        self.said = numbers.read(ledger) if said is None else said
         # A page, a deck and their statements ask for the same ones again and again.
         self.number, self.holds = cache(self.number), cache(self.holds)
         self.coded, self.codebooks = cache(self.coded), cache(self.codebooks)
@@ -62,19 +60,21 @@ class Facts:
 
     @cached_property
     def outcomes(self) -> dict[str, Outcome]:
-        return judge(self.ledger)
+        return judge(self.ledger, said=self.said)
 
     def number(self, name: str) -> tuple[float, str]:
         """Value and form of a name. Raises ``UnknownName``."""
+        if found := numbers.number(self.said, name):
+            return found
         if name in NUMBERS:
             form, compute = NUMBERS[name]
             return float(self._computed(name, compute)), form
         claim, _, part = name.partition(".")
         if claim not in self.outcomes or part not in PARTS:
-            raise UnknownName(f"{name}: no claim and no number of facts.py has this name")
+            raise numbers.lacking(name)
         found = self.outcomes[claim].found
         if found.number is None:
-            raise UnknownName(f"{name}: not run yet")
+            raise NotRun(f"{name}: not run yet")
         if part in ("detectable", "provable", "seeds"):
             return getattr(found, part), "count" if part == "seeds" else "share"
         return getattr(found.number, part or "value"), found.number.form
@@ -85,12 +85,14 @@ class Facts:
 
         Raises ``UnknownName``.
         """
+        if (found := numbers.holds(self.said, name)) is not None:
+            return found
         if name in STATEMENTS:
             return bool(self._computed(name, STATEMENTS[name]))
         claim, _, word = name.partition(".")
         if claim in self.outcomes and word:
             return self.outcomes[claim].verdict == word.replace("-", " ")
-        raise UnknownName(f"{name}: no statement of facts.py has this name")
+        raise numbers.lacking(name)
 
     def _computed(self, name: str, compute: Callable[[Facts], float | bool]) -> float | bool:
         try:
@@ -98,7 +100,7 @@ class Facts:
         except Exception as error:
             if not _absent(error):
                 raise
-            raise UnknownName(f"{name}: not in this ledger ({error!r})") from error
+            raise NotRun(f"{name}: not in this ledger ({error!r})") from error
 
     # -- what the names below are made of
 
@@ -147,11 +149,11 @@ class Facts:
         return analysis.what_changes(self.ledger).set_index("what")
 
     def relative(self, split: str = "test", **changes) -> pd.DataFrame:
-        """MSE of the replacements against softmax, minus 1 [seed, attention]. ``UnknownName``."""
+        """MSE of the replacements against softmax, minus 1 [seed, attention]. ``NotRun``."""
         named = analysis.by_attention(runs.attentions(seeds=runs.MORE_SEEDS, **changes))
         table = analysis.relative_mse(self.ledger, named, split)
         if table.empty:  # of nothing, everything could be said
-            raise UnknownName("no seed has all of these runs")
+            raise NotRun("no seed has all of these runs")
         return table
 
     def best_epochs(self, attention: str, **changes) -> pd.Series:
@@ -176,12 +178,6 @@ class Facts:
         return found | {
             (f"authors-{r.model.lower()}", r.attention): r.mean for r in authors.itertuples()
         }
-
-    @cached_property
-    def gaps(self) -> dict[str, pd.Series]:
-        """Attention gap by series and embedding, mean over seeds."""
-        found = {d: embeddings.recorded_gaps(self.ledger, d) for d in latent.DATASETS}
-        return {d: gaps.groupby("embedding").mean() for d, gaps in found.items()}
 
     def event_multiple(self, attention: str, intervention: str = "none") -> float:
         """Error on events in multiples of the best possible."""
@@ -214,11 +210,6 @@ NUMBERS = {
     "runs.graphics-card": ("count", lambda f: (
         (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
     "seeds-range": ("share", lambda f: f.changed.high["seeds"] - f.changed.low["seeds"]),
-    "event-auc": ("weight", lambda f: analysis.event_weights(f.ledger)["auc"][0]),
-    "events-without.feed-forward": (
-        "times",
-        lambda f: interval(analysis.removal_on_events(f.ledger, "feed-forward removed"))[0],
-    ),
     **{
         f"authors.{model}-zero": (
             "change",
@@ -226,10 +217,6 @@ NUMBERS = {
         )
         for model in ("patchtst", "itransformer")
     },
-    # what slides show beside the claims
-    "events.softmax": ("times", lambda f: f.event_multiple("softmax")),
-    "events.zero": ("times", lambda f: f.event_multiple("zero")),
-    "events.removed": ("times", lambda f: f.event_multiple("softmax", "attention removed")),
     **{
         f"mse.{column}.{a}": ("weight", lambda f, column=column, a=a: f.errors[column, a])
         for column in (*COLUMNS, "authors-patchtst", "authors-itransformer")
@@ -289,11 +276,6 @@ STATEMENTS = {
         .dropna(subset="authors")
         .inside.all()
     ),
-    "no-embedding-widens-the-gap": lambda f: all(
-        f.gaps[d][e] <= f.gaps[d]["linear"]
-        for d in ("recall-4", "state-machine")
-        for e in embeddings.EMBEDDINGS
-    ),
     "no-verdict-depends-on-block-length": lambda f: (
         len(
             {
@@ -308,8 +290,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (synthetic, latent, codebooks, replaced, elsewhere, token_facts, registered, cost,
-             exploratory):
+for part in (codebooks, replaced, elsewhere, token_facts, registered, cost, exploratory):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

@@ -19,6 +19,8 @@ from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, detectable, equivalence,
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
     "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
 LEVEL = 0.05
+SINGLED_OUT = 1.1  # times an even share of the weight: an upper bound below is "not singled out"
+ABOUT_ZERO = 0.25  # of that share
 NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
 EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
 OTHER_MONTHS, THIS_SPLIT, UNSEEN = "other months", "this test split", "the unseen months"
@@ -77,7 +79,7 @@ class Claim:
     shown: tuple[str, str]
     rule: str
     where: str
-    judge: Callable[[Ledger, str], Found | None]
+    judge: Callable[[Ledger, str], Found | None] | None  # None: its chapter decides
     target: str = OTHER_MONTHS
     scorecard: bool = False
 
@@ -104,6 +106,11 @@ class Outcome:
 def word(holds: bool, fails: bool) -> str:
     """Yes where it holds, no where it is shown to fail, else cannot tell."""
     return YES if holds else NO if fails else CANNOT_TELL
+
+
+def below(ends: tuple[float, float, float], limit: float) -> str:
+    """Whether a value with its interval (``interval``) lies below ``limit``."""
+    return word(ends[2] < limit, ends[1] > limit)
 
 
 def combine(words: list[str]) -> str:

@@ -3,10 +3,10 @@
 A slide begins with ``## name``. Its lines are ``title:``, ``figure:``, ``alt:``, ``source:``,
 ``say:``, ``Q:`` followed by ``A:``, ``- `` (a line on the slide) and ``| `` (a row of a table).
 
-``{NAME}`` is a number of ``claims.facts``, written as in ``anchors``: ``{NAME:abs0}`` without its
-sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict ("cannot tell" with the smallest
-difference that would have been found), ``{CLAIM!split}`` that for these test months alone,
-``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
+``{NAME}`` is a number of ``numbers`` or ``claims.facts``, written as in ``anchors``:
+``{NAME:abs0}`` without its sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict ("cannot
+tell" with the smallest difference that would have been found), ``{CLAIM!split}`` that for these
+test months alone, ``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
 
 ``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
 Of several titles the first that holds and can be filled is taken. What cannot be filled has not
@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import text
-from ..claims.facts import Facts, UnknownName
+from ..claims.facts import Facts
+from ..numbers import NotRun, UnknownName
 
 LANGUAGES = ("ko", "en")
 PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|split|number))?\}")
@@ -73,7 +74,7 @@ class Filler:
         self.facts, self.lang = facts, lang
 
     def holds(self, conditions: str) -> bool:
-        """Whether all hold. Raises ``UnknownName`` where the ledger cannot tell."""
+        """Whether all hold. Raises ``NotRun`` where the ledger cannot tell."""
         return all(
             not self.facts.holds(name.removeprefix("not-"))
             if name.startswith("not-")
@@ -91,14 +92,14 @@ class Filler:
                 if part == "verdict":
                     return text.verdict(outcome, self.lang)
                 if not outcome.found.split_verdict:
-                    raise UnknownName(f"{name}: not run yet")
+                    raise NotRun(f"{name}: not run yet")
                 return text.VERDICTS[self.lang][outcome.found.split_verdict]
             if outcome.number is None:
-                raise UnknownName(f"{name}: not run yet")
+                raise NotRun(f"{name}: not run yet")
             return text.with_interval(outcome.number)
         value, form = self.facts.number(name)
         if not np.isfinite(value):
-            raise UnknownName(f"{name}: not in this ledger")
+            raise NotRun(f"{name}: not in this ledger")
         said = text.figure(
             abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned
         )
@@ -106,7 +107,7 @@ class Filler:
         return f"{said.removeprefix('×')}배" if korean else said
 
     def fill(self, written: str) -> str:
-        """``written`` with its numbers. Raises ``UnknownName`` for what has not been run."""
+        """``written`` with its numbers. Raises ``NotRun`` for what has not been run."""
         return PLACE.sub(self.number, written)
 
     def cells(self, written: str) -> tuple[list[str], bool]:
@@ -115,7 +116,7 @@ class Filler:
         for cell in written.split("|"):
             try:
                 found.append(self.fill(cell.strip()))
-            except UnknownName:
+            except NotRun:
                 found.append(LACKING)
                 lacking |= "!verdict}" not in written
         return found, lacking
@@ -137,7 +138,7 @@ def _slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slid
             if not filler.holds(conditions):
                 continue
             said = "" if key == "|" else filler.fill(written)
-        except UnknownName:
+        except NotRun:
             slide.incomplete |= key in ("-", "|", "title")
             continue
         if key == "|":

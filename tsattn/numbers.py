@@ -1,0 +1,114 @@
+"""What the report says, by name: every number is computed once, in a visible cell of a chapter, and
+every text looks it up here.
+
+The table ``numbers`` of a ledger has a row for each number, statement and verdict: ``name``,
+``value``, ``low`` and ``high`` (its 95 % interval, where it has one), ``form`` (as ``text.figure``
+shows it; "holds": a statement, 1 where it is true), ``seeds``, ``words`` (of a statement or a
+verdict), ``chapter``, and a ``digest`` of the runs that it rests on. An executed chapter leaves its
+rows beside its figures; ``report --in-place`` puts them together in ``results/numbers.csv``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from .ledger import Folder, Ledger, cell, line_of, write
+
+TABLE, HOLDS = "numbers", "holds"
+FORMS = ("change", "points", "share", "times", "weight", "count", HOLDS)
+COLUMNS = ["name", "value", "low", "high", "form", "seeds", "words", "chapter", "digest"]
+
+
+class UnknownName(KeyError):
+    """A text names a number or a statement that does not exist."""
+
+
+class NotRun(UnknownName):
+    """The name exists, but this ledger lacks what it rests on."""
+
+
+def read(ledger: Ledger) -> pd.DataFrame:
+    """Everything that was said of a ledger, by name."""
+    table = ledger.read(TABLE)
+    return (table if len(table) else pd.DataFrame(columns=COLUMNS)).set_index("name")
+
+
+def number(said: pd.DataFrame, name: str) -> tuple[float, str] | None:
+    """Value and form of ``name``, or of ``<name>.low``, ``.high`` and ``.seeds``; None where
+    nothing was said of it."""
+    for base, part in ((name, "value"), name.rpartition(".")[::2]):
+        if base in said.index and said.form[base] != HOLDS and part in COLUMNS[1:4] + ["seeds"] \
+                and pd.notna(said.at[base, part]):
+            return float(said.at[base, part]), "count" if part == "seeds" else said.form[base]
+    return None
+
+
+def holds(said: pd.DataFrame, name: str) -> bool | None:
+    """Whether the statement ``name`` holds; None where nothing was said of it."""
+    if name not in said.index or said.form[name] != HOLDS:
+        return None
+    return bool(said.value[name])
+
+
+def lacking(name: str) -> UnknownName:
+    """The error for a name of which a ledger says nothing: ``NotRun`` if the report has it."""
+    report = read(Ledger(record=True))
+    if number(report, name) or name in report.index:
+        return NotRun(f"{name}: not run yet")
+    return UnknownName(f"{name}: no number and no statement of the report has this name")
+
+
+def row(ledger: Ledger, chapter: str, name: str, value, low=None, high=None, form: str = "change",
+        seeds: int | None = None, rows: Iterable[str] | pd.DataFrame = (), words: str = "") -> dict:
+    """A row of the table. ``rows``: run_ids that it rests on, or a table of them;
+    ``seeds`` are counted there, if they are not given. Raises ``ValueError`` for an unknown form
+    and for a run that is not recorded."""
+    if form not in FORMS:
+        raise ValueError(f"{name}: form {form!r} must be one of {', '.join(FORMS)}.")
+    asked = set(rows.run_id if isinstance(rows, pd.DataFrame) else rows)
+    runs = ledger.read("runs") if asked else pd.DataFrame()
+    runs = runs[runs.run_id.isin(asked)].sort_values("run_id") if len(runs) else runs
+    if len(runs) < len(asked):
+        raise ValueError(f"{name}: rests on {len(asked)} runs, {len(runs)} of which are recorded.")
+    if asked:
+        seeds = runs.seed.nunique() if seeds is None else seeds
+        text = runs[["run_id", "best_epoch", "val_mse", "test_mse"]].to_csv(index=False)
+    return dict(name=name, value=value, low=low, high=high, form=form, seeds=seeds, words=words,
+                chapter=chapter,
+                digest=hashlib.sha256(text.encode()).hexdigest()[:12] if asked else "")
+
+
+def file(folder, chapter: str) -> Path:
+    """Where a chapter leaves its rows."""
+    return Folder(folder).file(f"{TABLE}-{chapter}")
+
+
+def save(rows: Iterable[dict], path: Path) -> None:
+    """Write the table of ``rows``, its values to 12 digits."""
+    def text(column, value):
+        if column in ("value", "low", "high") and pd.notna(value):
+            return f"{value:.12g}"
+        return cell(int(value) if column == "seeds" and pd.notna(value) else value)
+
+    lines = [line_of(COLUMNS, {k: text(k, v) for k, v in row.items()}) for row in rows]
+    write(path, "\n".join([",".join([*COLUMNS, "check"]), *lines, ""]).encode())
+
+
+def gather(said: pd.DataFrame, folder, chapters: list[str]) -> pd.DataFrame:
+    """``said``, with what the executed ``chapters`` left in ``folder`` in the place of what they
+    said before. Raises ``ValueError`` where two chapters give one name."""
+    new = [Folder(folder).frame(file(folder, c).stem) for c in chapters if
+           file(folder, c).is_file()]
+    again = [t.chapter.iloc[0] for t in new]
+    kept = said[~said.chapter.isin(again)].reset_index()
+    table = pd.concat([t for t in (kept, *new) if len(t)] or [kept])
+    table = table.sort_values("chapter", kind="stable")
+    if len(doubled := table[table.name.duplicated(keep=False)]):
+        name = doubled.name.iloc[0]
+        where = ", ".join(doubled[doubled.name == name].chapter)
+        raise ValueError(f"{name}: is computed twice ({where}); a number is computed once.")
+    return table.set_index("name")
