@@ -23,8 +23,8 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "provenance", "ledger", "numbers", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "compare", "analysis", "claims", "text", "anchors", "figures",
-         "own_series", "chapter", "slides", "harmless", "record_pages", "folders", "site",
-         "kernels", "execution", "report", "bench", "__main__"]
+         "own_series", "chapter", "slides", "harmless", "record_pages", "folders", "explore",
+         "site", "kernels", "execution", "report", "bench", "__main__"]
 
 # From before these rules. Each list is to become empty; put nothing in.
 OLD_ROOMS: dict[str, str] = {}  # stands in the place of

@@ -38,6 +38,7 @@ slides          the deck
 harmless        names from files are text on every page
 record_pages    the tables of the ledger as pages
 folders         what a report may replace where it is written
+explore         the page of all comparisons
 site            the pages
 kernels         of notebooks, forked where everything is imported
 execution       chapters side by side

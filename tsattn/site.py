@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from . import folders
+from . import explore, folders
 from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
 from .record_pages import write_tables
@@ -71,7 +71,10 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Pa
         (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
                                            text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
     tables = write_tables(ledger, source, of)
-    (source / "_toc.yml").write_text(yaml.safe_dump(contents(pages, tables, korean)))
+    if compared := "" if of is not None else explore.page(ledger):
+        (source / "explore.md").write_text(compared, encoding="utf-8")
+    (source / "_toc.yml").write_text(
+        yaml.safe_dump(contents(pages, tables, korean, bool(compared))))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
@@ -115,8 +118,9 @@ def decks_line(work: Path) -> str:
     return f"PowerPoint: {', '.join(links)}\n\n" if links else ""
 
 
-def contents(pages: list[Page], tables: list[str], korean: bool) -> dict:
-    """The table of contents, as ``_toc.yml`` has it: chapters, appendices, the record."""
+def contents(pages: list[Page], tables: list[str], korean: bool, compared: bool = False) -> dict:
+    """The table of contents, as ``_toc.yml`` has it: chapters, appendices, all comparisons, the
+    record."""
     numbered = [p.name for p in pages if p.name[0].isdigit()]
     appendices = [p.name for p in pages if not p.name[0].isdigit()]
     parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
@@ -124,7 +128,8 @@ def contents(pages: list[Page], tables: list[str], korean: bool) -> dict:
     ledger: dict = {"file": "ledger"}
     if tables:
         ledger["sections"] = [{"file": f"tables/{t}"} for t in tables]
-    parts.append({"caption": "The record", "chapters": [ledger]})
+    parts.append({"caption": "The record",
+                  "chapters": [*[{"file": "explore"}] * compared, ledger]})
     if korean:
         parts.insert(0, {"caption": "한국어", "chapters": [{"file": KOREAN}]})
     return {"format": "jb-book", "root": START, "parts": parts}

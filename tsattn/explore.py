@@ -1,0 +1,84 @@
+"""One page with every comparison: chosen, hovered over, sorted, searched and downloaded offline."""
+
+from __future__ import annotations
+
+import altair as alt
+import itables
+import pandas as pd
+from itables.javascript import generate_init_offline_itables_html
+from itables.options import dt_bundle
+
+from .compare import comparisons
+from .ledger import Ledger
+
+MONTHS = {"standard": "standard test", "tail": "unseen months",
+          **{f"fold-{k}": f"period {k} of 5" for k in range(1, 6)}}
+# Menu -> what it shows first; None is all.
+MENUS = {"data set": "ETTh1", "model": "PatchTST", "hours ahead": 96, "learning rate": 1e-4,
+         "months": None, "embedding": "linear"}
+TEXT = """# Explore every comparison
+
+Each dot is one variant, trained and tested beside softmax in the same setting. Its place is the
+change of the test error against softmax: right of zero the error is larger. The line is the 95 %
+interval for other months. Hover over a dot, or tap it, for its value, its seeds and its runs. The
+table beneath holds all comparisons, and can be sorted, searched and downloaded; `run_ids` name the
+rows of [runs](tables/runs.md) that each rests on. *Hours ahead* are steps on other series than ETT.
+"""
+
+
+def table(ledger: Ledger) -> pd.DataFrame:
+    """``compare.comparisons`` in the words of the page: changes in % of softmax's error."""
+    found = comparisons(ledger)
+    if found.empty:
+        return found
+    percent = {name: (100 * found[of]).round(2) for name, of in {
+        "change %": "change", "from %": "low", "to %": "high",
+        "these months from %": "low_here", "these months to %": "high_here",
+        "could have been seen %": "detectable"}.items()}
+    return pd.DataFrame({
+        "data set": found.dataset, "months": found.split.map(MONTHS), "model": found.model,
+        "hours ahead": found.pred_len, "learning rate": found.learning_rate,
+        "embedding": found.embedding, "other settings": found.settings, "variant": found.variant,
+        "seeds": found.seeds, **percent, "p": found.p.round(4), "error": found.mse.round(4),
+        "softmax error": found.reference_mse.round(4), "run_ids": found.run_ids})
+
+
+def chart(shown: pd.DataFrame) -> alt.Chart:
+    """Dots with intervals; a menu for each of ``MENUS``."""
+    rows = shown.assign(row=[", ".join(filter(None, parts)) for parts in zip(
+        shown.variant, shown.months.where(shown["data set"].str.startswith("ETT"), ""),
+        shown["other settings"], strict=True)])
+    base = alt.Chart(rows)
+    for i, (name, first) in enumerate(MENUS.items()):
+        options = sorted(rows[name].unique().tolist())
+        menu = alt.param(f"menu{i}", value=first if first in options else None,
+                         bind=alt.binding_select(name=f"{name} ", options=[None, *options],
+                                                 labels=["all", *map(str, options)]))
+        base = base.add_params(menu).transform_filter(
+            f"menu{i} == null || datum['{name}'] == menu{i}")
+    title = "change of the test error against softmax, %"
+    x, start = (alt.X(field=f"{c} %", type="quantitative", title=title)
+                for c in ("change", "from"))
+    y = alt.Y(field="row", type="nominal", title=None, axis=alt.Axis(labelLimit=260))
+    colour = alt.Color(field="variant", type="nominal", legend=None)
+    tip = [alt.Tooltip(field=c, type="nominal") for c in shown]
+    zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color="grey").encode(
+        x=alt.X("x:Q", title=title))
+    lines = base.mark_rule(strokeWidth=2).encode(
+        x=start, x2=alt.X2(field="to %"), y=y, color=colour, tooltip=tip)
+    dots = base.mark_circle(size=90, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip)
+    return (zero + lines + dots).properties(width="container", height=alt.Step(22))
+
+
+def page(ledger: Ledger) -> str:
+    """The page as Markdown of the site, with all that it needs; empty without comparisons."""
+    shown = table(ledger)
+    if shown.empty:
+        return ""
+    drawn = chart(shown).to_html(fullhtml=False, inline=True, output_div="explore")
+    listed = itables.to_html_datatable(
+        shown, connected=False, maxBytes=0, showIndex=False, buttons=["csvHtml5"],
+        lengthMenu=[10, 25, 100], classes="display nowrap compact")
+    scripts = generate_init_offline_itables_html(dt_bundle)
+    raw = f'<div class="explore">{drawn}</div>\n{scripts}\n{listed}'
+    return f"{TEXT}\n```````{{raw}} html\n{raw}\n```````\n"
