@@ -7,6 +7,7 @@ import itables
 import pandas as pd
 from itables.javascript import generate_init_offline_itables_html
 from itables.options import dt_bundle
+from vl_convert import javascript_bundle
 
 from .compare import comparisons
 from .ledger import Ledger
@@ -75,10 +76,11 @@ def page(ledger: Ledger) -> str:
     shown = table(ledger)
     if shown.empty:
         return ""
-    drawn = chart(shown).to_html(fullhtml=False, inline=True, output_div="explore")
+    script = javascript_bundle(  # as a module its names are its own
+        f"vegaEmbed('#explore', {chart(shown).to_json(indent=None)}, {{actions: false}})")
     listed = itables.to_html_datatable(
         shown, connected=False, maxBytes=0, showIndex=False, buttons=["csvHtml5"],
         lengthMenu=[10, 25, 100], classes="display nowrap compact")
     scripts = generate_init_offline_itables_html(dt_bundle)
-    raw = f'<div class="explore">{drawn}</div>\n{scripts}\n{listed}'
+    raw = f'<div id="explore"></div><script type="module">{script}</script>\n{scripts}\n{listed}'
     return f"{TEXT}\n```````{{raw}} html\n{raw}\n```````\n"
