@@ -118,9 +118,22 @@ def test_without_a_spread_between_weeks_the_interval_is_the_paired_t_interval():
     assert d.df == pytest.approx(2)
 
 
-def test_one_seed_gives_no_interval():
-    d = difference(np.random.default_rng(0).random((1, 50)), np.zeros((1, 50)), 5)
-    assert np.isnan([*d.interval(), d.p_different(), d.p_equivalent(1.0)]).all()
+def test_one_seed_gives_the_interval_of_the_weeks_alone():
+    x = np.random.default_rng(0).random((1, 50))
+    d = difference(x, np.zeros((1, 50)), 5)
+    half = stats.t.ppf(0.975, 10) * block_error(x[0], 5)  # ten separate blocks
+    assert d.interval() == pytest.approx((x.mean() - half, x.mean() + half))
+    assert 0 < d.p_equivalent(1.0) < 0.05 and np.isnan(d.seeds_alone.interval()).all()
+
+
+def test_a_rule_that_no_seed_changes_can_be_compared_with():
+    rng = np.random.default_rng(0)
+    rule, model = rng.random(50), {seed: rng.random(50) for seed in (1, 2)}
+    table = compare({"rule": {None: rule}, "model": model, "other": {None: rule + 1}}, "rule", 5)
+    by = table.set_index("model")
+    d = difference(np.array(list(model.values())), np.array([rule, rule]), 5)
+    assert (by.difference["model"], by.low["model"]) == pytest.approx((d.mean, d.interval()[0]))
+    assert by.seeds["model"] == 2 and by.difference["other"] == pytest.approx(1)
 
 
 def test_holm_by_hand():

@@ -53,14 +53,14 @@ def checked(name: str, value, default=None):
     def wrong(form):
         return ValueError(f"{name} = {value!r}: must be {form}.")
 
+    if value is None and default is None:
+        return None
     if name == "profile":
         if value not in PROFILES:
             raise wrong(f"one of {', '.join(PROFILES)}")
         return value
     if name == "seeds":
         form = "a list of different whole numbers from 0 to 4294967295, e.g. [2021, 2022]"
-        if value is None and default is None:
-            return None
         if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value) \
                 or any(type(v) is not int or not 0 <= v < 2**32 for v in value):
             raise wrong(form)
@@ -70,8 +70,6 @@ def checked(name: str, value, default=None):
                 or len(set(value)) < len(value):
             raise wrong(f'a list of some of {", ".join(ATTENTIONS)}, e.g. ["softmax", "zero"]')
         return value
-    if value is None and default is None:
-        return None
     if isinstance(default, list):
         if not isinstance(value, list) or not value:
             raise wrong(f"a list, e.g. {default!r}".replace("'", '"'))

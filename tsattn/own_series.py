@@ -1,55 +1,72 @@
-"""Does attention matter on one series? What is in its file, the answer, errors and forecasts in
+"""Does attention matter on one series? What is in its file, the answer in sentences, forecasts in
 its units."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-import shlex
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 
-from . import analysis, figures, models
-from .checkpoints import best_file, load_trained
-from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, compared, not_worse
+from . import analysis
+from .checkpoints import load_trained
+from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, compared, not_worse, number_of
 from .data import Splits, findings
 from .ledger import Ledger
 from .settings import Settings
 from .statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, interval
-from .text import as_text, escape, figure, with_interval
-from .training import channel_errors
+from .text import escape, figure, with_interval
 
-PAIR = ("softmax", "zero")
-DRAWN = 4  # channels, at most
+PAIR, LINEAR = ("softmax", "zero"), "linear model"
+RULES = ("season repeated", "last value repeated")  # forecasts that need no model
 LOSS = figure(MARGIN, "share", 0)
 MATTERS = {YES: "no", NO: "yes", CANNOT_TELL: "cannot tell"}  # "as good without" -> "matters"
 
 
-def _table(heads, rows) -> str:
+def table(heads, rows) -> str:
     """Markdown; every cell is text, whatever the file calls its columns."""
-    lines = [heads, ["---"] * len(heads), *([escape(cell) for cell in row] for row in rows)]
+    lines = [map(escape, heads), ["---"] * len(heads), *(map(escape, row) for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def short(file: Path) -> str:
-    """A file's name in few characters that any folder may have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "csv"
+    """A name for what is made of ``file``: its own in plain characters, and six that tell its path
+    from every other."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "series"
+    return f"{plain}-{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]}"
+
+
+def in_figure(name: str) -> str:
+    """A name from a file as text of a figure, where $ would begin an equation."""
+    return name.replace("$", r"\$")
+
+
+def shown(values, form: str = ".4g") -> str:
+    """Mean of the seeds' values; with its 95 % interval, if there are several."""
+    mean, low, high = interval(values)
+    return f"{mean:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
+
+
+def seeds(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
 
 
 # -- what is in the file
 
 
-def facts(splits: Splits) -> str:
-    """What was found in the file and how it is split, as Markdown."""
+def facts(splits: Splits, tokens: int) -> str:
+    """What was found in the file, how it is split, and of how many ``tokens`` a window is made, as
+    Markdown."""
     found, rows = splits.findings, splits.test.series.shape[1]
     used = len(set().union(*(range(*part) for part in splits.rows)))
     about = [("series", splits.name), ("rows", f"{rows:,}"),
              ("channels", f"{len(splits.channels)}: {', '.join(splits.channels)}"),
              ("step", findings.words(found.step) if found.step is not None else "not dated"),
              ("season, in steps", found.season),
+             ("tokens that PatchTST makes of a window", tokens),
              ("irregular steps", found.gaps),
              ("cells that hold the value before", found.held),
              ("left out, constant while training", ", ".join(found.dropped) or "nothing"),
@@ -60,12 +77,48 @@ def facts(splits: Splits) -> str:
         begin, last = found.spans.get(name, (first + 1, end))
         parts.append((name, begin, last, f"{end - first:,}", f"{len(windows):,}"))
     notes = "".join(f"\n- {escape(note)}" for note in found.notes)
-    return "\n\n".join([_table(("in the file", ""), about),
-                        _table(("part", "from", "to", "rows", "windows"), parts),
+    return "\n\n".join([table(("in the file", ""), about),
+                        table(("part", "from", "to", "rows", "windows"), parts),
                         *[f"Said while reading it:\n{notes}"] * bool(notes)])
 
 
 # -- the answer
+
+
+def season_in_words(splits: Splits) -> str:
+    """What the rule repeats that needs no model."""
+    n, step = splits.findings.season, splits.findings.step
+    how_long = f" ({findings.words(n * step)})" if step is not None else ""
+    return f"the last {n} steps{how_long}" if n > 1 else "the last value"
+
+
+def first_sentence(against: pd.DataFrame, validation: dict[str, float], season: str,
+                   where: str) -> tuple[str, str]:
+    """Whether a model beats the rule that repeats ``season``, by how much, and which to use, in
+    Markdown; and its name.
+
+    The ``validation`` errors choose: which model is tested against the rule, so that it is a single
+    test, and, with the rules, which to use. ``against`` is ``statistics.compare`` of all with the
+    rule.
+    """
+    change = {r.model: with_interval(number_of(r)) for r in against.itertuples()}
+    model = min((n for n in change if n not in RULES), key=validation.get)
+    use = min(validation, key=validation.get)
+    row = against.set_index("model").loc[model]
+    said = f"**Yes, {model} forecasts better than repeating {season}** ({where})." \
+        if row.high < 0 else \
+        f"**No, {model} forecasts no better than repeating {season}** ({where})." \
+        if row.low > 0 else \
+        f"**That {model} forecasts better than repeating {season} is not shown** ({where})."
+    others = ", ".join(f"{n} {change[n]}" for n in (*PAIR, LINEAR) if n in change and n != model)
+    covers = "other stretches of this series like the test part" + (
+        "; not other seeds, as one was trained" if row.seeds == 1 else ", and other seeds")
+    idle = "" if row.high < 0 else " Attention says little where the rule does as well, and the " \
+        "rule needs no training."
+    return f"{said} Of the models it has the lowest error on the validation part; on the test " \
+           f"part its error against that rule changes by {change[model]}, that of others by " \
+           f"{others} (brackets: 95 % intervals, for {covers}).{idle}\n\n**Use {use}**: its " \
+           "error on the validation part is the lowest of all.", use
 
 
 def found(ledger: Ledger, runs: list[Settings]) -> Found | None:
@@ -74,45 +127,46 @@ def found(ledger: Ledger, runs: list[Settings]) -> Found | None:
     return compared(analysis.replacements(ledger, runs), not_worse, "zero", ["zero"])
 
 
-def answer(found: Found | None, name: str, pred_len: int) -> str:
-    """The answer, its size and its uncertainty in sentences of Markdown; then both targets."""
-    where = f"{escape(name)}, {pred_len} steps ahead"
+def verdict(found: Found) -> str:
+    """Whether it is as good without attention: by the report's rule from ``MIN_SEEDS`` seeds on,
+    below that by the interval alone."""
+    if found.seeds >= MIN_SEEDS:
+        return found.verdict
+    return NO if found.number.low > 0 else YES if found.number.high < MARGIN else CANNOT_TELL
+
+
+def answer(found: Found | None, where: str) -> str:
+    """The answer, its size and its uncertainty in sentences of Markdown; then both targets, where
+    seeds can be told from times."""
     if found is None:
-        return f"**Not run yet** on {where}."
+        return f"**Does attention matter?** Not run yet ({where})."
     row = found.comparisons.set_index("model").loc["zero"]
-    seen = f"{figure(found.detectable, 'share')} or more would have been seen"
-    if found.seeds < MIN_SEEDS:
-        said = f"**Cannot tell** on {where}: a verdict needs {MIN_SEEDS} seeds, and there are " \
-               f"{found.seeds}."
-    elif found.verdict == YES:
-        said = f"**No**, not on {where}: a loss of {LOSS} or more without attention is " \
-               "excluded."
-    elif found.verdict == NO:
-        said = f"**Yes**, on {where}: without attention the error is larger."
-    else:
-        said = f"**Cannot tell** on {where} (could have seen ≥ " \
-               f"{figure(found.detectable, 'share')}): a loss of {LOSS} or more without " \
-               f"attention is neither shown nor excluded; {seen} in 80 % of such experiments."
-    split = Number(*(row[k] / row.reference for k in ("difference", "split_low", "split_high")))
-    targets = [("other times of this series: uncertainty from seeds and stretches tested",
-                MATTERS[found.verdict], with_interval(found.number)),
-               ("this test span alone: uncertainty from the seeds",
-                MATTERS[found.split_verdict], with_interval(split))]
+    number, enough = with_interval(found.number), found.seeds >= MIN_SEEDS
+    seen = f"; {figure(found.detectable, 'share')} or more would have been seen in 80 % of such " \
+        "experiments" if np.isfinite(found.detectable) else ""
+    said = {YES: f"**Attention does not matter** ({where}): a loss of {LOSS} or more without it is "
+                 "excluded.",
+            NO: f"**Attention matters** ({where}): without it the error is larger.",
+            CANNOT_TELL: f"**Cannot tell whether attention matters** ({where}): a loss of {LOSS} "
+                         f"or more without it is neither shown nor excluded{seen}."}[verdict(found)]
+    covers = "other times of this series and other seeds" if found.seeds > 1 else \
+        "other times of this series, not other seeds"
+    size = f"Trained without attention (zero), PatchTST's error changes by {number} against " \
+           f"softmax ({seeds(found.seeds)}; brackets: 95 % interval, for {covers})."
+    first = "" if enough else f" This is a first look: a verdict needs {MIN_SEEDS} seeds and " \
+        "full training (leave out `--profile`)."
     few = f"\n\nThe test span holds {row.blocks:.1f} separate stretches as long as a window, " \
           f"fewer than {FEW_BLOCKS}: the interval for other times may be too short." \
         if found.few_blocks else ""
-    size = f"Trained without attention (zero), PatchTST's error changes by " \
-           f"{with_interval(found.number)} against softmax ({found.seeds} seeds; brackets: 95 % " \
-           "interval, for other times of this series)."
-    return "\n\n".join([f"{said} {size}", _table(
+    if found.seeds < 2:
+        return f"{said} {size}{first}{few}"
+    split = Number(*(row[k] / row.reference for k in ("difference", "split_low", "split_high")))
+    of_split = MATTERS[found.split_verdict] if enough else "a verdict needs more seeds"
+    targets = [("other times of this series: uncertainty from seeds and stretches tested",
+                MATTERS[verdict(found)], number),
+               ("this test span alone: uncertainty from the seeds", of_split, with_interval(split))]
+    return "\n\n".join([f"{said} {size}{first}", table(
         ("of what", "does attention matter?", "error without it, against softmax"), targets) + few])
-
-
-def title(found: Found, name: str, pred_len: int) -> str:
-    """What a figure of the comparisons shows, as its title."""
-    number = f"{with_interval(found.number)} with zero attention"
-    return f"Attention matters: {MATTERS[found.verdict]}. {number}\n{_plain(name)}, {pred_len} " \
-           f"steps ahead; {found.seeds} seeds"
 
 
 def line(found: Found | None, shown: str) -> str:
@@ -121,127 +175,54 @@ def line(found: Found | None, shown: str) -> str:
         return "Not run yet."
     seen = f" (could have seen ≥ {figure(found.detectable, 'share')})" \
         if found.verdict == CANNOT_TELL and np.isfinite(found.detectable) else ""
-    return f"{found.verdict.capitalize()}{seen}: {shown}, {with_interval(found.number)}."
-
-
-def _plain(name: str) -> str:
-    """A name from a file as text of a figure, where $ would begin an equation."""
-    return name.replace("$", r"\$")
-
-
-# -- errors
-
-
-def _by_channel(ledger: Ledger, runs: list[Settings]) -> np.ndarray | None:
-    """MSE [seeds, C], scaled; None where there are none, or from before channels were kept."""
-    errors = [ledger.channel_errors(s) for s in ledger.complete(runs)]
-    kept = [e.mean(0, dtype=np.float64) for e in errors if e.ndim == 2]
-    return np.array(kept) if kept and len(kept) == len(errors) else None
-
-
-def errors(ledger: Ledger, runs: list[Settings], splits: Splits) -> str:
-    """Test errors with softmax, with zero and of repeating the last value, as Markdown: MSE in
-    scaled units over all channels, and for each channel the root of its MSE in the file's units."""
-    by = {a: [s for s in runs if s.attention == a] for a in PAIR}
-    s = runs[0].but(model="last-value", attention="none")
-    last = channel_errors(models.build(s, len(splits.channels)), splits.test.first(s.max_windows))
-    last = last.double().mean(0).numpy()
-    scaled = {a: ledger.runs(ledger.complete(of)) for a, of in by.items()}
-    kept = {a: _by_channel(ledger, of) for a, of in by.items()}
-    rows = [("MSE, scaled units²", *(as_text(interval(t.test_mse)) if len(t) else "not run yet"
-                                     for t in scaled.values()), f"{last.mean():.3f}")]
-    for i, (channel, std) in enumerate(zip(splits.channels, splits.std, strict=True)):
-        cells = [as_text(interval(std * np.sqrt(v[:, i])), ".4g") if v is not None else "not kept"
-                 for v in kept.values()]
-        rows.append((f"{channel}: RMSE, the file's units", *cells,
-                     f"{std * np.sqrt(last[i]):.4g}"))
-    return _table(("test error", *PAIR, "last value repeated"), rows)
+    few = f" From {seeds(found.seeds)}; a verdict needs {MIN_SEEDS}." \
+        if found.seeds < MIN_SEEDS else ""
+    return f"{found.verdict.capitalize()}{seen}: {shown}, {with_interval(found.number)}.{few}"
 
 
 # -- forecasts
 
 
-def pair(runs: list[Settings]) -> dict[str, Settings]:
-    """The run of the first seed of each of ``PAIR`` that is among ``runs``."""
-    return {a: next(s for s in runs if s.attention == a)
-            for a in PAIR if any(s.attention == a for s in runs)}
-
-
-def weights_command(runs: list[Settings], results: str = "") -> str:
-    """The command that trains those of ``pair`` whose weights are not here; empty if all are.
-
-    ``results`` is the folder of their ledger, where that is not the checkout's.
-    """
-    lost = [s for s in pair(runs).values() if not best_file(s).is_file()]
-    if not lost:
-        return ""
-    s, usual = lost[0], Settings()
-    more = {k: getattr(s, k) for k in ("gaps", "missing") if getattr(s, k) != getattr(usual, k)}
-    more |= {"results": str(Path(results).resolve())} if results else {}
-    return (f"python -m tsattn sweep --weights --profile {s.profile} --dataset "
-            f"{shlex.quote(s.dataset)} --attentions {' '.join(r.attention for r in lost)} "
-            f"--seeds {s.seed} --seq-len {s.seq_len} --pred-len {s.pred_len} "
-            f"--learning-rate {s.learning_rate}"
-            + "".join(f" --{k} {shlex.quote(v)}" for k, v in more.items()))
-
-
 @torch.no_grad()
-def forecasts(splits: Splits, runs: list[Settings]) -> pd.DataFrame:
-    """Forecasts of the test span in the file's units and times, a row per time and channel.
+def forecasts(splits: Splits, models: dict[str, Settings], beyond: bool = False) -> pd.DataFrame:
+    """Forecasts of the test span in the file's units and times, a row per time and channel and a
+    column per model.
 
     Windows follow one another, so that every time is forecast once: ``origin`` is the last time
-    that the models have seen. Raises ``FileNotFoundError`` where weights are not here.
+    that the models have seen. ``beyond``: instead the pred_len steps after the file's last row,
+    which nobody has observed. Raises ``FileNotFoundError`` where weights are not here.
     """
-    test, starts = splits.test, splits.test.starts.numpy()
-    chosen = [0]
-    for i, start in enumerate(starts):
-        if start >= starts[chosen[-1]] + test.pred_len:
-            chosen.append(i)
-    size, n = max(1, 256 // len(splits.channels)), len(splits.channels)
-    batches = [test.batch(torch.tensor(chosen[i:i + size])) for i in range(0, len(chosen), size)]
-    made = {"observed": torch.cat([y for _, y in batches])}
-    for attention, s in pair(runs).items():
+    test, n, time = splits.test, len(splits.channels), _times(splits)
+    first = [int(test.starts[0])]
+    for start in test.starts.tolist():
+        if start >= first[-1] + test.pred_len:
+            first.append(start)
+    if beyond:
+        first = [test.series.shape[1] - test.seq_len]
+    at = np.array(first)[:, None] + test.seq_len + np.arange(test.pred_len)  # [windows, pred_len]
+    x = test.series.unfold(-1, test.seq_len, 1)[:, first].transpose(0, 1)  # [windows, C, seq_len]
+    made = {} if beyond else {"observed": test.series[:, at].transpose(0, 1)}
+    for name, s in models.items():
         model = load_trained(s, n)
-        made[attention] = torch.cat([model(x) for x, _ in batches])
-    time = pd.RangeIndex(test.series.shape[1]) if splits.time is None else splits.time
-    at = starts[chosen][:, None] + test.seq_len + np.arange(test.pred_len)  # [windows, pred_len]
-    shape = len(chosen), test.pred_len, n
-    in_units = {name: (y.transpose(1, 2).double().numpy() * splits.std + splits.mean).ravel()
-                for name, y in made.items()}
-    return pd.DataFrame({"origin": np.repeat(time[at[:, 0] - 1], test.pred_len * n),
-                         "time": np.repeat(time[at.ravel()], n),
-                         "channel": np.broadcast_to(np.array(splits.channels), shape).ravel(),
-                         **in_units})
+        made[name] = torch.cat([model(some) for some in x.split(max(1, 256 // n))])
+    return pd.DataFrame({
+        "origin": np.repeat(time[at[:, 0] - 1], test.pred_len * n),
+        "time": np.repeat(time[at.ravel()], n),
+        "channel": np.tile(splits.channels, at.size),
+        **{name: (y.transpose(1, 2).double().numpy() * splits.std + splits.mean).ravel()
+           for name, y in made.items()}})
+
+
+def _times(splits: Splits) -> pd.Index:
+    """Of every row, and of the pred_len steps that follow the last one."""
+    if splits.time is None:
+        return pd.RangeIndex(splits.test.series.shape[1] + splits.test.pred_len)
+    usual = pd.infer_freq(splits.time[-12:]) or splits.findings.step
+    return splits.time.append(pd.date_range(splits.time[-1], freq=usual,
+                                            periods=splits.test.pred_len + 1)[1:])
 
 
 def write(table: pd.DataFrame, path) -> None:
     """The forecasts as CSV, to the seven digits that single precision holds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.7g")
-
-
-def draw(table: pd.DataFrame, name: str, windows: int = 3):
-    """Forecasts of the first channels in the ``windows`` that begin half-way through the test."""
-    origins = table.origin.unique()
-    shown = table[table.origin.isin(origins[len(origins) // 2:][:windows])]
-    channels = list(table.channel.unique()[:DRAWN])
-    fig, axes = plt.subplots(len(channels), 1, figsize=(13, 1.5 + 3.2 * len(channels)),
-                             sharex=True, squeeze=False)
-    for ax, channel in zip(axes[:, 0], channels, strict=True):
-        of, whole = shown[shown.channel == channel], table[table.channel == channel]
-        ax.plot(of.time, of.observed, color="black", lw=2, label="observed")
-        rmse = {a: ((whole[a] - whole.observed) ** 2).mean() ** 0.5 for a in PAIR if a in table}
-        for a in rmse:
-            for i, (origin, each) in enumerate(of.groupby("origin")):
-                ax.plot(each.time, each[a], color=figures.COLORS[a], lw=2.5,
-                        label=None if i else a)
-                ax.axvline(origin, color="0.7", lw=1, ls=":")
-        said = ", ".join(f"{a} {v:.4g}" for a, v in rmse.items())
-        ax.set_title(f"{_plain(channel)}: RMSE {said}", fontsize=17)
-        ax.set_ylabel("file's units")
-    axes[0, 0].legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98), fontsize=15)
-    axes[-1, 0].set_xlabel("time in the file" if "date" in str(table.time.dtype) else "row")
-    axes[-1, 0].tick_params(axis="x", rotation=20)
-    fig.suptitle(f"{_plain(name)}: forecasts with attention (softmax) and "
-                 "without (zero)\none trained model each; RMSE: whole test span", weight="bold")
-    return fig

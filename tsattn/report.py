@@ -28,7 +28,6 @@ from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
-OWN_SERIES = ("01", "02", "03", "04", "C")  # what runs on a file of one's own; C begins its site
 WITHIN = 10  # minutes of training that nobody has to be asked about
 
 
@@ -42,7 +41,8 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     them); the others are shown as they are committed. Runs that are missing are trained first,
     unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
     does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
-    A CSV file as ``dataset`` gets a site of its own, of the chapters ``OWN_SERIES`` alone.
+    A CSV file as ``dataset`` gets a site of its own, which begins with chapter C and has no others
+    but those of ``only``.
     A site that cannot be built leaves the executed chapters there. Raises ``ValueError`` for a
     chapter, parameter or value that does not exist, or for a file or folder that cannot be used.
     """
@@ -58,8 +58,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir())
                 if CHAPTER.fullmatch(p.name)]
     if own:
-        usual = [c.label for c in chapters if c.label in OWN_SERIES]
-        only = list(dict.fromkeys([*only, *[n for n in usual if n == "C" or not only]]))
+        only = list(dict.fromkeys([*only, "C"]))
     chosen = choose(chapters, only, profile, parameters)
     if in_place and own:
         raise ValueError("--in-place replaces the committed report, which is of ETTh1; a series of "
@@ -245,8 +244,8 @@ def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
     todo = list({s.run_id: s for c in short_ones for s in needed(c, ledger) or []}.values())
     time_needed = timed(todo, ledger)(todo) if todo else 0.0
     more = "" if time_needed <= within else " --train"
-    return (f"A first look without verdicts (2 epochs, one seed) takes {in_words(time_needed)}:\n"
-            f"{command(short_ones)}{more}")
+    return ("A first look without verdicts (short training, one seed) takes "
+            f"{in_words(time_needed)}:\n{command(short_ones)}{more}")
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
@@ -294,15 +293,17 @@ def page_of(chapter: Chapter, own: Path | None = None) -> site.Page:
 
 
 def start_page(pages: list[site.Page], own: Path, work: Path) -> site.Page | None:
-    """Chapter C as the first page of the site of the file ``own``; None if it cannot be read."""
+    """Chapter C as the first page of the site of the file ``own``, with links to the CSV files it
+    has written; None if it cannot be read."""
     page = next((p for p in pages if p.name.startswith("C_") and p.notebook), None)
     if page:
         page.name = site.START
         cells = page.notebook.cells
-        cells[0].source = f"# Does attention matter in {escape(own.name)}?"
-        if (work / "figures" / "C_forecasts.csv").is_file():
-            link = '<a href="figures/C_forecasts.csv" download>All of these forecasts as CSV</a>'
-            at = next(i for i, c in enumerate(cells) if "own_series.forecasts(" in c.source)
+        _, _, rest = cells[0].source.partition("\n")
+        cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
+        for file in (work / "figures").glob("C_*.csv"):
+            link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
+            at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
             cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
     return page
 

@@ -312,7 +312,8 @@ def make(profile: str = "paper", **changes) -> Settings:
     """Settings of a profile: ``paper`` (full), ``quick`` (full model, 2 epochs), ``smoke`` (tests).
 
     Another ``model`` brings its own published settings; ``changes`` come last. iTransformer gets
-    calendar features where the data have dates.
+    calendar features where the data have dates. A window shorter than PatchTST's usual patch is cut
+    into quarters.
     """
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
@@ -321,4 +322,7 @@ def make(profile: str = "paper", **changes) -> Settings:
            **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
     if model == "iTransformer":
         own["calendar"] = Settings(dataset=changes.get("dataset", Settings.dataset)).dated
+    seq_len = changes.get("seq_len")
+    if isinstance(seq_len, int) and 1 <= seq_len < Settings.patch_len:
+        own |= dict.fromkeys(("patch_len", "stride"), max(1, seq_len // 4))
     return Settings(profile=profile).but(**{**own, **_PROFILE_CHANGES[profile], **changes})

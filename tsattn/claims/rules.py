@@ -189,8 +189,10 @@ def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
 
     ``words(p_different, p_equivalent, mean) -> word`` judges ``shown``.
     """
-    if any(len(v) < 2 for v in named.values()):
+    if not all(len(v) for v in named.values()):
         return None
+    if any(len(v) < 2 for v in named.values()):
+        return Found(CANNOT_TELL, Number(float(np.mean(named[shown])), np.nan, np.nan), 1)
     table = pd.DataFrame(
         [
             dict(

@@ -53,7 +53,8 @@ class Difference:
     weeks tested.
 
     ``seeds`` and ``windows`` are the two standard errors, ``error`` is both together, ``df`` its
-    degrees of freedom and ``df_seeds`` those of the seeds' part.
+    degrees of freedom and ``df_seeds`` those of the seeds' part. Of a single seed ``seeds`` is
+    NaN, and ``error`` is that of the weeks: other seeds are not covered.
     """
 
     mean: float
@@ -64,7 +65,8 @@ class Difference:
 
     @property
     def error(self) -> float:
-        return np.hypot(self.seeds, self.windows)
+        one_seed = np.isnan(self.seeds) and self.windows > 0
+        return self.windows if one_seed else np.hypot(self.seeds, self.windows)
 
     @property
     def seeds_alone(self) -> Difference:
@@ -113,14 +115,17 @@ def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> D
     blocks) are combined by Welch and Satterthwaite's formula: resampling 3 to 5 seeds, or 6
     blocks, and reading off percentiles would give intervals that are far too short. What varies
     with seed and week together is counted in both parts, so that intervals are too long rather
-    than too short. NaN for a single seed, unless ``pooled`` gives the seeds' standard error of a
-    difference and its degrees of freedom (``pooled_seeds``).
+    than too short. A single seed says nothing of others: there is the weeks' part alone, unless
+    ``pooled`` gives the seeds' standard error of a difference and its degrees of freedom
+    (``pooled_seeds``).
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     S, W = d.shape
     seeds, df_seeds = pooled or (stats.sem(d.mean(1)) if S > 1 else np.nan, max(S - 1, 1))
     windows = block_error(d.mean(0), block)
-    df = (seeds**2 + windows**2) ** 2 / (seeds**4 / df_seeds + windows**4 * block / W)
+    known = np.nan_to_num(seeds)
+    with np.errstate(invalid="ignore"):  # one seed, and no spread between weeks either: NaN
+        df = (known**2 + windows**2) ** 2 / (known**4 / df_seeds + windows**4 * block / W)
     return Difference(d.mean(), seeds, windows, df, df_seeds)
 
 

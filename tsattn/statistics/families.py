@@ -46,10 +46,10 @@ def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
     """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
     tests, one row per model.
 
-    Models are paired over the seeds that both have; a model that no seed can change has the
-    single seed None and is paired with all. ``pooled``: the spread between seeds is taken over
-    all models together, where all have the same three seeds or more (``pooled_seeds``). ``low``
-    and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
+    Models are paired over the seeds that both have; a model that no seed can change has the single
+    seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
+    taken over all models together, where all have the same three seeds or more (``pooled_seeds``).
+    ``low`` and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
     (seeds alone). ``detectable`` and ``provable`` are in units of the MSE. p-values are adjusted
     by Holm, each kind in its own family.
     """
@@ -64,7 +64,10 @@ def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
             [[e[seed].mean(dtype=float) for seed in errors[base]] for e in errors.values()]
         )
     for name in [n for n in errors if n != base]:
-        seeds = [seed for seed in errors[base] if seed in errors[name] or None in errors[name]]
+        one, other = errors[base], errors[name]
+        if None in one:
+            one, other = other, one
+        seeds = [seed for seed in one if seed in other or None in other]
         if not seeds:
             continue
         a, b = (
