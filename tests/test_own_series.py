@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import shlex
 from html import unescape
 
 import nbformat
@@ -14,13 +13,15 @@ from own_csv import BASE, HOURS, N
 from tsattn import own_series
 from tsattn import report as report_module
 from tsattn.__main__ import main
+from tsattn.analysis import tokens
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
 from tsattn.data import load
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
-from tsattn.settings import SEEDS
+from tsattn.settings import SEEDS, make
+from tsattn.statistics import compare
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24
@@ -34,9 +35,7 @@ def site(tmp_path_factory):
     BASE.rename(columns={"HUFL": CHANNEL}).assign(still=1.0).to_csv(folder / NAME, index=False)
     committed = {p: p.read_bytes() for name in ("notebooks", "figures")
                  for p in (ROOT / name).rglob("*") if p.is_file()}
-    options = dict(dataset=folder / NAME, seq_len=SEQ_LEN, pred_len=PRED_LEN, permutations=1,
-                   attentions='["softmax","zero"]', patch_lens="[16,48]", smoothings="[0.0,1.0]",
-                   noises="[0.0,1.0]", sizes="[1.0]", grid_windows=4, draws=1, noise_draws=1,
+    options = dict(dataset=folder / NAME, seq_len=SEQ_LEN, pred_len=PRED_LEN,
                    results_dir=folder / "results")
     given = [text for name, v in options.items() for text in ("-p", name, str(v))]
     assert main(["report", "--profile", "smoke", "--output", str(folder / "site"), *given]) == 0
@@ -60,23 +59,40 @@ def compared(site):
 def test_the_start_page_answers_for_this_series(site):
     said = words(site / "index.html")
     assert f"Does attention matter in {NAME}?" in said and "SMOKE PROFILE" in said
+    assert "python -m tsattn report -p dataset log.csv" in said and "a column of numbers" in said
     runs = Ledger(site.parent / "results").read("runs")
     rows = runs[runs.run_id.isin([s.run_id for s in compared(site)])]
     mse = rows.pivot(index="seed", columns="attention", values="test_mse").mean()
     change = f"{100 * (mse.zero / mse.softmax - 1):+.1f} %".replace("-", "−")
-    assert f"Cannot tell on {NAME}, {PRED_LEN} steps ahead: a verdict needs 3 seeds" in said
+    assert f"({NAME}, {PRED_LEN} steps ahead)" in said and "a verdict needs 3 seeds" in said
     assert re.search(rf"error changes by {re.escape(change)} \[\S+, \S+\] against softmax", said)
     assert "other times of this series" in said and "this test span alone" in said
     for fact in ("1 hour", f"{N:,}", "left out, constant while training still", CHANNEL,
                  f"test {HOURS[N - N // 5]} {HOURS[-1]} {N // 5}", "the file’s units"):
         assert fact in said, fact
-    for other in ("ETTh1", "transformer", "12 months", "claim", "arXiv"):
+    for other in ("transformer station", "12 months", "claim", "arXiv"):
         assert other not in said.replace("iTransformer", ""), other
+
+
+def test_the_first_sentence_is_about_the_season_and_one_model_is_to_be_used(site):
+    said = words(site / "index.html")
+    runs = Ledger(site.parent / "results").read("runs")
+    name = runs.model.map({"linear": "linear model", "seasonal-naive": "season repeated",
+                           "last-value": "last value repeated"}).fillna(runs.attention)
+    of = runs.groupby(name)[["val_mse", "test_mse"]].mean()
+    assert set(of.index) == {"softmax", "zero", *own_series.RULES, own_series.LINEAR}
+    assert f"Use {of.val_mse.idxmin()}: its error on the validation part is the lowest" in said
+    best = of.val_mse.drop(list(own_series.RULES)).idxmin()
+    assert re.search(rf"{best} forecasts (no )?better than repeating the last 24 steps \(1 day\)",
+                     said)
+    for error in of.test_mse:  # all five in one table, each once
+        assert f"{error:.3f}" in said
 
 
 def test_forecasts_have_the_files_units_and_times(site):
     table = pd.read_csv(site / "figures" / "C_forecasts.csv", parse_dates=["origin", "time"])
-    assert list(table) == ["origin", "time", "channel", "observed", "softmax", "zero"]
+    models = ["softmax", "zero", own_series.LINEAR, *own_series.RULES]
+    assert list(table) == ["origin", "time", "channel", "observed", *models]
     assert set(table.channel) == {"OT", CHANNEL}
     test = np.arange(N - N // 5, N)  # 20 % of the rows, and as many whole windows as fit
     one = table[table.channel == CHANNEL]
@@ -86,34 +102,104 @@ def test_forecasts_have_the_files_units_and_times(site):
         of = table[table.channel == channel]
         true = BASE.set_index("date")[column]
         assert np.allclose(of.observed, true[of.time], rtol=1e-5)
-        for a in ("softmax", "zero"):  # in units: about the level of the series, not about 0
+        for a in models:  # in units: about the level of the series, not about 0
             assert abs((of[a] - of.observed).mean()) < true.std()
+        day_before = true[of.origin - pd.Timedelta("23h") + (of.time - of.origin
+                                                             - pd.Timedelta("1h"))]
+        assert np.allclose(of[own_series.RULES[0]], day_before, rtol=1e-5)
     assert not table.softmax.equals(table.zero)
+
+
+def test_the_forecast_beyond_the_end_follows_the_last_row(site):
+    table = pd.read_csv(site / "figures" / "C_next.csv", parse_dates=["origin", "time"])
+    assert set(table.origin) == {HOURS[-1]} and len(table) == 2 * PRED_LEN
+    ot = table[table.channel == "OT"]
+    assert list(ot.time) == list(pd.date_range(HOURS[-1], periods=PRED_LEN + 1, freq="h")[1:])
+    assert np.allclose(ot[own_series.RULES[0]], BASE.OT[-24:], rtol=1e-5)
+    assert 'href="figures/C_next.csv"' in (site / "index.html").read_text()
+
+
+@pytest.mark.parametrize("freq", ["MS", "ME", "W-MON", "30min"])
+def test_times_beyond_the_end_go_on_as_the_calendar_does(tmp_path, freq):
+    time = pd.date_range("2001-03-05", periods=140, freq=freq)
+    table = pd.DataFrame({"date": time, "x": BASE.OT[:140].to_numpy()})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    found = own_series._times(load(str(tmp_path / "a.csv"), 12, 3))[-3:]
+    assert list(found) == list(pd.date_range(time[-1], periods=4, freq=freq)[1:])
 
 
 def test_errors_in_units_are_those_of_all_windows(site):
     ledger, folder = Ledger(site.parent / "results"), site.parent
     splits = load(str(folder / NAME), SEQ_LEN, PRED_LEN)
-    runs = compared(site)
-    shown = own_series.errors(ledger, runs, splits)
-    rmse = np.mean([splits.std[0] * ledger.channel_errors(s)[:, 0].mean() ** 0.5
-                    for s in runs if s.attention == "softmax"])  # over the seeds
-    assert f"| OT: RMSE, the file's units | {rmse:.4g} \\[" in shown
+    rmse = [splits.std[0] * ledger.channel_errors(s)[:, 0].mean() ** 0.5
+            for s in compared(site) if s.attention == "softmax"]  # of each seed
+    said = words(site / "index.html")
+    assert f"OT: RMSE, the file’s units {own_series.shown(rmse)}" in said
+    assert said.count("RMSE") == 3, "the caption's, and one for each channel"
 
 
-def test_its_site_has_its_chapters_alone_and_its_rows_alone(site):
-    pages = {p.stem for p in (site / "notebooks").glob("*.html")}
-    assert {p[:2] for p in pages} == {"01", "02", "03", "04"}
+def test_its_site_has_its_rows_alone_and_no_other_chapter(site):
+    assert not list((site / "notebooks").glob("*.html"))
     assert not list(site.glob("slides*")) and not (site / "ko.html").exists()
     assert set(pd.read_csv(site / "results" / "runs.csv").dataset) == {NAME}
-    for page in (site / "notebooks").glob("*.html"):
-        said = words(page)
-        assert f"Figures, tables and verdict lines are of {NAME}. The text between them was " \
-               "written about ETTh1" in said
-        assert "In one minute" not in said  # results of the report are set aside
+
+
+@pytest.fixture(scope="module")
+def one_channel(tmp_path_factory):
+    """Chapters 1 and 4 on one channel, in a window of odd length, with one seed."""
+    folder = tmp_path_factory.mktemp("channel")
+    BASE[["date", "OT"]].to_csv(folder / "전력.csv", index=False)
+    options = dict(dataset=folder / "전력.csv", seq_len=40, pred_len=6, seeds="[7]",
+                   attentions='["softmax","zero"]', results_dir=folder / "results")
+    given = [text for name, v in options.items() for text in ("-p", name, str(v))]
+    assert main(["report", "--profile", "smoke", "--only", "01", "04", "--output",
+                 str(folder / "site"), *given]) == 0
+    return folder / "site"
+
+
+def test_chapters_leave_out_what_does_not_fit_and_say_so(one_channel):
+    pages = sorted((one_channel / "notebooks").glob("*.html"))
+    assert [p.name[:2] for p in pages] == ["01", "04"]
+    first, fourth = map(words, pages)
+    assert "iTransformer is left out: its tokens are channels, and this file has one." in first
+    assert "patches of 12, 16, 24 steps, which do not divide a window of 40" in fourth
+    for page in pages:
+        assert "Figures, tables and verdict lines are of 전력.csv. The text between them was " \
+               "written about ETTh1" in words(page)
+        assert "In one minute" not in words(page)  # results of the report are set aside
         notebook = nbformat.read(page.with_suffix(".ipynb"), as_version=4)
         out = str([c.get("outputs") for c in notebook.cells])
         assert "ETTh1, 96 hours" not in out and "replicated?" not in out, page
+
+
+def test_one_seed_has_an_interval_of_the_times_and_no_nan(one_channel):
+    start = words(one_channel / "index.html")
+    assert re.search(r"changes by \S+ % \[\S+, \S+\] against softmax \(one seed; brackets: 95 % "
+                     r"interval, for other times of this series, not other seeds\)", start)
+    for page in [one_channel / "index.html", *(one_channel / "notebooks").glob("*.html")]:
+        said = words(page)
+        assert not re.search(r"\bnan\b|\bnan%|\b1 seeds", said), page
+
+
+def test_a_window_shorter_than_a_patch_is_cut_into_quarters(tmp_path):
+    assert make(seq_len=12).n_tokens == 5 and make(seq_len=16).patch_len == 16
+    assert make(seq_len=12, patch_len=6, stride=6).n_tokens == 3
+
+
+@pytest.mark.parametrize("n", [12, 24, 96, 104, 168, 192, 336, 512, 720])
+def test_every_window_has_patch_lengths_to_compare(n):
+    lengths = sorted({m for m in tokens.PATCH_LENGTHS if n % m == 0} | {n})
+    named = tokens.by_length("smoke", [1], lengths, seq_len=n)
+    assert named["softmax", tokens.usual(named)][0].n_tokens > 1
+    assert named["softmax", n][0].n_tokens == 1
+
+
+def test_two_files_never_share_a_folder(tmp_path):
+    files = [tmp_path / name for name in ("서울 전력.csv", "부산.csv", "a/log.csv", "b/log.csv")]
+    names = [own_series.short(file) for file in files]
+    assert len(set(names)) == 4 and names == [own_series.short(file) for file in files]
+    assert all(re.fullmatch(r"[\w.-]{1,50}", name, re.ASCII) for name in names)
+    assert names[2].startswith("log-")
 
 
 def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, capsys):
@@ -137,10 +223,10 @@ def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, cap
     ledger = Ledger(tmp_path / "results")
     assert report_module.prepare(chapters, ledger, train=False, within=10, own=file) == 0
     said = capsys.readouterr().err
-    assert "C_your_series: 15 runs are not recorded; training them takes about 15 min" in said
-    assert "To train, add --train, or --within 15." in said
+    assert "C_your_series: 20 runs are not recorded; training them takes about 20 min" in said
+    assert "To train, add --train, or --within 20." in said
     assert said.endswith(
-        "A first look without verdicts (2 epochs, one seed) takes about 5 min:\n"
+        "A first look without verdicts (short training, one seed) takes about 5 min:\n"
         f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps split "
         "-p missing -9 --profile quick\n")
     assert {(s.gaps, s.missing) for s in chapters[0].asked} == {("split", "-9")}
@@ -155,33 +241,48 @@ def found(verdict, split, seeds=3, detectable=0.012):
 
 
 @pytest.mark.parametrize("verdict, said", [
-    (YES, "**No**, not on a\\_b, 24 steps ahead: a loss of 1 % or more without attention is exc"),
-    (NO, "**Yes**, on a\\_b, 24 steps ahead: without attention the error is larger."),
-    (CANNOT_TELL, "**Cannot tell** on a\\_b, 24 steps ahead (could have seen ≥ 1.2 %)"),
+    (YES, "**Attention does not matter** (a, 24 steps ahead): a loss of 1 % or more without it"),
+    (NO, "**Attention matters** (a, 24 steps ahead): without it the error is larger."),
+    (CANNOT_TELL, "**Cannot tell whether attention matters** (a, 24 steps ahead): a loss of 1 %"),
 ])
 def test_the_answer_in_words(verdict, said):
-    answer = own_series.answer(found(verdict, NO), "a_b", 24)
+    answer = own_series.answer(found(verdict, NO), "a, 24 steps ahead")
     assert answer.startswith(said) and "+0.8 % [−0.4, +2.0]" in answer
-    assert "cannot tell" in answer or verdict != CANNOT_TELL
+    assert "1.2 % or more would have been seen" in answer or verdict != CANNOT_TELL
     assert "| yes | +0.8 % \\[+0.4, +1.2\\] |" in answer, "this test span alone"
     few = dataclasses.replace(found(verdict, NO), few_blocks=True)
-    assert "fewer than 5" in own_series.answer(few, "a", 24) and "fewer than 5" not in answer
-    assert own_series.answer(None, "a", 24) == "**Not run yet** on a, 24 steps ahead."
+    assert "fewer than 5" in own_series.answer(few, "a") and "fewer than 5" not in answer
+    assert own_series.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
 
 
-def test_the_command_for_lost_weights_trains_the_runs_that_lost_them(tmp_path, monkeypatch):
-    file, given = tmp_path / "two words.csv", {}
-    BASE.drop(index=700).to_csv(file, index=False)
-    runs = attentions("smoke", [7], dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN,
-                      learning_rate=0.00123456789, gaps="split", missing="-9999,nan")
-    monkeypatch.chdir(tmp_path)
-    command = own_series.weights_command(runs, "my r")
-    monkeypatch.setattr("tsattn.__main__._train",
-                        lambda args, runs, **_: given.update(runs=runs, results=args.results) or 0)
-    assert main(shlex.split(command.removeprefix("python -m tsattn "))) == 0
-    assert [s.run_id for s in given["runs"]] == [s.run_id for s in own_series.pair(runs).values()]
-    assert given["results"] == tmp_path / "my r"
-    assert "--results" not in own_series.weights_command(runs)
+@pytest.mark.parametrize("low, high, said", [
+    (0.001, 0.02, "**Attention matters**"), (-0.01, 0.009, "**Attention does not matter**"),
+    (-0.01, 0.02, "**Cannot tell")])
+def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
+    one = dataclasses.replace(found(CANNOT_TELL, CANNOT_TELL, seeds=1),
+                              number=Number(0.005, low, high))
+    answer = own_series.answer(one, "a")
+    assert answer.startswith(said) and "not other seeds" in answer and "|" not in answer
+    assert "a verdict needs 3 seeds and full training" in answer
+    assert "From one seed; a verdict needs 3." in own_series.line(one, "the error")
+
+
+@pytest.mark.parametrize("shift, said", [
+    (-0.3, "**Yes, softmax forecasts better than repeating the last 7 steps** (a)."),
+    (0.0, "**That softmax forecasts better than repeating the last 7 steps is not shown** (a)."),
+    (0.3, "**No, softmax forecasts no better than repeating the last 7 steps** (a).")])
+def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said):
+    rng = np.random.default_rng(0)
+    season = 1 + 0.1 * rng.random(200)
+    errors = {"season repeated": {None: season}, "last value repeated": {None: season + 1}}
+    for name, more in (("softmax", shift), ("zero", shift - 0.1), ("linear model", 0.5)):
+        errors[name] = {1: season + more + 0.1 * rng.normal(size=200)}
+    against = compare(errors, "season repeated", 10)
+    validation = dict(zip(errors, (1.0, 2.0, 1 + shift, 1.1 + shift, 1.5), strict=True))
+    words, use = own_series.first_sentence(against, validation, "the last 7 steps", "a")
+    assert words.startswith(said) and "not for other seeds, as one was trained" in words
+    assert use == ("softmax" if shift < 0 else "season repeated") and f"**Use {use}**" in words
+    assert ("the rule needs no training" in words) == (shift >= 0)
 
 
 def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_path):
@@ -193,6 +294,6 @@ def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_pa
     claim = judge(Ledger(), only=("patchtst-without",))["patchtst-without"]
     assert f"changes by {with_interval(claim.number)} against softmax" in said
     assert f"could have seen ≥ {figure(claim.found.detectable, 'share')}" in said
-    assert "25 runs read" in said and "trained;" not in said
-    weights = own_series.weights_command(attentions(learning_rate=1e-4, seeds=[2021]))
-    assert weights in said and not (tmp_path / "figures" / "C_forecasts.csv").exists()
+    assert "30 runs read" in said and "trained;" not in said
+    assert "Forecasts are made for a file of yours." in said
+    assert not list((tmp_path / "figures").glob("C_*.csv"))

@@ -110,15 +110,15 @@ def first_sentence(against: pd.DataFrame, validation: dict[str, float], season: 
         f"**No, {model} forecasts no better than repeating {season}** ({where})." \
         if row.low > 0 else \
         f"**That {model} forecasts better than repeating {season} is not shown** ({where})."
-    others = ", ".join(f"{n} {change[n]}" for n in (*PAIR, LINEAR) if n in change and n != model)
+    others = ", ".join(f"{n} {change[n]}" for n in dict.fromkeys((model, *PAIR, LINEAR))
+                       if n in change)
     covers = "other stretches of this series like the test part" + (
-        "; not other seeds, as one was trained" if row.seeds == 1 else ", and other seeds")
+        ", not for other seeds, as one was trained" if row.seeds == 1 else " and for other seeds")
     idle = "" if row.high < 0 else " Attention says little where the rule does as well, and the " \
         "rule needs no training."
-    return f"{said} Of the models it has the lowest error on the validation part; on the test " \
-           f"part its error against that rule changes by {change[model]}, that of others by " \
-           f"{others} (brackets: 95 % intervals, for {covers}).{idle}\n\n**Use {use}**: its " \
-           "error on the validation part is the lowest of all.", use
+    return f"{said} Validation chooses {model} among the models. Change of the test error " \
+           f"against that rule: {others} (brackets: 95 % intervals, for {covers}).{idle}\n\n" \
+           f"**Use {use}**: its error on the validation part is the lowest of all.", use
 
 
 def found(ledger: Ledger, runs: list[Settings]) -> Found | None:

@@ -66,6 +66,9 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     if in_place and (parameters or profile != "paper") and not overwrite:
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
+    for c in [c for c in chosen if own and c.label == "C"]:
+        used = c.defaults | c.values
+        load(str(own), **{k: used[k] for k in ("seq_len", "pred_len", "gaps", "missing")})
     ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
     folders.claim(build)
     said = ""
@@ -202,13 +205,9 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
 
     A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
     imports what it uses and sets ``runs``, a list of ``Settings``. Runs on ``own``, for which the
-    ledger has no precedent, are timed by their first steps here. Raises ``DataError`` for a file
-    ``own`` that cannot be used.
+    ledger has no precedent, are timed by their first steps here.
     """
     for c in chapters:
-        if own and c.label == "C":
-            used = c.defaults | c.values
-            load(str(own), **{k: used[k] for k in ("seq_len", "pred_len", "gaps", "missing")})
         c.todo = needed(c, ledger)
     todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
     if not todo:

@@ -31,17 +31,21 @@ def cost_of_none(ledger: Ledger, named: dict[tuple, list[Settings]]) -> pd.DataF
 
 
 def by_length(profile: str = "paper", seeds=runs.FEW_SEEDS, lengths=PATCH_LENGTHS,
-              softmax_from: int = 8, **data) -> dict[tuple, list[Settings]]:
-    """(attention, patch length) -> runs whose stride is the patch length, without padding."""
-    lengths = [n for n in lengths if n <= data.get("seq_len", 336)]
+              most_tokens: int = 48, **data) -> dict[tuple, list[Settings]]:
+    """(attention, patch length) -> runs whose stride is the patch length, without padding; softmax
+    with ``most_tokens`` at most."""
+    window = data.get("seq_len", 336)
+    lengths = [n for n in lengths if n <= window]
     return {(a, n): [make(profile, attention=a, seed=seed, patch_len=n, stride=n, pad_end=False,
                           **data) for seed in seeds]
-            for a in KINDS for n in lengths if a == "zero" or n >= softmax_from}
+            for a in KINDS for n in lengths if a == "zero" or window // n <= most_tokens}
 
 
 def usual(named: dict[tuple, list[Settings]]) -> int:
-    """The patch length of ``named`` that is closest to ``USUAL``."""
-    return min((n for _, n in named), key=lambda n: abs(n - USUAL))
+    """The patch length of ``named`` that is closest to ``USUAL``, with several tokens and with
+    softmax."""
+    lengths = [n for a, n in named if a == "softmax" and named[a, n][0].n_tokens > 1]
+    return min(lengths, key=lambda n: abs(n - USUAL))
 
 
 def same_size(named: dict[tuple, list[Settings]], shortest: int = 84) -> dict[tuple, list]:
