@@ -32,7 +32,7 @@ class SeasonalNaive(nn.Module):
 
     def __init__(self, s, n_channels: int):
         super().__init__()
-        season = s.season or min(SEASON, s.seq_len)
+        season = s.season or SEASON
         if s.seq_len < season:
             raise ValueError(f"seq_len={s.seq_len}: seasonal-naive repeats the last {season} steps;"
                              " give it that many.")
