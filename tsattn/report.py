@@ -58,7 +58,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir())
                 if CHAPTER.fullmatch(p.name)]
     if own:
-        only = list(dict.fromkeys([*only, "C"]))
+        only = list(dict.fromkeys([*only, *[c.label for c in chapters if c.label == "C"]]))
     chosen = choose(chapters, only, profile, parameters)
     if in_place and own:
         raise ValueError("--in-place replaces the committed report, which is of ETTh1; a series of "
