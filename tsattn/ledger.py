@@ -76,6 +76,10 @@ def cells_of(line: str) -> list[str]:
     return line.split(",") if '"' not in line else next(csv.reader([line]))
 
 
+def rows_of(columns: list[str], lines: list[str]) -> list[dict]:
+    return [dict(zip(columns, cells_of(line), strict=False)) for line in lines]
+
+
 def checksum(filled: list[str]) -> str:
     """Of the filled cells of a row, each with its column in front."""
     return f"{zlib.crc32(chr(31).join(filled).encode()):08x}"
@@ -84,12 +88,6 @@ def checksum(filled: list[str]) -> str:
 def line_of(columns: list[str], row: dict) -> str:
     filled = [f"{k}={row[k]}" for k in columns if row.get(k)]
     return text_of([*(row.get(k, "") for k in columns), checksum(filled)])
-
-
-def wider(line: str, n: int) -> str:
-    """The line with ``n`` more columns, empty ones, which leave its checksum as it is."""
-    values, _, check = line.rpartition(",")
-    return f"{values}{',' * n},{check}"
 
 
 def scan(content: bytes, unique=()) -> tuple[list[str], list[str], list, list]:
@@ -112,8 +110,8 @@ def scan(content: bytes, unique=()) -> tuple[list[str], list[str], list, list]:
             break
         *values, check = cells_of(line)
         if check == "check" and values[:1] == (columns or values)[:1]:  # or again, after a merge
-            more = [k for k in values if k not in columns]
-            columns, good = columns + more, [wider(line, len(more)) for line in good]
+            before, columns = columns, list(dict.fromkeys(columns + values))
+            good = [line_of(columns, row) for row in rows_of(before, good)]
             here, prefixes = values, [k + "=" for k in values]
             places = [values.index(k) for k in unique if k in values]
         elif not columns and not line.startswith(CONFLICT):
@@ -227,7 +225,7 @@ class Folder:
     def rows(self, table: str) -> tuple[list[str], list[dict]]:
         """Columns and rows of a table, as texts."""
         _, columns, lines = self.lines(table)
-        return columns, [dict(zip(columns, cells_of(line), strict=False)) for line in lines]
+        return columns, rows_of(columns, lines)
 
     def frame(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none."""
@@ -308,16 +306,12 @@ class Folder:
                 f.flush()
                 os.fsync(f.fileno())
             return
-        _, columns, lines = self.lines(table)
-        at = [columns.index(k) if k in columns else -1 for k in key]
+        columns, old = self.rows(table)
         keys = {tuple(row.get(k, "") for k in key) for row in new}
-        header = list(dict.fromkeys([*columns, *(k for row in new for k in row)]))
-        text = [",".join([*header, "check"])]
-        for line in lines:
-            values = [*cells_of(line)[:-1], ""]
-            if tuple([values[i] for i in at]) not in keys:
-                text.append(wider(line, len(header) - len(columns)))
-        write(path, "\n".join([*text, *(line_of(header, row) for row in new), ""]).encode())
+        rows = [row for row in old if tuple(row.get(k, "") for k in key) not in keys] + new
+        columns = list(dict.fromkeys([*columns, *(k for row in new for k in row)]))
+        lines = [",".join([*columns, "check"]), *(line_of(columns, row) for row in rows), ""]
+        write(path, "\n".join(lines).encode())
 
 
 # -- the record
