@@ -8,9 +8,11 @@ import torch
 
 from tsattn import attention_maps as maps
 from tsattn import runs
-from tsattn.data import DataError, best, load, toy, truth
+from tsattn.checkpoints import load_trained
+from tsattn.data import DataError, best, dose, load, of, toy, truth
+from tsattn.measures import toy_errors
 from tsattn.models import build
-from tsattn.settings import make
+from tsattn.settings import DOSED, make
 from tsattn.training import train
 
 L, H = 336, 96
@@ -218,3 +220,99 @@ def test_recall_is_solved_by_softmax_and_by_no_model_without_attention(tmp_path)
         y = load("recall-4", L, H).test.first(1000).batch(slice(None))[1]
         left[attention] = result.test_mse / y.square().mean().item()
     assert left["softmax"] <= 0.02 and left["zero"] >= 0.7
+
+
+# -- a known dose of look-up on a real series, and what an oracle is told
+
+
+def test_the_pattern_of_a_dose_is_found_by_the_look_up_and_is_worth_its_dose(etth1):
+    splits = {d: load(f"ETTh1-dose-{d}", L, H) for d in (0, 30)}
+    plain = load("ETTh1", L, H)
+    assert splits[30].name == "ETTh1-dose-30"
+    assert len({plain.sha256, *(s.sha256 for s in splits.values())}) == 3
+    part = splits[30].test[torch.arange(0, 2000, 9)]
+    x, y = part.batch(slice(None))
+    x0, y0 = plain.test[torch.arange(0, 2000, 9)].batch(slice(None))
+    added, answer = x - x0, (y - y0)
+    # The same inputs at every dose, and at dose 0 the series' own horizon.
+    none = splits[0].test[torch.arange(0, 2000, 9)].batch(slice(None))
+    assert torch.equal(none[0], x) and torch.equal(none[1], y0)
+    # Pattern alone: five patches carry a key, four of them a value, and the look-up finds it.
+    cut = added.unflatten(-1, (21, 2, 8)).abs().amax(-1) > 1e-4
+    assert (cut[..., 0].sum(-1) == 5).all() and cut[:, :, -1, 0].all()
+    assert not (cut[..., 1] & ~cut[..., 0]).any() and not cut[:, :, -1, 1].any()
+    height = answer.flatten(0, 1).amax(-1) + answer.flatten(0, 1).amin(-1)
+    unit = np.sqrt(0.30 * dose.ERROR / (toy.bump(H) ** 2).mean())
+    read = dose.look_up(added.flatten(0, 1).numpy())
+    np.testing.assert_allclose(height.numpy(), unit * read, atol=1e-4)
+    # With the series beneath, most of it can still be read from the input.
+    seen = dose.look_up(x.flatten(0, 1).numpy())
+    assert 0.85 < np.corrcoef(seen, read)[0, 1] ** 2 < 1
+    # What a perfect look-up saves is the dose; the values of a window say nothing without the key.
+    for part in (splits[30].train, splits[30].test):
+        assert dose.worth(part) == pytest.approx(0.30 * dose.ERROR, rel=0.02)
+    assert dose.worth(splits[0].test) == 0
+    assert splits[30].train.added.value.sum(-1).abs().max() < 1e-5
+
+
+def test_a_window_has_one_pattern_in_every_split_and_windows_differ(etth1):
+    standard, tail = (load("ETTh1-dose-10", L, H, split=s) for s in ("standard", "tail"))
+    w, start = standard.test, int(tail.test.starts[0])
+    assert torch.equal(w.added.at(torch.tensor([start])), tail.test.added.at(tail.test.starts[:1]))
+    few = w.added.at(w.starts[:40]).flatten(0, 1)
+    assert len(few.unique(dim=0)) == len(few) == 40 * 7
+    index = torch.tensor([5, 0, 17])
+    assert torch.equal(w.batch(index)[1], w[index].batch(slice(None))[1])
+    with pytest.raises(DataError, match="seq_len=100: a dose of look-up needs a multiple of 16"):
+        load("ETTh1-dose-10", 100, H)
+
+
+def test_a_dose_is_a_data_set_with_dates_and_names_of_its_own():
+    s = make(dataset="ETTh1-dose-10")
+    assert s.dated and s.run_id.startswith("PatchTST-ETTh1-dose-10-336-96-softmax")
+    assert make(dataset="ETTh1-dose-10", model="iTransformer").calendar
+    assert s.but(split="tail").split == "tail" and len({make(dataset=d).run_id for d in DOSED}) == 5
+
+
+def test_an_oracle_names_the_key_or_the_state_that_a_patch_shows(machine):
+    splits = load("recall-4-nonlinear", L, H, oracle=True)
+    x, _ = splits.val.first(50).batch(slice(None))
+    known, row = truth("recall-4-nonlinear"), splits.val.first(50).starts.numpy() // (L + H)
+    model = build(make("smoke", dataset="recall-4-nonlinear", embedding="oracle"), 1)
+    shown = model.patches(x[:, -1]).amax(-1)
+    assert np.array_equal(shown[:, :21], 1 + known.key[row]) and not shown[:, 21].any()
+    splits = load("state-machine", L, H, oracle=True)
+    part = splits.test.first(50)
+    shown = model.patches(part.batch(slice(None))[0][:, -1]).amax(-1)[:, :21].numpy()
+    known = truth("state-machine")
+    number = known.patch_events(part.starts.numpy(), L, 16, 16, 21)
+    assert np.array_equal(shown, np.where(number < 0, 0, 1 + known.event_states[number]))
+    assert load("state-machine", L, H).test.calendar is None
+
+
+@pytest.mark.parametrize("change", [dict(dataset="ETTh1"), dict(model="MLP", attention="none")])
+def test_an_oracle_needs_a_truth(change):
+    with pytest.raises(ValueError, match="embedding='oracle': only PatchTST"):
+        make(**dict(dataset="recall-4", embedding="oracle") | change)
+
+
+def test_a_model_with_an_oracle_is_trained_and_measured(tmp_path):
+    s = make("smoke", dataset="recall-4-nonlinear", embedding="oracle", revin=False)
+    result = train(s, checkpoints=tmp_path, progress=False, n_threads=1)
+    model = load_trained(s, 1, tmp_path)
+    with torch.no_grad():
+        (row,) = toy_errors(model, of(s), windows=64)
+        x = of(s).test.first(4).batch(slice(None))[0]
+        other = x.clone()
+        other[:, -1] = 0
+        assert not torch.allclose(model(x), model(other))
+    assert row["mse"] == pytest.approx(result.test_mse, rel=1e-4) and result.status == "complete"
+
+
+def test_a_model_is_trained_on_a_dose(etth1, tmp_path):
+    s = make("smoke", dataset="ETTh1-dose-30")
+    result = train(s, checkpoints=tmp_path, progress=False, n_threads=1)
+    plain = train(s.but(dataset="ETTh1-dose-0"), checkpoints=tmp_path, progress=False, n_threads=1)
+    assert result.how["data_sha256"] == of(s).sha256[:16] != plain.how["data_sha256"]
+    # Nothing is learned in six steps: the dose is what the error has gained.
+    assert result.test_mse - plain.test_mse == pytest.approx(0.30 * dose.ERROR, rel=0.3)

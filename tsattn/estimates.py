@@ -21,11 +21,11 @@ def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
         on_cpu = s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
         same = table[(table.device == "cpu") == on_cpu]
         table = same if len(same) else table
-    for name in ("profile", "model", "attention", "n_tokens", "dataset", "pred_len",
-                 "learning_rate"):
-        if table.empty:
-            break
-        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
+    wanted = [(name, getattr(s, name)) for name in ("profile", "model", "attention", "n_tokens")]
+    wanted += [("dataset", s.dataset_name), ("dataset", s.dataset_name.partition("-dose-")[0]),
+               ("pred_len", s.pred_len), ("learning_rate", s.learning_rate)]
+    for name, value in wanted:
+        closer = table[table[name] == value]
         table = closer if len(closer) else table
     return table
 

@@ -258,13 +258,13 @@ def toy_errors(model, splits, windows: int = 0, intervention: str = "none",
     that of forecasting zero.
     """
     part = splits.test.first(windows)
-    x, y = (z[:, 0] for z in part.batch(slice(None)))
+    x, y = part.batch(slice(None))
     best, event = data.best(model.s.dataset, part)
     context, found = Context(model, splits, part, draw=draw), []
     for i in range(0, len(part), 64):
         with context.block(intervention, slice(i, i + 64)):
-            found.append(model(x[i:i + 64, None])[:, 0])
-    y = y.double().numpy()
+            found.append(model(x[i:i + 64])[:, 0])
+    y = y[:, 0].double().numpy()
     mine, least = (torch.cat(found).numpy() - y) ** 2, (best - y) ** 2
     return [dict(mse=mine.mean(), best_mse=least.mean(), event_mse=mine[event].mean(),
                  best_event_mse=least[event].mean(), zero_mse=(y**2).mean())]

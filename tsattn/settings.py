@@ -22,7 +22,8 @@ SERIES = ("ETTh1", "ETTh2", "ETTm1", "ETTm2", "exchange", "illness", "weather", 
 ETT = SERIES[:4]  # those that have other splits than the standard one
 DATASETS = (*SERIES, "state-machine", "recall-1", "recall-2", "recall-4", "recall-8", "recall-16",
             "dial-0", "dial-0.05", "dial-0.1", "dial-0.25", "dial-0.5", "dial-1",
-            "recall-4-nonlinear")
+            "recall-4-nonlinear",
+            *(DOSED := tuple(f"ETTh1-dose-{d}" for d in (0, 1, 3, 10, 30))))  # tsattn.data.dose
 SPLITS = ("standard", "tail", *(f"fold-{k}" for k in range(1, 6)))
 PROFILES = ("paper", "quick", "smoke")
 
@@ -37,7 +38,7 @@ _CHOICES = {
     "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
     "head": ("flatten", "mean"),
-    "embedding": ("linear", "mlp", "conv", "residual", *CODED),
+    "embedding": ("linear", "mlp", "conv", "residual", *CODED, "oracle"),
     "tokenizer": ("k-means", "vq-vae", "random"),
     "precision": ("float32", "tf32", "bf16"),
     "profile": PROFILES,
@@ -117,7 +118,8 @@ class Settings:
     residual_attention: bool = True  # pre-softmax scores are added from layer to layer
     positional_encoding: str = "learned"
     head: str = "flatten"
-    # Of a patch; mlp, conv and residual are not linear, those of CODED see its codes.
+    # Of a patch; mlp, conv and residual are not linear, those of CODED see its codes, and the
+    # oracle is told what a patch of a synthetic series shows.
     embedding: str = "linear"
     # Gives the codes (tsattn.tokenizers); with several levels residual k-means or RQ-VAE.
     tokenizer: str = "k-means"
@@ -185,6 +187,10 @@ class Settings:
         if self.calendar and (self.model != "iTransformer" or not self.dated):
             raise ValueError("calendar=True: only iTransformer takes calendar features, and only "
                              f"of data with dates; this is {self.model} on {self.dataset_name}.")
+        if self.embedding == "oracle" and (self.model != "PatchTST" or self.dated):
+            raise ValueError("embedding='oracle': only PatchTST takes it, and only of a synthetic "
+                             f"series is the truth known; this is {self.model} on "
+                             f"{self.dataset_name}.")
         if self.model == "PatchTST" and self.patch_len > self.seq_len:
             raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
         if self.model == "PatchTST" and self.stride > self.patch_len:
@@ -198,7 +204,7 @@ class Settings:
         if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
             raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or "
                              "give the path of a .csv file.")
-        if self.split != "standard" and self.dataset not in ETT:
+        if self.split != "standard" and self.dataset not in (*ETT, *DOSED):
             raise ValueError(f"split={self.split!r}: a part of the ETT series; for "
                              f"{self.dataset_name} use standard.")
         if (self.missing or self.gaps != "refuse") and not self.dated:
@@ -227,7 +233,7 @@ class Settings:
     @property
     def dated(self) -> bool:
         """Whether the data have dates, as every file has and a synthetic series has not."""
-        return self.dataset in SERIES or self.dataset not in DATASETS
+        return self.dataset in (*SERIES, *DOSED) or self.dataset not in DATASETS
 
     @property
     def coded(self) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..settings import DOSED
 from . import findings, toy
 from .catalogue import CATALOGUE, borders, card, rows_needed
+from .dose import dosed
 from .files import DataError, DataUnavailable, find
 from .findings import DataWarning, Findings
 from .reading import plain, read_csv
@@ -58,12 +60,16 @@ def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: bool = False,
-         split: str = "standard", missing: str = "", gaps: str = "refuse") -> Splits:
+         split: str = "standard", missing: str = "", gaps: str = "refuse",
+         oracle: bool = False) -> Splits:
     """Splits of a named data set or of the CSV file at path ``dataset``; with ``calendar`` its
-    features join.
+    features join. "ETTh1-dose-10" is ETTh1 with a known dose of look-up (``data.dose``).
 
     ``standard``: 12/4/4 months of 30 days for ETT, 70/10/20 % of any other series. ``tail`` and
     ``fold-1`` to ``fold-5`` are other parts of ETT (``ett_rows``). Synthetic series are not scaled.
+
+    With ``oracle`` every input of a synthetic series has the ``names`` of what it shows as a last
+    channel.
 
     ``missing`` names values, separated by commas, in whose place that of the row before is held
     ("-9999", "nan"). ``gaps`` says what irregular steps lead to: "refuse", or "split", with which
@@ -74,13 +80,17 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
     Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a
     file.
     """
+    if dataset in DOSED:
+        how = dict(calendar=calendar, split=split, missing=missing, gaps=gaps)
+        base, dose = dataset.split("-dose-")
+        return dosed(load(base, seq_len, pred_len, data_dir, **how), float(dose))
     published = CATALOGUE.get(dataset)
     if split != "standard" and not (published and published.months):
         raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
     if not published and not dataset.lower().endswith(".csv"):
         if calendar:
             raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
-        return _synthetic(dataset, seq_len, pred_len)
+        return _synthetic(dataset, seq_len, pred_len, oracle)
     name = dataset if published else plain(Path(dataset).name)
     if published:
         path, columns = find(dataset, data_dir), published.columns
@@ -126,11 +136,29 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
 def of(settings, data_dir=None) -> Splits:
     """``load`` for the data of a run's settings."""
     s = settings
-    how = dict(calendar=s.calendar, split=s.split, missing=s.missing, gaps=s.gaps)
+    how = dict(calendar=s.calendar, split=s.split, missing=s.missing, gaps=s.gaps,
+               oracle=s.embedding == "oracle")
     return load(s.dataset, s.seq_len, s.pred_len, data_dir, **how)
 
 
-def _synthetic(dataset: str, seq_len: int, pred_len: int) -> Splits:
+def names(dataset: str, seq_len: int, pred_len: int) -> np.ndarray:
+    """What the samples of a synthetic series show, [L] beside it; 0 where nothing is named.
+
+    State machine: 1 + the state, at the middle of each event. Recall: 1 + the key of a patch, at
+    its first sample.
+    """
+    known = truth(dataset, seq_len, pred_len)
+    if dataset == SYNTHETIC:
+        found, middle = np.zeros(len(known.x)), known.event_starts + known.process.width // 2
+        inside = (middle >= 0) & (middle < len(found))
+        found[middle[inside]] = 1 + known.event_states[inside]
+        return found
+    found = np.zeros(known.x.shape, np.float32)
+    found[:, : seq_len : seq_len // known.key.shape[1]] = 1 + known.key
+    return found.ravel()
+
+
+def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool = False) -> Splits:
     """Splits of a generated series, which is not scaled."""
     if dataset == SYNTHETIC:
         series, rows, step = truth(dataset).x[:, None], adjoining(70_000, 80_000, 100_000), 1
@@ -141,7 +169,8 @@ def _synthetic(dataset: str, seq_len: int, pred_len: int) -> Splits:
             raise DataError(f"{dataset}: {error}") from None
         step = seq_len + pred_len
         rows = adjoining(*accumulate(n * step for n in toy.RECALL_WINDOWS))
-    return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=step)
+    told = names(dataset, seq_len, pred_len)[None] if oracle else None
+    return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=step, calendar=told)
 
 
 def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
@@ -168,9 +197,10 @@ def available(dataset: str, data_dir=None, profile: str = "") -> str:
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """
-    if dataset in CATALOGUE and profile != "paper":
+    published = dataset.partition("-dose-")[0]
+    if published in CATALOGUE and profile != "paper":
         try:
-            find(dataset, data_dir)
+            find(published, data_dir)
         except DataUnavailable:
             return SYNTHETIC
     return dataset

@@ -272,6 +272,30 @@ def bump(length: int) -> np.ndarray:
     return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
 
 
+def pairs_shown(rng, n: int, patches: int, pairs: int, lookup: float | None = None):
+    """What ``n`` windows of recall show: ``key``, ``value``, ``slot`` and ``target`` of ``Recall``.
+
+    Raises ``ValueError`` if the pairs exceed the window."""
+    n_keys, rows = count_keys(pairs), np.arange(n)[:, None]
+    if not 1 <= pairs <= min(patches - 1, n_keys):
+        raise ValueError(f"pairs={pairs}: must be 1 to {min(patches - 1, 16)}.")
+    if lookup is not None and not (0 <= lookup <= 1 and pairs > 1):
+        raise ValueError(f"lookup={lookup}: must be a share from 0 to 1, with at least 2 pairs.")
+    place = rng.permuted(np.tile(np.arange(patches - 1), (n, 1)), axis=1)[:, :pairs]
+    keys = rng.permuted(np.tile(np.arange(n_keys), (n, 1)), axis=1)[:, :pairs]
+    values = rng.standard_normal((n, pairs))
+    if lookup is not None:
+        values = (values - values.mean(1, keepdims=True)) * np.sqrt(pairs / (pairs - 1))
+    key, value = np.full((n, patches), -1), np.zeros((n, patches))
+    key[rows, place], value[rows, place] = keys, values
+    key[:, -1] = keys[:, 0]  # places and keys are in random order, so the first pair is any of them
+    target = values[:, 0]
+    if lookup is not None:
+        value[:, -1] = rng.standard_normal(n)
+        target = np.sqrt(lookup) * target + np.sqrt(1 - lookup) * value[:, -1]
+    return key, value, place[:, 0], target
+
+
 def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, parity: bool = False,
            seq_len: int = 336, pred_len: int = 96, patch_len: int = 16,
            noise: float = 0.025) -> Recall:
@@ -288,38 +312,24 @@ def recall(n: int, pairs: int, seed: int = 0, *, lookup: float | None = None, pa
     window sum to zero, so that no sum over patches says anything about the one asked for: without a
     look-up exactly that share is left. With ``parity`` every patch with a key shows one of its 8
     waveforms at random (``key_shapes``). Raises ``ValueError`` if the pairs exceed the window."""
-    patches, half, n_keys = seq_len // patch_len, patch_len // 2, count_keys(pairs)
-    if seq_len % patch_len or not 1 <= pairs <= min(patches - 1, n_keys):
-        raise ValueError(f"pairs={pairs}: must be 1 to {min(patches - 1, 16)}, and "
-                         f"seq_len={seq_len} a multiple of patch_len={patch_len}.")
-    if lookup is not None and not (0 <= lookup <= 1 and pairs > 1):
-        raise ValueError(f"lookup={lookup}: must be a share from 0 to 1, with at least 2 pairs.")
-    rng, rows = np.random.default_rng(seed), np.arange(n)[:, None]
-    place = rng.permuted(np.tile(np.arange(patches - 1), (n, 1)), axis=1)[:, :pairs]
-    keys = rng.permuted(np.tile(np.arange(n_keys), (n, 1)), axis=1)[:, :pairs]
-    values = rng.standard_normal((n, pairs))
-    if lookup is not None:
-        values = (values - values.mean(1, keepdims=True)) * np.sqrt(pairs / (pairs - 1))
-    key, value = np.full((n, patches), -1), np.zeros((n, patches))
-    key[rows, place], value[rows, place] = keys, values
-    key[:, -1] = keys[:, 0]  # places and keys are in random order, so the first pair is any of them
-    target = values[:, 0]
-    if lookup is not None:
-        value[:, -1] = rng.standard_normal(n)
-        target = np.sqrt(lookup) * target + np.sqrt(1 - lookup) * value[:, -1]
+    rng, half = np.random.default_rng(seed), patch_len // 2
+    if seq_len % patch_len:
+        raise ValueError(f"seq_len={seq_len}: must be a multiple of patch_len={patch_len}.")
+    patches = seq_len // patch_len
+    key, value, slot, target = pairs_shown(rng, n, patches, pairs, lookup)
     x = rng.standard_normal((n, seq_len + pred_len), dtype=np.float32)
     x *= noise
     cut = x[:, :seq_len].reshape(n, patches, 2, half)  # a copy, put back below
     waves = rng.standard_normal((n, patches, half), dtype=np.float32)
     is_key = key >= 0
-    shapes = key_shapes(n_keys, half, parity)
+    shapes = key_shapes(count_keys(pairs), half, parity)
     waves[is_key] = shapes[
         key[is_key], rng.integers(shapes.shape[1], size=is_key.sum()) if parity else 0]
     cut[:, :, 0] += waves
     cut[:, :, 1] += (value[..., None] * bump(half)).astype(np.float32)
     x[:, :seq_len] = cut.reshape(n, seq_len)
     x[:, seq_len:] += target[:, None] * bump(pred_len)
-    return Recall(x, key, value, place[:, 0], target, seq_len)
+    return Recall(x, key, value, slot, target, seq_len)
 
 
 def look_up(x, pairs: int, lookup: float | None = None, *, parity: bool = False, pred_len: int = 96,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,40 @@ from .findings import Findings
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """What is added to the windows that start at each of L rows of a series of C channels.
+
+    ``key`` [C, L, T] of each of T patches, -1 for none; ``value`` [C, L, T], 0 for none; ``answer``
+    [C, L], the height of the horizon's bump. ``keys`` [8 + 1, P / 2] are the waveforms, the last
+    one none; ``bump`` [P / 2] shows a value of 1, ``horizon`` [pred_len] an answer of 1.
+    """
+
+    key: torch.Tensor
+    value: torch.Tensor
+    answer: torch.Tensor
+    keys: torch.Tensor
+    bump: torch.Tensor
+    horizon: torch.Tensor
+
+    def at(self, starts) -> torch.Tensor:
+        """The pattern [B, C, seq_len + pred_len] of the windows at rows ``starts`` [B]."""
+        key, value, answer = (
+            t[:, starts].transpose(0, 1) for t in (self.key, self.value, self.answer)
+        )
+        shown = torch.cat([self.keys[key], value[..., None] * self.bump], -1)  # [B, C, T, P]
+        return torch.cat([shown.flatten(-2), answer[..., None] * self.horizon], -1)
+
+    def to(self, device) -> Pattern:
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+@dataclass(frozen=True)
 class Windows:
     """All windows of one split. ``series`` is [C, L]; window i covers ``seq_len + pred_len`` steps
     from ``starts[i]``.
 
-    Where ``calendar`` [F, L] is given, its features stand below the channels of every input.
+    Where ``calendar`` [F, L] is given, its features stand below the channels of every input. Where
+    ``added`` is given, every window has a pattern of its own on top (``Pattern``).
     """
 
     series: torch.Tensor
@@ -26,6 +55,7 @@ class Windows:
     seq_len: int
     pred_len: int
     calendar: torch.Tensor | None = None
+    added: Pattern | None = None
 
     def __len__(self):
         return len(self.starts)
@@ -34,6 +64,8 @@ class Windows:
         """Inputs [B, C (+ F), seq_len] and targets [B, C, pred_len] of the windows ``index``
         (integers or a slice)."""
         window = self._cut(self.series, self.seq_len + self.pred_len, index)
+        if self.added is not None:
+            window = window + self.added.at(self.starts[index])
         x, y = window[..., : self.seq_len], window[..., self.seq_len :]
         if self.calendar is not None:
             x = torch.cat([x, self._cut(self.calendar, self.seq_len, index)], 1)
@@ -49,9 +81,9 @@ class Windows:
         return replace(self, starts=self.starts[index])
 
     def to(self, device) -> Windows:
-        calendar = None if self.calendar is None else self.calendar.to(device)
-        return replace(self, series=self.series.to(device), starts=self.starts.to(device),
-                       calendar=calendar)
+        names = ("series", "starts", "calendar", "added")
+        held = {k: v for k in names if (v := getattr(self, k)) is not None}
+        return replace(self, **{k: v.to(device) for k, v in held.items()})
 
     def first(self, n: int) -> Windows:
         """``n`` windows spread evenly over the split (all of them if n is 0 or too large)."""

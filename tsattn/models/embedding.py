@@ -39,7 +39,7 @@ def make_embedding(s, codebook: Codebook | None = None) -> nn.Module:
     if s.coded:
         return CodeEmbedding(s, codebook or Codebook(s.patch_len, s.codes, s.code_levels,
                                                      s.tokenizer == "vq-vae"))
-    return {"linear": lambda: nn.Linear(s.patch_len, s.d_model),
+    return {**dict.fromkeys(("linear", "oracle"), lambda: nn.Linear(s.patch_len, s.d_model)),
             "mlp": lambda: mlp(s.patch_len, s.d_ff, s.d_model),
             "conv": lambda: ConvEmbedding(s.patch_len, s.d_model),
             "residual": lambda: ResidualEmbedding(s.patch_len, s.d_ff, s.d_model)}[s.embedding]()

@@ -15,6 +15,8 @@ from .embedding import make_embedding
 from .linear import Linear
 from .points import Point
 
+MOST_NAMES = 17  # of the oracle: none, and up to 16 keys
+
 
 class BatchNorm(nn.BatchNorm1d):
     """Statistics per feature over batch and tokens of [N, T, D]; ``ValueError`` for one token."""
@@ -72,6 +74,9 @@ class EncoderLayer(nn.Module):
 class PatchTST(nn.Module):
     """Windows [B, C, seq_len] -> forecasts [B, C, pred_len].
 
+    With the ``oracle`` embedding a last channel names what each patch shows (``data.names``), and a
+    free vector per name is added to the token.
+
     Points: ``tokens`` [N, T, D], ``position`` [T, D] and those of the layers."""
 
     def __init__(self, s, n_channels: int, codebook=None):  # channels are independent: any number
@@ -86,6 +91,9 @@ class PatchTST(nn.Module):
         self.norm = nn.LayerNorm(s.d_model) if s.norm_position == "pre" else nn.Identity()
         self.head = Linear(s.d_model * (T if s.head == "flatten" else 1), s.pred_len)
         self.tokens, self.position = Point(), Point()
+        if s.embedding == "oracle":  # of the scale of the linear embedding's tokens
+            self.names = nn.Embedding.from_pretrained(
+                torch.randn(MOST_NAMES, s.d_model) / 2, freeze=False)
 
     def patches(self, x):
         """Windows [N, seq_len] -> patches [N, T, patch_len]; the end repeats the last value."""
@@ -93,9 +101,12 @@ class PatchTST(nn.Module):
             x = F.pad(x.unsqueeze(1), (0, self.s.stride), mode="replicate").squeeze(1)
         return x.unfold(-1, self.s.patch_len, self.s.stride)
 
-    def embed(self, x):
+    def embed(self, x, names=None):
         """[N, seq_len] -> tokens with their positional encoding [N, T, D]."""
-        x = self.tokens(self.W_P(self.patches(x)))
+        x = self.W_P(self.patches(x))
+        if names is not None:  # [N, seq_len], 0 at all samples but those that name their patch
+            x = x + self.names(self.patches(names).amax(-1).round().long())
+        x = self.tokens(x)
         if self.s.positional_encoding == "learned":
             x = x + self.position(self.W_pos)
         return self.dropout(x)
@@ -108,9 +119,12 @@ class PatchTST(nn.Module):
         return self.norm(x)
 
     def forward(self, x):
+        names = None
+        if self.s.embedding == "oracle":
+            x, names = x[:, :-1], x[:, -1]
         B, C, _ = x.shape
         if self.s.revin:
             x, mean, std = revin.normalise(x)
-        z = self.encode(self.embed(x.flatten(0, 1)))  # [B*C, T, D]: channels are independent
+        z = self.encode(self.embed(x.flatten(0, 1), names))  # [B*C, T, D]: channels are independent
         y = self.head(z.flatten(1) if self.s.head == "flatten" else z.mean(1)).view(B, C, -1)
         return y * std + mean if self.s.revin else y
