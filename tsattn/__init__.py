@@ -26,6 +26,7 @@ statistics      intervals and tests: numbers in, numbers out
 codebook_rule   whether a codebook has woken attention
 preregistered   the analysis of the months nobody had looked at, fixed before their first run
 registered_rates  the analysis of each arm at its own best learning rate, fixed before its runs
+registered_dose  the analysis of a known dose of look-up on ETTh1, fixed before its runs
 compare         every comparison of trained models, as one tidy table
 analysis        ledger -> tables of comparisons
 claims          each claim of the report, decided once

@@ -249,6 +249,10 @@ MORE_CODEBOOKS = {
     "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
     "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
 }
+# Told the true key or state of every patch: what a codebook could reach at best. Where even this
+# gains nothing, no codebook could have been found to wake attention.
+ORACLE = {"oracle": dict(embedding="oracle")}
+ORACLE_DATA = ("recall-4-nonlinear", "state-machine")
 # Trained four times as long too, one seed, softmax and zero: is a code only slower to learn? All
 # but the first were added after the usual steps: with keys of parities nothing was learned.
 LONGER = {"recall-4": ("code",),
@@ -300,4 +304,22 @@ def registered(profile: str = "paper") -> dict[str, list[Settings]]:
     return {"R1, the rate of each arm": rate_of_each_arm(profile)}
 
 
-PLANS = {"evidence": evidence, "codebook": codebook, "registered": registered}
+def doses(profile: str = "paper") -> dict[str, list[Settings]]:
+    """The runs of the registered doses of look-up (results/PREREGISTRATION-2.md, R2), by dose."""
+    return {f"dose {dose} %": [
+                make(profile, dataset=f"ETTh1-dose-{dose}", attention=a, seed=seed,
+                     learning_rate=LOW_RATE)
+                for seed in FEW_SEEDS for a in ("softmax", "zero", "mean")]
+            for dose in (0, 3, 10, 30, 1)}
+
+
+def oracle(profile: str = "paper") -> dict[str, list[Settings]]:
+    """The oracle with what the rule needs of a codebook: softmax, zero and fixed."""
+    return {f"{dataset}: oracle": [
+                codebook_run(dataset, profile, attention=a, seed=seed, **ORACLE["oracle"])
+                for seed in CODEBOOK_SEEDS[dataset] for a in ("softmax", "zero", "fixed")]
+            for dataset in ORACLE_DATA}
+
+
+PLANS = {"evidence": evidence, "codebook": codebook, "registered": registered, "dose": doses,
+         "oracle": oracle}

@@ -59,9 +59,9 @@ def codebook_runs(
     seeds=None, **changes,
 ) -> dict[tuple[str, str, int], Settings]:
     """Runs of chapter 8 by embedding, attention and seed; the names are those of
-    ``runs.CODEBOOKS`` and ``runs.MORE_CODEBOOKS``. At 1e-4 on ETT.
+    ``runs.CODEBOOKS``, ``runs.MORE_CODEBOOKS`` and ``runs.ORACLE``. At 1e-4 on ETT.
     """
-    known = runs.CODEBOOKS | runs.MORE_CODEBOOKS
+    known = runs.CODEBOOKS | runs.MORE_CODEBOOKS | runs.ORACLE
     names = runs.CODEBOOKS if names is None else names
     if seeds is None:
         seeds = runs.CODEBOOK_SEEDS.get(dataset, runs.FEW_SEEDS)
