@@ -283,7 +283,8 @@ def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
     one = dataclasses.replace(found(CANNOT_TELL, CANNOT_TELL, seeds=1),
                               number=Number(0.005, low, high))
     answer = own_series.answer(one, "a")
-    assert answer.startswith(said) and "not other seeds" in answer and "|" not in answer
+    assert answer.startswith(said.replace("**", "**At first look: ", 1))
+    assert "not other seeds" in answer and "|" not in answer
     assert "a verdict needs 3 seeds and full training" in answer
     assert "From one seed; a verdict needs 3." in own_series.line(one, "the error")
 

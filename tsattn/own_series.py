@@ -149,6 +149,8 @@ def answer(found: Found | None, where: str) -> str:
             NO: f"**Attention matters** ({where}): without it the error is larger.",
             CANNOT_TELL: f"**Cannot tell whether attention matters** ({where}): a loss of {LOSS} "
                          f"or more without it is neither shown nor excluded{seen}."}[verdict(found)]
+    if not enough:
+        said = said.replace("**", "**At first look: ", 1)
     covers = "other times of this series and other seeds" if found.seeds > 1 else \
         "other times of this series, not other seeds"
     size = f"Trained without attention (zero), PatchTST's error changes by {number} against " \
