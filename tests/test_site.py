@@ -324,21 +324,20 @@ def wait_for(browser, script: str):
 def test_every_comparison_can_be_chosen_looked_at_and_downloaded(pages, browser):
     compared = comparisons(Ledger())
     assert browser.open(pages / "explore.html") == [] and browser.overflow() <= 0
-    dots = "document.querySelectorAll('#explore canvas').length"
-    assert wait_for(browser, dots) == 1
+    assert wait_for(browser, "document.querySelectorAll('#explore svg.marks').length") == 1
     menus = wait_for(browser, "[...document.querySelectorAll('.vega-bindings select')].map("
                               "s => s.options[s.selectedIndex].text)")
     assert menus == ["ETTh1", "PatchTST", "96", "0.0001", "all", "linear"]
-    height = "document.querySelector('#explore canvas').clientHeight"
+    height = "document.querySelector('#explore svg.marks').clientHeight"
     first = browser.evaluate(height)
-    browser.evaluate("(s => { s.selectedIndex = 0; s.dispatchEvent(new Event('input')); })"
+    browser.evaluate("(s => { s.selectedIndex = 0; s.dispatchEvent(new Event('change')); })"
                      "(document.querySelectorAll('.vega-bindings select')[3])")
     assert wait_for(browser, f"{height} > {first}")  # at every rate there are more
     rows = wait_for(browser, "document.querySelector('.dt-info')?.textContent")
     assert f"of {len(compared)} entries" in rows
     browser.evaluate("(i => { i.value = 'dial-0.05'; i.dispatchEvent(new Event('input')); })"
                      "(document.querySelector('.dt-search input'))")
-    assert wait_for(browser, "/1 to 1 of 1 entries/.test("
+    assert wait_for(browser, "/1 to 1 of 1 entry/.test("
                              "document.querySelector('.dt-info').textContent)")
     one = compared[compared.dataset == "dial-0.05"].iloc[0]
     cells = browser.evaluate("document.querySelector('table.dataTable tbody').innerText")
