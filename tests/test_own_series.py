@@ -17,6 +17,7 @@ from tsattn.analysis import tokens
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
 from tsattn.data import load
+from tsattn.estimates import seconds_here
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
@@ -319,3 +320,9 @@ def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_pa
     assert "30 runs read" in said and "trained;" not in said
     assert "Forecasts are made for a file of yours." in said
     assert not list((tmp_path / "figures").glob("C_*.csv"))
+
+
+def test_in_a_new_ledger_runs_are_timed_by_their_first_steps(tmp_path):
+    BASE.to_csv(tmp_path / "mine.csv", index=False)
+    s = make("smoke", dataset=str(tmp_path / "mine.csv"), seq_len=48, pred_len=24)
+    assert seconds_here([s], Ledger(tmp_path / "results"))[0] > 0

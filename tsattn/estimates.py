@@ -17,10 +17,11 @@ from .training import epoch_seconds
 
 def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``table`` most like ``s``, of the kind of device that it would run on here."""
-    if len(table):
-        on_cpu = s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
-        same = table[(table.device == "cpu") == on_cpu]
-        table = same if len(same) else table
+    if table.empty:  # without any columns in a new ledger
+        return table
+    on_cpu = s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
+    same = table[(table.device == "cpu") == on_cpu]
+    table = same if len(same) else table
     wanted = [(name, getattr(s, name)) for name in ("profile", "model", "attention", "n_tokens")]
     wanted += [("dataset", s.dataset_name), ("dataset", s.dataset_name.partition("-dose-")[0]),
                ("pred_len", s.pred_len), ("learning_rate", s.learning_rate)]
