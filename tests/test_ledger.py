@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.estimates import seconds_expected, seconds_here
+from tsattn.estimates import seconds_expected, together
 from tsattn.ledger import ROOT, Ledger, LedgerError
-from tsattn.progress import bar, duration
+from tsattn.progress import Left, bar, duration
 from tsattn.settings import make
-from tsattn.sweep import estimate, missing, on_trained, outlook, sweep, trained, verify
+from tsattn.sweep import missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result, train
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -41,7 +42,8 @@ def test_a_sweep_trains_what_is_missing_and_reads_the_rest(swept):
     assert (ledger.folder / "runs.csv").read_bytes() == before and not missing(RUNS, ledger)
     assert len(ledger.curves(RUNS)) == table.epochs_run.sum()
     assert ledger.window_errors(RUNS[0]).mean() == pytest.approx(table.test_mse[0], rel=1e-5)
-    assert estimate(RUNS, ledger) == pytest.approx((table.seconds * table.threads).sum() / 3600)
+    assert sum(seconds_expected(RUNS, ledger)) == pytest.approx((table.seconds
+                                                                 * table.threads).sum())
 
 
 def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept, tmp_path):
@@ -57,15 +59,42 @@ def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept,
     found = verify(wrong, run_ids=[RUNS[0].run_id])
     assert found.outcome[0] == "different"
     assert found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
-    with pytest.raises(ValueError, match="no complete run that took less than 0 seconds"):
+    with pytest.raises(ValueError, match="no complete run that takes less than 0 seconds here"):
         verify(ledger, cheaper_than=0)
     with pytest.raises(LedgerError, match="nothing: no such run"):
         verify(ledger, run_ids=["nothing"])
 
 
+def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
+        swept, tmp_path, capsys):
+    now = swept[0].runs(RUNS[:1]).test_mse[0]
+
+    def verified(*others, device="NVIDIA H200", seconds=1.0):
+        ledger = Ledger(tmp_path / f"{others}{device}{seconds}")
+        for seed, mse in enumerate((1.1 * now, *others), 1):
+            ledger.record_run(Result(RUNS[0].but(seed=seed), best_epoch=2, test_mse=mse,
+                                     curves=[{"epoch": i, **dict.fromkeys(
+                                         ("train_mse", "val_mse", "test_mse"), mse)}
+                                         for i in (1, 2)],
+                                     seconds=seconds, how={"threads": 1, "device": device}))
+        found = verify(ledger, run_ids=[RUNS[0].run_id]).outcome[0]
+        return found, capsys.readouterr().err, ledger
+
+    assert verified()[0] == verified(1.101 * now, 1.102 * now)[0] == "different"
+    found, said, ledger = verified(0.95 * now, 1.05 * now)
+    assert found == "another draw"
+    assert re.match(r"1 runs are trained again on .+: about \d+ s\. ", said)
+    assert ("recorded on NVIDIA H200; the seeds of its cell lie 13.6 % apart" in
+            said.replace("%", " %"))
+    assert len(verify(ledger, cheaper_than=60, sample=1)) == 1
+    with pytest.MonkeyPatch.context() as patch:  # a second on the card, an hour here
+        patch.setattr("tsattn.sweep.seconds_expected", lambda runs, _: [3600.0])
+        with pytest.raises(ValueError, match="no complete run that takes less than 60 seconds"):
+            verify(ledger, cheaper_than=60)
+
+
 def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
     """No data, device, memory, or disk space: other runs go on, and the mended command trains."""
-    monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [1.0] * len(settings))
     ledger, options = Ledger(tmp_path / "r"), dict(checkpoints=tmp_path / "c", progress=False)
     runs = [RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[0].but(device="cuda:7")]
     with pytest.MonkeyPatch.context() as patch:
@@ -103,7 +132,7 @@ def test_rows_that_failed_for_another_reason_than_divergence_do_not_count(tmp_pa
     ledger.record_run(Result(RUNS[1], status="failed",
                              reason="training MSE nan in epoch 1: not finite"))
     assert missing(RUNS, ledger) == RUNS[:1]
-    assert "1 of 2 runs are missing" in outlook(RUNS, ledger), "and no timing to go by"
+    assert "1 of 2 runs are missing, about " in outlook(RUNS, ledger), "by the committed timings"
 
 
 def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, capsys):
@@ -161,35 +190,76 @@ def test_one_run_left_has_the_numbers_that_it_has_among_others(swept, tmp_path):
 def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys,
                                                                     monkeypatch):
     ledger, table, _ = swept
-    monkeypatch.setattr("tsattn.sweep.seconds_here", lambda settings, *_: [3600.0] * len(settings))
+    monkeypatch.setattr("tsattn.sweep.seconds_expected", lambda runs, *_: [3600.0] * len(runs))
     found = sweep([*RUNS, RUNS[0].but(seed=9)], ledger=ledger, checkpoints=tmp_path, within=10,
                   command="make it")
     said = capsys.readouterr().out
     assert list(found.run_id) == list(table.run_id) and not list(tmp_path.iterdir())
-    assert said == ("1 of 3 runs are missing: about 60 min with 1 at a time on this machine. "
+    assert said == ("1 of 3 runs are missing: about 60 min with 1 at a time. "
                     "Nothing is trained; `make it` does it.\n")
 
 
-def test_an_unknown_time_is_called_so(tmp_path, capsys):
+def test_an_unknown_time_is_called_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tsattn.estimates.RESULTS", tmp_path / "none")
     assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
     assert capsys.readouterr().out.startswith(
-        "2 of 2 runs are missing: how long they take is not known. Nothing is")
+        "2 of 2 runs are missing: about an unknown time with 1 at a time. Nothing is")
+    assert list(sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path).status) == [
+        "complete"] * 2
 
 
-def test_the_time_of_an_epoch_is_measured_and_that_of_a_run_follows(swept):
-    ledger, table, _ = swept
-    seconds = seconds_here(RUNS, ledger)
-    assert all(0 < t < 60 for t in seconds)
-    assert all(t > 0 for t in seconds_here(RUNS, Ledger("/nowhere"))), "without any record"
+def test_a_short_run_is_expected_to_take_its_epochs_of_one_like_it():
+    """The first two epochs of recorded runs are a recorded quick run; the row itself, and all that
+    were recorded with it, are left out."""
+    committed = Ledger(record=True)
+    table, curves = committed.read("runs"), committed.read("curves")
+    two = curves[curves.epoch <= 2].groupby("run_id").seconds.agg(["sum", "size"])
+    of = dict(status="complete", dataset="ETTh1", seq_len=336, device="cpu", seed=2022)
+    rows = table[(table[list(of)] == of).all(axis=1) & (table.epochs_run > 1)].sample(
+        12, random_state=5)
+    ratios = []
+    for row in rows.itertuples():
+        others = Others(record=True)
+        others.without = table.run_id[table.run_id.str.startswith(row.run_id.split("-s2022-")[0])]
+        s = committed.settings(row.run_id).but(epochs=2)
+        ratios += [seconds_expected([s], others)[0] / (two["sum"][row.run_id] * row.threads)]
+    assert np.mean([0.5 < r < 2 for r in ratios]) >= 0.9, ratios
+    assert 0.7 < np.median(ratios) < 1.4
+
+
+class Others(Ledger):
+    """The ledger without some rows."""
+
+    def read(self, table):
+        rows = super().read(table)
+        return rows[~rows.run_id.isin(self.without)] if table == "runs" else rows
+
+
+def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
+    s, ledger = RUNS[0].but(epochs=100, max_steps=20, max_windows=1), Ledger(tmp_path)
+    curves = [{"epoch": i, "val_mse": 1.0} for i in range(30)]
+    ledger.record_run(Result(s, curves=curves, seconds=60.0, how={"threads": 1, "device": "cpu"}))
+
+    def expected(**changes):
+        return seconds_expected([s.but(seed=9, device="cpu", **changes)], ledger)[0]
+
+    assert expected() == 60.0 and expected(epochs=10) == 20.0
+    assert expected(max_steps=40) == pytest.approx(120, rel=0.01)
+    assert expected(max_windows=481) == pytest.approx(120, rel=0.01), "a third of a step's work"
+    assert 1.3 < expected(d_ff=8 * s.d_ff) / 60 < 8
+    twins = [make("quick", dataset="ETTh1", split=split) for split in ("standard", "tail")]
+    assert seconds_expected(twins, ledger)[1] == 0.0, "one training serves both"
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
+    assert together([60, 60, 60], 2) == 90 and together([100, 1], 2) == 100
 
 
 def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
     ledger, s = Ledger(tmp_path), RUNS[0]
     for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0),
                                   (3, "cpu", 900.0)):
-        ledger.record_run(Result(s.but(seed=seed, pred_len=96 if device != "cpu" else 48),
-                                 test_mse=0.5, seconds=seconds,
+        rate = s.learning_rate * (1 if device != "cpu" else 2)
+        ledger.record_run(Result(s.but(seed=seed, learning_rate=rate), test_mse=0.5,
+                                 curves=[{"epoch": i} for i in (1, 2)], seconds=seconds,
                                  how={"device": device, "threads": 2}))
 
     def expected(device, card):
@@ -202,6 +272,7 @@ def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path
         "two cards, the mean of both")
     only = Ledger(tmp_path / "only")
     only.record_run(Result(s, test_mse=0.5, seconds=6.0,
+                           curves=[{"epoch": i} for i in (1, 2)],
                            how={"device": "NVIDIA H200", "threads": 2}))
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert seconds_expected([s], only) == [12.0], "better than nothing"
@@ -268,16 +339,32 @@ def test_the_cores_are_those_that_the_process_may_use():
     assert counts == ["1", "1"]
 
 
-def test_a_log_gets_a_line_a_minute(capsys, monkeypatch):
+def test_one_number_counts_down_and_is_mended_by_what_is_done(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("tsattn.progress.time.monotonic", lambda: now[0])
+    left, said = Left(1200, expected=1200), []
+    for minute in range(1, 9):
+        now[0] = 60 * minute
+        if minute % 4 == 0:
+            left.update(120)  # twice as slow as expected
+        said.append(int(str(left).split()[1]))
+    assert said[:3] == [19, 18, 17] and said[4:7] == sorted(said[4:7], reverse=True)
+    assert said[-1] == pytest.approx(32, abs=6)
+    now[0] = 1e6
+    assert int(str(left).split()[1]) > 5, "much is not done, however long it has taken"
+    left.update(960)
+    assert str(left) == "nearly done"
+
+
+def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
+    monkeypatch.setattr("tsattn.progress.EVERY", 0.2)
     monkeypatch.setattr("sys.modules", {k: v for k, v in sys.modules.items() if k != "ipykernel"})
-    with bar(1000, "4 runs") as progress:
-        for _ in range(300):
-            now[0] += 1
+    with bar(1000, "4 runs", expected=1000) as progress:
+        for _ in range(10):
+            time.sleep(0.1)
             progress.update()
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 5 and said[0] == "4 runs: 6%, about 16 min left"
+    assert 2 <= len(said) <= 6 and re.fullmatch(r"4 runs: about \d+ (s|min) left", said[0])
 
 
 def test_a_sweep_leaves_no_warning_of_leaked_semaphores(tmp_path):
@@ -295,7 +382,7 @@ def test_a_dry_run_names_what_is_missing_and_its_time(swept):
     text = outlook(more, ledger, jobs=1)
     assert more[2].run_id in text and RUNS[0].run_id not in text
     assert "1 of 3 runs are missing" in text
-    assert "hours with 1 at a time" in text
+    assert re.search(r"about \d+ s with 1 at a time", text)
     assert "0 of 2 runs are missing" in outlook(RUNS, ledger)
 
 

@@ -17,7 +17,7 @@ from tsattn.analysis import tokens
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
 from tsattn.data import load
-from tsattn.estimates import seconds_here
+from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
@@ -238,19 +238,21 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, ca
 def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, capsys, monkeypatch):
     file = tmp_path / "two words.csv"
     BASE.drop(index=700).to_csv(file, index=False)
-    monkeypatch.setattr(report_module, "timed", lambda todo, ledger: lambda runs: 1.0 * len(runs))
+    monkeypatch.setattr(report_module, "seconds_expected", lambda runs, _: [120.0] * len(runs))
+    monkeypatch.setattr(report_module, "cores", lambda: 2)
     asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split", missing=-9)
     chapters = report_module.choose(
         [report_module.read(ROOT / "notebooks" / "C_your_series.ipynb")], [], "paper", asked)
     ledger = Ledger(tmp_path / "results")
-    assert report_module.prepare(chapters, ledger, train=False, within=10, own=file) == 0
+    limit, todo, _ = report_module.prepare(chapters, ledger, train=False, within=10, own=file)
     said = capsys.readouterr().err
-    assert "C_your_series: 20 runs are not recorded; training them takes about 20 min" in said
+    assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
+    assert "Training them takes about 20 min" in said
     assert "To train, add --train, or --within 20." in said
-    assert said.endswith(
+    assert (
         "A first look without verdicts (short training, one seed) takes about 5 min:\n"
         f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps split "
-        "-p missing -9 --profile quick\n")
+        "-p missing -9 --profile quick\n") in said
     assert {(s.gaps, s.missing) for s in chapters[0].asked} == {("split", "-9")}
 
 
@@ -322,7 +324,7 @@ def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_pa
     assert not list((tmp_path / "figures").glob("C_*.csv"))
 
 
-def test_in_a_new_ledger_runs_are_timed_by_their_first_steps(tmp_path):
+def test_in_a_new_ledger_runs_are_timed_by_the_committed_ones(tmp_path):
     BASE.to_csv(tmp_path / "mine.csv", index=False)
     s = make("smoke", dataset=str(tmp_path / "mine.csv"), seq_len=48, pred_len=24)
-    assert seconds_here([s], Ledger(tmp_path / "results"))[0] > 0
+    assert seconds_expected([s], Ledger(tmp_path / "results"))[0] > 0

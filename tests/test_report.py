@@ -2,13 +2,11 @@
 
 import errno
 import html
-import logging
 import os
 import re
 import shlex
 import subprocess
 import sys
-import threading
 import time
 
 import nbformat
@@ -164,18 +162,6 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
     assert executed(checkout, "A_fine").cells[-1].outputs[0].text == "well\n"
 
 
-def test_a_chapters_progress_is_passed_on_now_and_then(capsys, monkeypatch):
-    now, progress = [0.0], execution.Progress()
-    monkeypatch.setattr("tsattn.execution.time.monotonic", lambda: now[0])
-    progress.chapters[threading.get_ident()] = "01_one"
-    for i in range(130):
-        now[0] += 1
-        text = f"\r25 runs: {i}%|##   | 01:00 < 02:00" if i % 2 else "a print of the chapter"
-        progress.emit(logging.makeLogRecord({"msg": text}))
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and said[0].startswith("01_one: 25 runs: ") and "< 02:00" in said[0]
-
-
 def test_chapters_run_side_by_side(checkout):
     if report_module.cores() < 2:
         pytest.skip("one core")
@@ -193,8 +179,10 @@ def test_chapters_run_side_by_side(checkout):
 
 def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monkeypatch):
     trained = []
-    monkeypatch.setattr(report_module, "sweep", lambda runs, ledger: trained.append(len(runs)))
-    monkeypatch.setattr(report_module, "minutes", lambda runs, ledger: 30.0 * len(runs))
+    monkeypatch.setattr(report_module, "sweep",
+                        lambda runs, **_: trained.extend([len(runs)] * bool(runs)))
+    monkeypatch.setattr(report_module, "seconds_expected", lambda runs, *_: [1800.0] * len(runs))
+    monkeypatch.setattr(report_module, "cores", lambda: 1)
     parameters = 'pred_len = 96\nseeds = [1, 2]\nprofile = "paper"\ntrain_minutes = 10'
     for name in ("01_one", "02_two"):  # both need the same two runs
         notebook(
@@ -205,8 +193,9 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
         )
     assert call(checkout) == 0 and trained == []
     said = capsys.readouterr().err
-    assert "01_one: 2 runs are not recorded; training them takes about 60 min" in said
-    assert "Together about 60 min" in said and "add --train, or --within 60" in said
+    assert "01_one: 2 runs are not recorded" in said
+    assert "Training them takes about 60 min" in said and "add --train, or --within 60" in said
+    assert "\n2 chapters to execute: about 30 s on 1 cores\n" in said
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
     box = report_module.page_of(
         report_module.Chapter(
@@ -241,7 +230,7 @@ def test_the_box_names_the_runs_of_this_page_and_their_ledger(tmp_path):
 def test_where_nothing_can_be_trained_the_report_shows_what_is_recorded(
     checkout, capsys, monkeypatch, error
 ):
-    def cannot(runs, ledger):
+    def cannot(runs, **_):
         raise error
 
     monkeypatch.setattr(report_module, "sweep", cannot)
@@ -399,7 +388,7 @@ def test_a_report_is_not_written_over_a_checkout(checkout, monkeypatch, capsys, 
     ]:
         assert main(["report", "--profile", "smoke", "--output", folder, *options]) == 2
         said = capsys.readouterr().err
-        assert why in said and "with --output." in said and len(said.splitlines()) == 1
+        assert why in said and "with --output." in said and len(said.splitlines()) == 2
     assert {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()} == before
 
 
@@ -461,7 +450,7 @@ def test_a_chapter_begins_with_one_call(checkout, tmp_path):
     begun, drawn, end = executed(checkout, "01_one").cells[-3:]
     words, time, left_out = (o.get("text") or o.data["text/markdown"] for o in begun.outputs)
     assert "SMOKE PROFILE" in words and left_out.startswith("**Not run yet:** 2 models.")
-    assert time.startswith("2 of 2 runs are missing: how long they take is not known.")
+    assert time.startswith("2 of 2 runs are missing: about ")
     assert "Nothing is trained; `python -m tsattn report --train` does it." in time
     image, caption = drawn.outputs
     assert image.metadata["image/png"]["alt"] == "Two bars, equally high."

@@ -85,6 +85,7 @@ def show(table) -> None:
 
 
 def report(args) -> int:
+    print("reading the chapters and what is recorded ...", file=sys.stderr, flush=True)
     from . import kernels
 
     kernels.ready()  # imports beside this process

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from . import data, measures, models
 from .ledger import Ledger, provenance
 from .models.dropout import Dropout
 from .models.linear import linear
+from .provenance import processor
 from .settings import ATTENTIONS, Settings, make
 from .training import evaluate, keep_pages, train, use_threads
 
@@ -313,17 +313,7 @@ def bench(profile: str = "paper", rounds: int = 8, growth: bool = False,
             "curves": ["grows", "value", "attention", "profile"]}
     if ledger:
         for name, table in tables.items():
-            rows = [{**row, "cpu": _processor(), **provenance()}
+            rows = [{**row, "cpu": processor(), **provenance()}
                     for row in table.to_dict("records")]
             ledger.record(f"bench_{name}", rows, keys[name])
     return tables
-
-
-def _processor() -> str:
-    """Name of the processor where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as f:
-            return next(line.split(":", 1)[1].strip() for line in f
-                        if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

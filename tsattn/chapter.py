@@ -6,8 +6,6 @@ A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, se
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,30 +17,8 @@ from . import claims, figures, measures, numbers
 from .data import SYNTHETIC, available
 from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
-from .sweep import missing, on_trained, seconds_expected, seconds_here, sweep
+from .sweep import missing, on_trained, sweep
 from .text import escape
-from .workers import cores
-
-
-def minutes(runs: list[Settings], ledger: Ledger) -> float:
-    """Time that training ``runs`` takes on this machine, side by side; NaN if nothing tells."""
-    return sum(seconds_expected(runs, ledger)) / 60 / max(1, min(cores(), len(runs)))
-
-
-def timed(todo: list[Settings], ledger: Ledger) -> Callable[[list[Settings]], float]:
-    """``minutes`` of some of ``todo``, from the first steps of each kind of them here."""
-    print("Timing a few steps of what has to be trained ...", file=sys.stderr, flush=True)
-    each = dict(zip((s.run_id for s in todo), seconds_here(todo, ledger), strict=True))
-    return lambda runs: sum(each[s.run_id] for s in runs) / 60 / max(1, min(cores(), len(runs)))
-
-
-def in_words(duration: float) -> str:
-    """A duration in minutes, as one would say it."""
-    if math.isnan(duration):
-        return "an unknown time"
-    if duration > 90:
-        return f"about {duration / 60:.1f} hours"
-    return f"about {math.ceil(duration)} min"
 
 
 def checked(name: str, value, default=None):

@@ -1,77 +1,127 @@
-"""How long runs will take: from the ledger's timings, and from a few steps on this machine."""
+"""How long runs take, by the ledger's timings of the runs most like them, scaled to their size."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from contextlib import suppress
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import torch
 
-from .ledger import Ledger
+from . import data
+from .ledger import RESULTS, Ledger, LedgerError, settings_of
+from .models import count_multiply_adds
 from .settings import Settings
-from .training import epoch_seconds
+
+# What decides how long an epoch takes, and how many epochs a run lasts; most important first.
+SPEED = ("model", "attention", "n_tokens", "feed_forward", "d_model", "d_ff", "embedding",
+         "dataset", "pred_len")
+LENGTH = ("model", "dataset", "embedding", "learning_rate", "attention", "pred_len")
+ROWS = 5  # of those most like a run
+# Settings that the work of one window does not depend on.
+SAME = dict(split="standard", missing="", gaps="refuse", dropout=0.0, learning_rate=1.0, epochs=1,
+            patience=1, batch_size=1, lr_hold=1, lr_decay=1.0, max_steps=0, max_windows=0, seed=0,
+            profile="paper", device="cpu")
 
 
-def _like(s: Settings, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of ``table`` most like ``s``, of the kind of device that it would run on here."""
-    if table.empty:  # without any columns in a new ledger
-        return table
-    on_cpu = s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
-    same = table[(table.device == "cpu") == on_cpu]
-    table = same if len(same) else table
-    wanted = [(name, getattr(s, name)) for name in ("profile", "model", "attention", "n_tokens")]
-    wanted += [("dataset", s.dataset_name), ("dataset", s.dataset_name.partition("-dose-")[0]),
-               ("pred_len", s.pred_len), ("learning_rate", s.learning_rate)]
-    for name, value in wanted:
-        closer = table[table[name] == value]
+def on_cpu(s: Settings) -> bool:
+    """Whether ``s`` would run on the CPU here."""
+    return s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
+
+
+def _like(s: Settings, table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    asked = {name: (getattr(s, name),) for name in names}
+    asked["dataset"] = s.dataset_name, s.dataset_name.partition("-dose-")[0]
+    for name, value in [(name, v) for name, values in asked.items() for v in values]:
+        closer = table[table[name] == value] if name in table else table[:0]
         table = closer if len(closer) else table
     return table
 
 
-def _complete(ledger: Ledger) -> pd.DataFrame:
-    table = ledger.read("runs")
-    return table[table.status == "complete"] if "threads" in table else table.iloc[:0]
+@cache
+def _splits(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tuple[int, ...]:
+    """Channels, and windows of the training, validation and test split; none without the data."""
+    try:
+        splits = data.load(dataset, seq_len, pred_len, data_dir, **how)
+    except (OSError, ValueError):
+        return ()
+    return len(splits.channels), *map(len, (splits.train, splits.val, splits.test))
 
 
-def seconds_expected(settings: list[Settings], ledger: Ledger) -> list[float]:
-    """Core-seconds that each run will take, from the ledger's timings of the runs most like it.
+def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
+    """Channels, forecasts of windows that take as long as one epoch, and those of one test; NaN
+    without the data."""
+    channels, train, val, test = _splits(
+        s.dataset, s.seq_len, s.pred_len, data_dir, split=s.split, missing=s.missing,
+        gaps=s.gaps) or (0, math.nan, math.nan, math.nan)
+    val, test = (min(n, s.max_windows or n) for n in (val, test))
+    steps = min(train // s.batch_size, s.max_steps or train)
+    return channels, 3 * steps * s.batch_size + val + test, test  # the way back takes twice as long
 
-    Runs on a CPU are estimated by runs on a CPU, others by those on a graphics card, as long as
-    there are any. A run without any precedent of its model and attention is estimated by the mean
-    of all; NaN where no run is complete.
+
+@cache
+def _per_window(s: Settings, channels: int) -> int:
+    return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
+
+
+def _times(s: Settings, other: Settings, data_dir) -> float:
+    """Work of an epoch of ``s`` in epochs of ``other``; NaN without the data of both."""
+    (n, mine, _), (m, theirs, _) = (_forecasts(x, data_dir) for x in (s, other))
+    times, (a, b) = mine / theirs, (x.but(**SAME) for x in (s, other))
+    return times if a == b or math.isnan(times) else times * _per_window(a, n) / _per_window(b, m)
+
+
+def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
+                     passes: list[float] | None = None) -> list[float]:
+    """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
+    times what one epoch of those most like it took, in proportion to the work of both.
+
+    With ``passes``, a number for each run: what that many forecasts of its test windows take
+    instead. An empty ledger is helped out by the committed one. Runs on a CPU are told by runs on a
+    CPU, others by those on a graphics card, as long as there are any. NaN if there are none at all.
     """
-    table = _complete(ledger)
-    if table.empty:
-        return [math.nan] * len(settings)
-    table = table.assign(cost=table.seconds * table.threads)
-    return [_like(s, table).cost.mean() for s in settings]
+    for source in (ledger, Ledger(RESULTS)):
+        table = source.read("runs")
+        table = table[table.status == "complete"] if "threads" in table else table[:0]
+        if len(table):
+            break
+    timed = table[table.split != "tail"] if "split" in table else table  # no tests alone
+    table, known = timed if len(timed) else table, {}
+    rows, asked = {row["run_id"]: row for row in source.rows("runs")}, set(settings)
 
+    def told(s: Settings) -> tuple[float, float]:
+        """Epochs, and seconds of one."""
+        same = table[(table.device == "cpu") == on_cpu(s)]
+        same = same if len(same) else table
+        length = _like(s, same, LENGTH)
+        length = length[(length.epochs_run < length.epochs) | (length.epochs >= s.epochs)]
+        epochs = length.epochs_run.clip(1).mean() if len(length) else 2 * s.patience
+        each = []
+        for row in _like(s, same, SPEED).tail(ROWS).itertuples():
+            try:
+                times = _times(s, settings_of(rows[row.run_id]), data_dir)
+            except (LedgerError, FileNotFoundError):  # on a file that is not here
+                times = math.nan
+            each.append(row.seconds * row.threads / max(row.epochs_run, 1)
+                        * (1.0 if math.isnan(times) else times))
+        return min(epochs, s.epochs), float(np.median(each))
 
-def seconds_here(settings: list[Settings], ledger: Ledger, data_dir=None) -> list[float]:
-    """Core-seconds that each run will take on this machine, from its first steps.
-
-    The kinds of runs that take longest are measured, five at most; the others keep their
-    proportion to these in the ledger. How many epochs a run lasts comes from the ledger.
-    """
-    table, recorded = _complete(ledger), seconds_expected(settings, ledger)
-    kinds: dict = {}
+    found = []
     for i, s in enumerate(settings):
-        kinds.setdefault(s.but(seed=0, learning_rate=1.0, lr_decay=1.0, dropout=0.0), []).append(i)
-    known = Counter({kind: sum(recorded[i] for i in of) if table.size else len(of)
-                     for kind, of in kinds.items()})
-    found: dict[int, float] = {}
-    for kind, _ in known.most_common(5):
-        s = settings[kinds[kind][0]]
-        like = _like(s, table)
-        epochs = like.epochs_run.mean() if len(like) else min(s.epochs, 2 * s.patience)
-        with suppress(Exception):  # the run itself says what is wrong with it
-            seconds = epoch_seconds(s, data_dir) * min(epochs, s.epochs)
-            found |= dict.fromkeys(kinds[kind], seconds)
-    ratio = np.nanmean([v / recorded[i] if recorded[i] > 0 else math.nan for i, v in found.items()]
-                       or [math.nan]) if table.size else math.nan
-    mean = np.mean(list(found.values())) if found else math.nan
-    rest = [recorded[i] * ratio if recorded[i] * ratio > 0 else mean for i in range(len(settings))]
-    return [found.get(i, rest[i]) for i in range(len(settings))]
+        kind = s.but(seed=0)
+        if len(table) and kind not in known:
+            known[kind] = told(kind)
+        epochs, seconds = known.get(kind, (math.nan, math.nan))
+        if s.split == "tail" and s.but(split="standard") in asked:  # one training serves both
+            epochs = 0.0
+        if passes is not None:
+            _, epoch, test = _forecasts(s, data_dir)
+            epochs = passes[i] * test / epoch
+        found.append(epochs * seconds)
+    return found
+
+
+def together(seconds: list[float], at_once: int) -> float:
+    """Seconds until pieces of work are done, ``at_once`` of them at a time."""
+    return max(sum(seconds) / max(1, min(at_once, len(seconds))), max(seconds, default=0.0))

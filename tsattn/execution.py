@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 import shlex
-import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ import nbformat
 import papermill
 
 from . import kernels
+from .progress import say
 from .settings import ROOT, Settings
 from .workers import cores
 
@@ -58,48 +56,22 @@ def command(chapters: list[Chapter], *options: str) -> str:
     return " ".join(["python -m tsattn report", *said, *options])
 
 
-class Progress(logging.Handler):
-    """Passes on the last line of a chapter's bars: every 5 s in a terminal, else every minute."""
-
-    def __init__(self):
-        super().__init__()
-        self.every = 5 if sys.stderr.isatty() else 60
-        self.chapters: dict[int, str] = {}  # thread -> chapter
-        self.said: dict[int, float] = {}
-
-    def emit(self, record):
-        me, text = threading.get_ident(), record.getMessage()
-        now, lines = time.monotonic(), re.split(r"[\r\n]", text.strip())
-        if me in self.chapters and "|" in lines[-1] and now - self.said.get(me, now) >= self.every:
-            print(f"{self.chapters[me]}: {lines[-1].strip()}", file=sys.stderr, flush=True)
-            self.said[me] = now
-        self.said.setdefault(me, now)
-
-
-def execute(chapters: list[Chapter], work: Path, limit: float | None) -> None:
-    """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``."""
-    log, progress = logging.getLogger("papermill"), Progress()
-    before = log.level, log.propagate
-    log.addHandler(progress)
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    done = 0
+def execute(chapters: list[Chapter], work: Path, limit: float | None, counter,
+            each: float = 0.0) -> None:
+    """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``.
+    ``counter`` (``progress.bar``) counts down the seconds that ``each`` takes."""
+    at_once, done = max(1, min(cores(), len(chapters))), 0
 
     def one(chapter: Chapter) -> None:
         nonlocal done
-        progress.chapters[threading.get_ident()] = chapter.path.stem
-        progress.said.pop(threading.get_ident(), None)
         run(chapter, work, limit)
         done += 1
-        print(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
-              f"{chapter.seconds:.0f} s", file=sys.stderr, flush=True)
+        counter.update(each / at_once)
+        say(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
+            f"{chapter.seconds:.0f} s")
 
-    try:
-        with ThreadPoolExecutor(max(1, min(cores(), len(chapters)))) as pool:
-            list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
-    finally:
-        log.removeHandler(progress)
-        log.level, log.propagate = before
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
 
 
 def run(chapter: Chapter, work: Path, limit: float | None) -> None:
@@ -113,7 +85,7 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
         # What goes wrong in a cell comes back as its error; a kernel that is told to end logs more.
         papermill.execute_notebook(str(chapter.path), str(target), parameters=own,
                                    kernel_name="python3", cwd=str(ROOT / "notebooks"),
-                                   progress_bar=False, log_output=True,
+                                   progress_bar=False,
                                    extra_arguments=["--Application.log_level=50"],
                                    **kernels.ready())
         chapter.state = "done"

@@ -35,3 +35,14 @@ def provenance() -> dict:
     return {"python": platform.python_version(), "torch": torch.__version__,
             "numpy": np.__version__, "source": source_revision(),
             "time": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def processor() -> str:
+    """Name of the processor where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            return next(line.split(":", 1)[1].strip() for line in f
+                        if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+

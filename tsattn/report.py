@@ -7,20 +7,23 @@ import math
 import re
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 
 from . import anchors, folders, numbers, site, slides
-from .chapter import checked, in_words, minutes, timed
+from .chapter import checked
 from .checkpoints import alive
 from .claims.facts import Facts
 from .data import DataError, load
+from .estimates import seconds_expected, together
 from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
 from .ledger import Ledger, LedgerError
 from .own_series import short
+from .progress import bar, duration, say
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
 from .text import escape
@@ -29,6 +32,7 @@ from .workers import cores
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
 WITHIN = 10  # minutes of training that nobody has to be asked about
+EXECUTING, SITE = 15, 25  # seconds: a chapter on a core, and the site
 
 
 def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, train: bool = False,
@@ -72,11 +76,18 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
     folders.claim(build)
     said = ""
-    with TemporaryDirectory(prefix="tsattn-report-") as folder:
+    with TemporaryDirectory(prefix="tsattn-report-") as folder, ExitStack() as stack:
         work = Path(folder)
         (work / "notebooks").mkdir()
-        limit = prepare([c for c in chosen if c.notebook], ledger, train, within, own)
-        execute([c for c in chosen if c.notebook], work, limit)
+        limit, todo, seconds = prepare([c for c in chosen if c.notebook], ledger, train, within,
+                                       own, SITE * with_site)
+        counter = stack.enter_context(bar(seconds, "report", expected=seconds))
+        try:
+            sweep(todo, ledger=ledger, counter=counter)
+        except (DataError, LedgerError, OSError) as error:
+            say(f"Nothing can be trained: {error}\nThe report shows what is recorded.")
+            limit = 0
+        execute([c for c in chosen if c.notebook], work, limit, counter, EXECUTING)
         # What was run with other settings is its own page's, and no text says it.
         usual = [c.path.stem for c in chosen if c.state == "done" and not c.changed]
         told = numbers.gather(numbers.read(ledger), work / "figures", usual)
@@ -87,7 +98,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
             if not own and (failed := decks(work, Facts(ledger, told))):
                 print(failed, file=sys.stderr)
             pages = [page_of(c, own) for c in (chosen if own else chapters)]
-            print(f"the site of {len(pages)} chapters ...", file=sys.stderr, flush=True)
+            say(f"the site of {len(pages)} chapters ...")
             start = start_page(pages, own, work) if own else None
             of = {s.run_id for c in chosen for s in c.asked} if own else None
             try:
@@ -199,52 +210,46 @@ def own_file(parameters: dict) -> Path | None:
 
 
 def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
-            own: Path | None = None) -> float | None:
-    """Say what is missing and how long it takes, train it if it may be; returns the minutes that a
-    chapter may train by itself (None: no limit).
+            own: Path | None = None,
+            site: float = SITE) -> tuple[float | None, list[Settings], float]:
+    """Say how long the report takes; returns the minutes that a chapter may train by itself (None:
+    no limit), what is to be trained first, and the seconds of all, those of ``site`` among them.
 
     A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
-    imports what it uses and sets ``runs``, a list of ``Settings``. Runs on ``own``, for which the
-    ledger has no precedent, are timed by their first steps here.
+    imports what it uses and sets ``runs``, a list of ``Settings``.
     """
     for c in chapters:
         c.todo = needed(c, ledger)
-    todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
-    if not todo:
-        return None if train else within
-    needs = timed(todo, ledger) if own else lambda runs: minutes(runs, ledger)
-    for c in [c for c in chapters if c.todo]:
-        print(f"{c.path.stem}: {len(c.todo)} runs are not recorded; training them takes "
-              f"{in_words(needs(c.todo))} on {cores()} cores.", file=sys.stderr)
-    time_needed = needs(todo)
-    small = math.isnan(time_needed) and all(s.profile == "smoke" for s in todo)
-    if not (train or small or time_needed <= within):
-        more = "" if math.isnan(time_needed) else f", or --within {math.ceil(time_needed)}"
-        print(f"Together {in_words(time_needed)}, and nobody said that it may take more than "
-              f"{within:g} min: the report shows what is recorded. To train, add --train{more}.",
-              file=sys.stderr, flush=True)
+    todo, training = expected(chapters, ledger)
+    others = EXECUTING * math.ceil(len(chapters) / cores()) + site
+    if not (train or training <= 60 * within):
+        for c in [c for c in chapters if c.todo]:
+            say(f"{c.path.stem}: {len(c.todo)} runs are not recorded")
+        say(f"Training them takes about {duration(training)}, and nobody said that it may take "
+            f"more than {within:g} min: the report shows what is recorded. To train, add --train"
+            + (f", or --within {math.ceil(training / 60)}." if training > 0 else "."))
         if own and any(c.values.get("profile") == "paper" for c in chapters):
-            print(quick(chapters, ledger, within), file=sys.stderr, flush=True)
-        return 0
-    print(f"Training {len(todo)} runs: {in_words(time_needed)}.", file=sys.stderr, flush=True)
-    try:
-        sweep(todo, ledger=ledger)
-    except (DataError, LedgerError, OSError) as error:
-        print(f"Nothing can be trained: {error}\nThe report shows what is recorded.",
-              file=sys.stderr, flush=True)
-        return 0
-    return None if train else within
+            short = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
+                     for c in chapters]
+            for c in short:
+                c.todo = needed(c, ledger)
+            takes = expected(short, ledger)[1]
+            say("A first look without verdicts (short training, one seed) takes about "
+                f"{duration(takes)}:\n{command(short)}{' --train' * (takes > 60 * within)}")
+        todo, training, limit = [], 0.0, 0
+    else:
+        limit = None if train else within
+    total = training + others
+    work = {"models to train": len(todo), "chapters to execute": len(chapters)}
+    say(f"{', '.join(f'{n} {what}' for what, n in work.items() if n)}: about {duration(total)} on "
+        f"{cores()} cores")
+    return limit, todo, total
 
 
-def quick(chapters: list[Chapter], ledger: Ledger, within: float) -> str:
-    """What the same costs in the profile ``quick``, and the command for it."""
-    short_ones = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
-                  for c in chapters]
-    todo = list({s.run_id: s for c in short_ones for s in needed(c, ledger) or []}.values())
-    time_needed = timed(todo, ledger)(todo) if todo else 0.0
-    more = "" if time_needed <= within else " --train"
-    return ("A first look without verdicts (short training, one seed) takes "
-            f"{in_words(time_needed)}:\n{command(short_ones)}{more}")
+def expected(chapters: list[Chapter], ledger: Ledger) -> tuple[list[Settings], float]:
+    """What has to be trained for ``chapters``, and the seconds that it takes."""
+    todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
+    return todo, together(seconds_expected(todo, ledger), cores())
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:

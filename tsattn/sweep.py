@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,9 +16,10 @@ import torch
 
 from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
-from .estimates import seconds_expected, seconds_here
+from .estimates import on_cpu, seconds_expected, together
 from .ledger import Ledger, LedgerError, row_of, source_revision, without_line
 from .progress import bar, duration
+from .provenance import processor
 from .settings import DATASETS, ETT, Settings
 from .training import Result, check_memory, resolve_device, train
 from .workers import cores
@@ -50,21 +53,15 @@ def trained(settings: list[Settings], ledger: Ledger, checkpoints=CHECKPOINTS) -
 # -- what is missing, in words
 
 
-def estimate(settings: list[Settings], ledger: Ledger) -> float:
-    """Core-hours of ``settings`` together, from the ledger; NaN where no run is complete."""
-    return sum(seconds_expected(settings, ledger)) / 3600
-
-
 def outlook(settings: list[Settings], ledger: Ledger, jobs: int | None = None,
             weights: bool = False) -> str:
     """What ``sweep`` would train, a line each, and how long it takes by the ledger's timings."""
     todo = missing(settings, ledger, weights)
     expected = seconds_expected(todo, ledger)
     jobs = max(1, min(_jobs(jobs), len(todo)))
-    lines = [f"{s.run_id}  about {w / 60:.0f} min" if w > 0 else s.run_id
+    lines = [f"{s.run_id}  about {duration(w)}" if w > 0 else s.run_id
              for s, w in zip(todo, expected, strict=True)]
-    total = f", about {sum(expected) / 3600 / jobs:.1f} hours with {jobs} at a time" \
-        if sum(expected) > 0 else ""
+    total = f", about {duration(together(expected, jobs))} with {jobs} at a time" if todo else ""
     return "\n".join([*lines, f"{len(todo)} of {len({s.run_id for s in settings})} runs are "
                               f"missing{total}"])
 
@@ -98,7 +95,7 @@ def _jobs(jobs: int | None) -> int:
 
 def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None,
           checkpoints=CHECKPOINTS, jobs: int | None = None, weights: bool = False,
-          cluster: str = "", progress: bool = True, within: float | None = None,
+          cluster: str = "", progress: bool = True, within: float | None = None, counter=None,
           command: str = "python -m tsattn report --train") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
     (smoke runs one after another in this process, unless ``jobs`` says otherwise).
@@ -113,7 +110,9 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     memory or room on the disk) is not recorded: it has status ``not run`` and the reason in the
     rows returned, and is tried again next time. ``weights`` also trains again what has no weights
     here; its recorded row stays. Expected to take longer than ``within`` minutes, nothing is
-    trained: a line says what is missing, how long it takes and which ``command`` trains it.
+    trained: a line says what is missing, how long it takes and which ``command`` trains it. A
+    ``counter`` (``progress.bar``) that counts down the seconds of more than these runs is used in
+    place of one of their own.
     Raises ``LedgerError`` if the ledger is damaged or cannot be written.
     """
     ledger, places = ledger or Ledger(), _jobs(jobs)
@@ -124,22 +123,18 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         return ledger.runs(settings)
     if lost := ledger.orphans(todo):
         raise LedgerError(without_line(lost))
-    expected = dict(zip(todo, seconds_expected(todo, ledger), strict=True))
+    expected = dict(zip(todo, seconds_expected(todo, ledger, data_dir), strict=True))
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
-    look = within != 0 or not sum(expected.values()) > 0
-    failed = _impossible(todo, data_dir, here=not cluster) if look else {}
+    failed = _impossible(todo, data_dir, here=not cluster) if within != 0 else {}
     ready = [s for s in todo if s not in failed]
     twins = {s: s.but(split="tail") for s in ready if s.split == "standard" and s.dataset in ETT}
     twins = {s: twin for s, twin in twins.items() if twin in set(ready)}  # one training serves both
     ready = [s for s in ready if s not in twins.values()]
     side_by_side = max(1, min(places, len(ready)))
-    if ready and not cluster and (progress or within is not None):
-        each = [expected[s] for s in ready] if within == 0 else \
-            seconds_here(ready, ledger, data_dir)
-        total = sum(each) / side_by_side
-        line = f"{len(ready)} of {len(ids)} runs are missing: " + (
-            "how long they take is not known" if math.isnan(total) else
-            f"about {duration(total)} with {side_by_side} at a time on this machine")
+    total = together([expected[s] for s in ready], side_by_side)
+    if ready and not counter and not cluster and (progress or within is not None):
+        line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
+               f"{side_by_side} at a time"
         if within is not None and not total <= 60 * within:
             print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
             return ledger.runs(settings)
@@ -152,16 +147,16 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     if cluster:
         results = workers.on_cluster(ready, cluster, options)
     elif len(ready) == 1 or jobs is None and _tiny(ready):
-        results = (workers.attempt(s, progress=progress, **options) for s in ready)
+        results = (workers.attempt(s, progress=progress and not counter, **options) for s in ready)
     else:
         results = workers.here(ready, side_by_side, options)
-    # The bar counts expected work, so that its time left holds for long and short runs alike.
-    work = {s: expected[s] if expected[s] > 0 else 1.0 for s in ready}
     known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(todo)} \
         if weights else {}
     shown = progress and (cluster or len(ready) > 1)
-    with bar(sum(work.values()), f"{len(ready)} runs", disable=not shown,
-             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}") as b:
+    share = {s: expected[s] * total / sum(map(expected.get, ready)) if total > 0 else 1.0
+             for s in ready}
+    with nullcontext(counter) if counter else bar(
+            sum(share.values()), f"{len(ready)} runs", disable=not shown, expected=total) as b:
         for n, result in enumerate(results if ready else (), 1):
             s = result.settings
             for r in (result, *result.also):
@@ -171,7 +166,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
                 failed.setdefault(twins[s], failed[s])
             b.set_postfix_str(f"{n} of {len(ready)}, last: {s.model} {s.attention} seed {s.seed}",
                               refresh=False)
-            b.update(work[s])
+            b.update(share[s])
+        b.set_postfix_str("")
     ledger.tally["runs trained"] += len(todo) - len(failed)
     for reason in dict.fromkeys(failed.values()):  # a chapter keeps what is on stdout
         of = [s.run_id for s, why in failed.items() if why == reason]
@@ -275,39 +271,84 @@ TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the 
 
 def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf,
            data_dir=None) -> pd.DataFrame:
-    """Retrain complete rows of ``runs`` and compare; nothing is recorded.
+    """Retrain complete rows of ``runs`` and compare; nothing is recorded. What can be expected is
+    said before.
 
-    ``run_ids``, or ``sample`` rows drawn at random among those that took less than
-    ``cheaper_than`` seconds. On the same kind of processor, with the same sources and versions, a
-    run is ``identical`` to the last bit of every epoch's errors; elsewhere its test MSE should be
-    ``close``, within ``TOLERANCE``; else it is ``different``. Raises ``ValueError`` if there is no
-    such row, ``LedgerError`` for an unknown run_id.
+    ``run_ids``, or ``sample`` rows drawn at random among those that take less than
+    ``cheaper_than`` seconds here. On the same make of processor, with the same sources and
+    versions, a run is ``identical`` to the last bit of every epoch's errors; elsewhere its test
+    MSE should be ``close``, within ``TOLERANCE``. Beyond that it is ``another draw`` where it lies
+    inside the 95 % prediction interval for a further seed, from the seeds of its cell; else it is
+    ``different``. Raises ``ValueError`` if there is no such row, ``LedgerError`` for an unknown
+    run_id.
     """
+    from scipy import stats  # training needs none of it
+
     if sample < 1:
         raise ValueError(f"--sample {sample}: at least one row.")
     table = ledger.read("runs")
+    table = table[(table.status == "complete") & table.dataset.isin(DATASETS)] if len(table) \
+        else table
     if not run_ids:
-        rows = table[(table.status == "complete") & table.dataset.isin(DATASETS)
-                     & (table.seconds < cheaper_than)] if len(table) else table
-        if rows.empty:
-            raise ValueError(f"{ledger.folder}: no complete run that took less than "
-                             f"{cheaper_than:g} seconds.")
-        run_ids = rows.run_id.sample(min(sample, len(rows)))
+        run_ids = []
+        for run_id in table.run_id.sample(frac=1) if len(table) else ():
+            if _seconds_here(run_id, ledger) < cheaper_than:
+                run_ids.append(run_id)
+            if len(run_ids) == sample:
+                break
+        if not run_ids:
+            raise ValueError(f"{ledger.folder}: no complete run that takes less than "
+                             f"{cheaper_than:g} seconds here.")
+    asked = [(ledger.settings(run_id), _cell(run_id, ledger)) for run_id in run_ids]
+    seconds = [_seconds_here(run_id, ledger) for run_id in run_ids]
+    here = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
+    print(f"{len(asked)} runs are trained again on {here}: about {duration(sum(seconds))}. On the "
+          "processor that they were recorded on they come out identical; on another make rounding "
+          f"differs, and on another kind of device dropout: within {TOLERANCE:.0%} counts as "
+          "close.", file=sys.stderr)
+    for run_id, (_, cell) in zip(run_ids, asked, strict=True):
+        row, others = cell[cell.run_id == run_id].iloc[0], len(cell) - 1
+        spread = f"the seeds of its cell lie {np.ptp(cell.test_mse) / row.test_mse:.1%} apart" \
+            if others else "no other seed of it is recorded"
+        print(f"{run_id}: recorded on {'a CPU' if row.device == 'cpu' else row.device}; {spread}",
+              file=sys.stderr, flush=True)
     found = []
-    for run_id in run_ids:
-        s = ledger.settings(run_id)
+    for run_id, (s, cell) in zip(run_ids, asked, strict=True):
         row, recorded = ledger.runs([s]).iloc[0], ledger.curves([s])
         with TemporaryDirectory() as folder:
             result = train(s, data_dir=data_dir, checkpoints=Path(folder),
                            n_threads=int(row.threads))
         change = result.test_mse / row.test_mse - 1
-        again = pd.DataFrame(result.curves)
+        again, n = pd.DataFrame(result.curves), len(cell)
         same = len(recorded) and all(np.array_equal(again[c], recorded[c])
                                      for c in ("train_mse", "val_mse", "test_mse"))
-        outcome = "identical" if same else "close" if abs(change) <= TOLERANCE else "different"
+        apart = abs(result.test_mse - cell.test_mse.mean())
+        drawn = n > 1 and apart <= stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * \
+            cell.test_mse.std()
+        outcome = "identical" if same else "close" if abs(change) <= TOLERANCE else \
+            "another draw" if drawn else "different"
         found.append(dict(
             run_id=run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse,
             change=change, outcome=outcome,
             same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
             same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
     return pd.DataFrame(found)
+
+
+def _seconds_here(run_id: str, ledger: Ledger) -> float:
+    """How long a recorded run takes here: as long as it took, on the same kind of device."""
+    s = ledger.settings(run_id)
+    row = ledger.runs([s]).iloc[0]
+    if (row.device == "cpu") == on_cpu(s):
+        return row.seconds
+    return seconds_expected([s], ledger)[0] / row.threads
+
+
+def _cell(run_id: str, ledger: Ledger) -> pd.DataFrame:
+    """Complete rows that differ from a run in the seed alone, and itself."""
+    table = ledger.read("runs")
+    table = table[table.status == "complete"]
+    names = [f.name for f in fields(Settings) if f.name in table and f.name not in (
+        "seed", "profile", "device", "cuda_graph")]
+    of = table[names].astype(str).fillna("")
+    return table[(of == of[table.run_id == run_id].iloc[0]).all(axis=1)]

@@ -146,34 +146,6 @@ def channel_errors(model, windows: data.Windows, batch_size: int | None = None) 
     return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
 
 
-def epoch_seconds(s: Settings, data_dir=None, tried: int = 4) -> float:
-    """Seconds of one epoch on one thread of this machine, from a few steps and windows of it."""
-    device, splits = resolve_device(s.device), data.of(s, data_dir)
-    check_memory(s, len(splits.channels))
-    with use_threads(1), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Run(s, splits, device, Path(os.devnull))
-
-        def seconds(do, times):
-            started = time.perf_counter()
-            for _ in range(times):
-                do()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            return (time.perf_counter() - started) / times
-
-        step = 0.0
-        if run.optimiser:
-            run.model.train()
-            if hasattr(run.model, "masks"):
-                run.model.masks.seed(s.seed, 1)
-            index = torch.arange(s.batch_size, device=device)
-            seconds(lambda: run.step(index), 1)
-            step = seconds(lambda: run.step(index), tried)
-        few = run.val.first(64)
-        window = seconds(lambda: evaluate(run.model, few), 1) / len(few)
-        return step * run.steps + window * (len(run.val) + len(run.test))
-
-
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
           progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.

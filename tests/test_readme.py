@@ -1,0 +1,140 @@
+"""The commands of README and its Korean twin, typed as they stand there."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from own_csv import BASE
+
+from tsattn import report as report_module
+from tsattn import slides
+from tsattn.__main__ import main, options
+from tsattn.ledger import ROOT, Ledger
+from tsattn.training import Result
+
+PYTHON = ".venv/bin/python -m tsattn "
+
+
+def lines():
+    """Every line of a bash block, once, without its comment."""
+    text = "".join((ROOT / name).read_text("utf-8") for name in ("README.md", "README.ko.md"))
+    blocks = re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S)
+    found = (re.split(r"(?:^|\s)#", line)[0].strip() for line in "".join(blocks).splitlines())
+    return sorted(set(filter(None, found)))
+
+
+def typed(command):
+    return [shlex.split(line.removeprefix(PYTHON)) for line in lines()
+            if line.startswith(f"{PYTHON}{command}")]
+
+
+@pytest.mark.parametrize("line", lines())
+def test_every_command_is_one_that_there_is(line):
+    if line.startswith("make "):
+        subprocess.run(["make", "-n", *shlex.split(line)[1:]], cwd=ROOT, check=True,
+                       capture_output=True)
+    else:
+        assert line.startswith(PYTHON)
+        assert callable(options().parse_args(shlex.split(line.removeprefix(PYTHON))).function)
+
+
+@pytest.fixture
+def dry(monkeypatch, tmp_path):
+    """What a report would train and execute; the working folder is empty."""
+    done = {"trained": [], "executed": []}
+
+    def execute(chapters, *_):
+        done["executed"] += [c.label for c in chapters]
+        for c in chapters:
+            c.state = "done"
+
+    monkeypatch.setattr(report_module, "sweep", lambda runs, **_: done["trained"].extend(runs))
+    monkeypatch.setattr(report_module, "execute", execute)
+    monkeypatch.setattr("tsattn.ledger.OWN", tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    return done
+
+
+@pytest.mark.parametrize("arguments", typed("report"))
+def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys):
+    BASE.to_csv("log.csv", index=False)
+    assert main([*arguments, "--notebooks-only", "--output", str(tmp_path / "out")]) == 0
+    shown = capsys.readouterr().err.splitlines()  # with a bar, where it can move
+    said = [line for line in shown if line and not line.startswith("report:")]
+    assert said[0] == "reading the chapters and what is recorded ..."
+    assert len(said) == 2, said  # one number, and nothing else
+    n, minutes, unit = re.search(r"(\d+) models to train, .*: about (\d+) (\w+)",
+                                 said[1]).groups()
+    runs = dry["trained"]
+    assert int(n) == len(runs) > 0 and (unit == "s" or int(minutes) < 10)
+    assert {s.profile for s in runs} == {"quick"}
+    args = options().parse_args(arguments)
+    asked = dict(args.parameter)
+    assert {s.pred_len for s in runs} == {int(asked["pred_len"])}
+    assert {"softmax", "zero"} <= {s.attention for s in runs}
+    if args.only:
+        assert dry["executed"] == args.only
+        assert {s.attention for s in runs} == {"softmax", "zero", "none"}
+        assert {s.epochs for s in runs} == {2}
+    else:
+        assert {s.dataset_name for s in runs} == {asked["dataset"]} and "C" in dry["executed"]
+
+
+def test_chapter_4_is_a_matter_of_minutes_too(dry, tmp_path, capsys):
+    assert main(["report", "--only", "04", "--profile", "quick", "--notebooks-only", "--output",
+                 str(tmp_path / "out")]) == 0
+    assert re.search(r"\b[1-9] min on|\d s on", capsys.readouterr().err) and dry["trained"]
+
+
+@pytest.mark.parametrize("arguments", typed("verify"))
+def test_rows_are_drawn_that_take_no_longer_than_asked(arguments, monkeypatch, capsys):
+    trained = []
+
+    def train(s, **_):
+        trained.append(s)
+        wrong = [dict.fromkeys(("train_mse", "val_mse", "test_mse"), 0.0)]
+        return Result(s, test_mse=Ledger().runs([s]).test_mse[0], curves=wrong)
+
+    monkeypatch.setattr("tsattn.sweep.train", train)
+    assert main(arguments) == 0
+    args = options().parse_args(arguments)
+    assert len(trained) == args.sample and capsys.readouterr().out.count("close") == args.sample
+    if not any(s.device == "auto" for s in trained):
+        assert (Ledger().runs(trained).seconds < args.cheaper_than).all()
+
+
+@pytest.mark.parametrize("arguments", typed("sweep"))
+def test_a_sweep_says_what_it_would_train(arguments, capsys):
+    assert main([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d+ of (10|15) runs are missing", said[-1])
+
+
+@pytest.mark.parametrize("arguments", typed("run"))
+def test_a_run_ends_with_its_result(arguments, dry, capsys):
+    assert main([*arguments, "--dataset", "state-machine"]) == 0
+    assert '"status": "complete"' in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_the_deck_has_the_language_that_is_asked_for():
+    asked = [options().parse_args(arguments).lang for arguments in typed("slides")]
+    assert asked and set(asked) <= set(slides.story.LANGUAGES)
+
+
+def test_tables_of_two_branches_that_each_recorded_runs_are_joined():
+    said = subprocess.run(["git", "check-attr", "merge", "results/runs.csv", "results/new.csv"],
+                          cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.count("merge: union") == 2
+
+
+def test_the_first_words_come_soon():
+    """In seconds of work, which other processes do not stretch."""
+    psutil = pytest.importorskip("psutil")
+    with subprocess.Popen([sys.executable, "-m", "tsattn", "report", "--only", "77"], cwd=ROOT,
+                          stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("reading the chapters")
+        spent = psutil.Process(process.pid).cpu_times()
+        process.kill()
+    assert spent.user + spent.system < 5
