@@ -227,6 +227,15 @@ def test_a_short_run_is_expected_to_take_its_epochs_of_one_like_it():
     assert 0.7 < np.median(ratios) < 1.4
 
 
+def test_a_measurement_is_expected_to_take_what_its_forecasts_take():
+    committed = Ledger(record=True)
+    rows = committed.read("perturbation").drop_duplicates(["run_id", "sublayer"])
+    of = [committed.settings(run_id) for run_id in rows.run_id]
+    points = rows[["windows", "draws", "smoothings", "noises"]].to_dict("records")
+    ratios = np.divide(seconds_expected(of, committed, points=points), rows.seconds)
+    assert len(rows) >= 6 and ratios.between(0.5, 2).all(), ratios
+
+
 class Others(Ledger):
     """The ledger without some rows."""
 
@@ -247,6 +256,9 @@ def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
     assert expected(max_steps=40) == pytest.approx(120, rel=0.01)
     assert expected(max_windows=481) == pytest.approx(120, rel=0.01), "a third of a step's work"
     assert 1.3 < expected(d_ff=8 * s.d_ff) / 60 < 8
+    grid = dict(windows=1, draws=2, smoothings="0 1 2", noises="0 1")
+    passes = seconds_expected([s, s], ledger, points=[grid, grid | dict(windows=0)])
+    assert passes[0] == pytest.approx(2.0 * 24 / (3 * 20 * s.batch_size + 2)) == passes[1]
     twins = [make("quick", dataset="ETTh1", split=split) for split in ("standard", "tail")]
     assert seconds_expected(twins, ledger)[1] == 0.0, "one training serves both"
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]

@@ -238,7 +238,8 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, ca
 def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, capsys, monkeypatch):
     file = tmp_path / "two words.csv"
     BASE.drop(index=700).to_csv(file, index=False)
-    monkeypatch.setattr(report_module, "seconds_expected", lambda runs, _: [120.0] * len(runs))
+    monkeypatch.setattr(report_module, "seconds_expected",
+                        lambda runs, *_, **__: [120.0] * len(runs))
     monkeypatch.setattr(report_module, "cores", lambda: 2)
     asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split", missing=-9)
     chapters = report_module.choose(
@@ -247,7 +248,7 @@ def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, cap
     limit, todo, _ = report_module.prepare(chapters, ledger, train=False, within=10, own=file)
     said = capsys.readouterr().err
     assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
-    assert "Training them takes about 20 min" in said
+    assert "Training 20 models takes about 20 min" in said
     assert "To train, add --train, or --within 20." in said
     assert (
         "A first look without verdicts (short training, one seed) takes about 5 min:\n"

@@ -181,7 +181,8 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     trained = []
     monkeypatch.setattr(report_module, "sweep",
                         lambda runs, **_: trained.extend([len(runs)] * bool(runs)))
-    monkeypatch.setattr(report_module, "seconds_expected", lambda runs, *_: [1800.0] * len(runs))
+    monkeypatch.setattr(report_module, "seconds_expected",
+                        lambda runs, *_, **__: [1800.0] * len(runs))
     monkeypatch.setattr(report_module, "cores", lambda: 1)
     parameters = 'pred_len = 96\nseeds = [1, 2]\nprofile = "paper"\ntrain_minutes = 10'
     for name in ("01_one", "02_two"):  # both need the same two runs
@@ -194,7 +195,7 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     assert call(checkout) == 0 and trained == []
     said = capsys.readouterr().err
     assert "01_one: 2 runs are not recorded" in said
-    assert "Training them takes about 60 min" in said and "add --train, or --within 60" in said
+    assert "Training 2 models takes about 60 min" in said and "add --train, or --within 60" in said
     assert "\n2 chapters to execute: about 30 s on 1 cores\n" in said
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
     box = report_module.page_of(

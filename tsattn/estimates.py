@@ -19,6 +19,7 @@ SPEED = ("model", "attention", "n_tokens", "feed_forward", "d_model", "d_ff", "e
          "dataset", "pred_len")
 LENGTH = ("model", "dataset", "embedding", "learning_rate", "attention", "pred_len")
 ROWS = 5  # of those most like a run
+DISTURBED = 2  # times as long as any other takes a forecast while something is changed in the model
 # Settings that the work of one window does not depend on.
 SAME = dict(split="standard", missing="", gaps="refuse", dropout=0.0, learning_rate=1.0, epochs=1,
             patience=1, batch_size=1, lr_hold=1, lr_decay=1.0, max_steps=0, max_windows=0, seed=0,
@@ -73,13 +74,14 @@ def _times(s: Settings, other: Settings, data_dir) -> float:
 
 
 def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
-                     passes: list[float] | None = None) -> list[float]:
+                     points: list[dict] | None = None) -> list[float]:
     """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
     times what one epoch of those most like it took, in proportion to the work of both.
 
-    With ``passes``, a number for each run: what that many forecasts of its test windows take
-    instead. An empty ledger is helped out by the committed one. Runs on a CPU are told by runs on a
-    CPU, others by those on a graphics card, as long as there are any. NaN if there are none at all.
+    With ``points``, one for each run: what a measurement there takes on the trained model instead,
+    a forecast of its windows for each of its draws and strengths. An empty ledger is helped out by
+    the committed one. Runs on a CPU are told by runs on a CPU, others by those on a graphics card,
+    as long as there are any. NaN if there are none at all.
     """
     for source in (ledger, Ledger(RESULTS)):
         table = source.read("runs")
@@ -115,9 +117,11 @@ def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
         epochs, seconds = known.get(kind, (math.nan, math.nan))
         if s.split == "tail" and s.but(split="standard") in asked:  # one training serves both
             epochs = 0.0
-        if passes is not None:
+        if points is not None:
             _, epoch, test = _forecasts(s, data_dir)
-            epochs = passes[i] * test / epoch
+            grid = [len(str(points[i].get(k, "")).split()) or 1 for k in ("smoothings", "noises")]
+            windows = min(points[i].get("windows") or test, test)
+            epochs = DISTURBED * windows * math.prod(grid) * points[i].get("draws", 1) / epoch
         found.append(epochs * seconds)
     return found
 

@@ -32,6 +32,7 @@ class Chapter:
     values: dict = field(default_factory=dict)  # what it is executed with, where that was given
     asked: list[Settings] = field(default_factory=list)  # runs it rests on, where it says so
     todo: list[Settings] | None = None  # those of them that are lacking; None: it does not say
+    measuring: list[tuple[Settings, dict]] = field(default_factory=list)  # lacking: model, point
     state: str = ""  # empty: not executed; "done"; else what went wrong
     seconds: float = 0.0
 
@@ -57,20 +58,20 @@ def command(chapters: list[Chapter], *options: str) -> str:
 
 
 def execute(chapters: list[Chapter], work: Path, limit: float | None, counter,
-            each: float = 0.0) -> None:
+            after: float = 0.0) -> None:
     """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``.
-    ``counter`` (``progress.bar``) counts down the seconds that ``each`` takes."""
-    at_once, done = max(1, min(cores(), len(chapters))), 0
+    ``counter`` (``progress.bar``) counts down to the ``after`` seconds of what comes then."""
+    each, done = (counter.left.total - counter.left.n - after) / max(1, len(chapters)), 0
 
     def one(chapter: Chapter) -> None:
         nonlocal done
         run(chapter, work, limit)
         done += 1
-        counter.update(each / at_once)
+        counter.update(each)
         say(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
             f"{chapter.seconds:.0f} s")
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(max(1, min(cores(), len(chapters)))) as pool:
         list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
 
 

@@ -83,11 +83,11 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
                                        own, SITE * with_site)
         counter = stack.enter_context(bar(seconds, "report", expected=seconds))
         try:
-            sweep(todo, ledger=ledger, counter=counter)
+            sweep(todo, ledger=ledger, counter=counter, weights=True)
         except (DataError, LedgerError, OSError) as error:
             say(f"Nothing can be trained: {error}\nThe report shows what is recorded.")
             limit = 0
-        execute([c for c in chosen if c.notebook], work, limit, counter, EXECUTING)
+        execute([c for c in chosen if c.notebook], work, limit, counter, SITE * with_site)
         # What was run with other settings is its own page's, and no text says it.
         usual = [c.path.stem for c in chosen if c.state == "done" and not c.changed]
         told = numbers.gather(numbers.read(ledger), work / "figures", usual)
@@ -216,40 +216,48 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
     no limit), what is to be trained first, and the seconds of all, those of ``site`` among them.
 
     A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
-    imports what it uses and sets ``runs``, a list of ``Settings``.
+    imports what it uses and sets ``runs``, a list of ``Settings``, and where measuring takes long
+    ``measurements``, a list of (table, models, points) as for ``Chapter.on_trained``.
     """
     for c in chapters:
         c.todo = needed(c, ledger)
-    todo, training = expected(chapters, ledger)
+    todo, training, measuring = expected(chapters, ledger)
     others = EXECUTING * math.ceil(len(chapters) / cores()) + site
-    if not (train or training <= 60 * within):
+    if not (train or training + measuring <= 60 * within):
         for c in [c for c in chapters if c.todo]:
             say(f"{c.path.stem}: {len(c.todo)} runs are not recorded")
-        say(f"Training them takes about {duration(training)}, and nobody said that it may take "
-            f"more than {within:g} min: the report shows what is recorded. To train, add --train"
-            + (f", or --within {math.ceil(training / 60)}." if training > 0 else "."))
+        takes = training + measuring
+        say(f"Training {len(todo)} models takes about {duration(takes)}, and nobody said that it "
+            f"may take more than {within:g} min: the report shows what is recorded. To train, add "
+            "--train" + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
         if own and any(c.values.get("profile") == "paper" for c in chapters):
-            short = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
+            quick = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
                      for c in chapters]
-            for c in short:
+            for c in quick:
                 c.todo = needed(c, ledger)
-            takes = expected(short, ledger)[1]
+            takes = sum(expected(quick, ledger)[1:])
             say("A first look without verdicts (short training, one seed) takes about "
-                f"{duration(takes)}:\n{command(short)}{' --train' * (takes > 60 * within)}")
-        todo, training, limit = [], 0.0, 0
+                f"{duration(takes)}:\n{command(quick)}{' --train' * (takes > 60 * within)}")
+        todo, training, measuring, limit = [], 0.0, 0.0, 0
     else:
         limit = None if train else within
-    total = training + others
+    total = training + measuring + others
     work = {"models to train": len(todo), "chapters to execute": len(chapters)}
     say(f"{', '.join(f'{n} {what}' for what, n in work.items() if n)}: about {duration(total)} on "
         f"{cores()} cores")
     return limit, todo, total
 
 
-def expected(chapters: list[Chapter], ledger: Ledger) -> tuple[list[Settings], float]:
-    """What has to be trained for ``chapters``, and the seconds that it takes."""
-    todo = list({s.run_id: s for c in chapters for s in c.todo or []}.values())
-    return todo, together(seconds_expected(todo, ledger), cores())
+def expected(chapters: list[Chapter], ledger: Ledger) -> tuple[list[Settings], float, float]:
+    """What has to be trained for ``chapters``, for a measurement again where its model's weights
+    are not here; the seconds that this takes, and those of all measurements."""
+    lacking = [each for c in chapters for each in c.measuring]
+    todo = [s for c in chapters for s in c.todo or []]
+    todo += missing([s for s, _ in lacking], ledger, weights=True)
+    todo = list({s.run_id: s for s in todo}.values())
+    measuring = seconds_expected([s for s, _ in lacking], ledger, points=[p for _, p in lacking])
+    return (todo, *(together(each, cores())
+                    for each in (seconds_expected(todo, ledger), measuring)))
 
 
 def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
@@ -266,6 +274,11 @@ def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
     except (DataError, OSError):
         return None  # the chapter says in its place what it lacks
     chapter.asked = list(names["runs"])
+    chapter.measuring = []
+    for table, models, points in names.get("measurements", ()):
+        of = {s.run_id: s for s in models}
+        lacking = ledger.lacking(table, [{"run_id": i, **point} for i in of for point in points])
+        chapter.measuring += [(of[key["run_id"]], key) for key in lacking]
     return missing(chapter.asked, ledger)
 
 
