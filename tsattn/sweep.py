@@ -56,26 +56,33 @@ def trained(settings: list[Settings], ledger: Ledger, checkpoints=CHECKPOINTS) -
 def outlook(settings: list[Settings], ledger: Ledger, jobs: int | None = None,
             weights: bool = False) -> str:
     """What ``sweep`` would train, a line each, and how long it takes by the ledger's timings."""
-    todo = missing(settings, ledger, weights)
-    expected = seconds_expected(todo, ledger)
-    jobs = max(1, min(_jobs(jobs), len(todo)))
-    lines = [f"{s.run_id}  about {duration(w)}" if w > 0 else s.run_id
-             for s, w in zip(todo, expected, strict=True)]
-    total = f", about {duration(together(expected, jobs))} with {jobs} at a time" if todo else ""
-    return "\n".join([*lines, f"{len(todo)} of {len({s.run_id for s in settings})} runs are "
-                              f"missing{total}"])
+    expected = _expected(settings, ledger, weights)
+    lines = [f"{run_id}  about {duration(w)}" for run_id, w in expected.items()]
+    return "\n".join([*lines, _in_all(settings, expected, _jobs(jobs))])
 
 
 def outlook_by_part(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None = None,
                     weights: bool = False) -> str:
     """What is missing of each named list of runs, with hours; a run counts where it comes first."""
-    seen, lines = set(), []
+    whole, seen, lines = [s for runs in parts.values() for s in runs], set(), []
+    expected = _expected(whole, ledger, weights)
     for name, runs in parts.items():
-        own = [s for run_id, s in {s.run_id: s for s in runs}.items() if run_id not in seen]
+        own = [s for s in runs if s.run_id not in seen]
         seen |= {s.run_id for s in own}
-        lines.append(f"{name}: {outlook(own, ledger, jobs, weights).splitlines()[-1]}")
-    whole = outlook([s for runs in parts.values() for s in runs], ledger, jobs, weights)
-    return "\n".join([*lines, f"together: {whole.splitlines()[-1]}"])
+        lines.append(f"{name}: {_in_all(own, expected, _jobs(jobs))}")
+    return "\n".join([*lines, f"together: {_in_all(whole, expected, _jobs(jobs))}"])
+
+
+def _expected(settings: list[Settings], ledger: Ledger, weights: bool) -> dict[str, float]:
+    todo = missing(settings, ledger, weights)
+    return dict(zip((s.run_id for s in todo), seconds_expected(todo, ledger), strict=True))
+
+
+def _in_all(settings: list[Settings], expected: dict[str, float], jobs: int) -> str:
+    of = {s.run_id for s in settings}
+    todo = [expected[run_id] for run_id in of & set(expected)]
+    total = f", about {duration(together(todo, jobs))} with {min(jobs, len(todo))} at a time"
+    return f"{len(todo)} of {len(of)} runs are missing{total * bool(todo)}"
 
 
 def _tiny(runs: list[Settings]) -> bool:
