@@ -138,3 +138,31 @@ def test_the_first_words_come_soon():
         spent = psutil.Process(process.pid).cpu_times()
         process.kill()
     assert spent.user + spent.system < 5
+
+
+def test_the_rows_behind_a_number_are_found_as_shown():
+    blocks = [re.search(r"^```python\n(.*?)^```", (ROOT / name).read_text("utf-8"), re.M | re.S)[1]
+              for name in ("README.md", "README.ko.md")]
+    assert re.sub("#.*", "", blocks[0]) == re.sub("#.*", "", blocks[1])
+    code, last = blocks[0].split("table.query", 1)
+    names: dict = {}
+    exec(code, names)
+    shown = eval(f"table.query{last}", names)
+    standard = shown[shown.split == "standard"].set_index("variant")
+    assert list(standard.index) == ["identity", "zero", "mean", "fixed", "attention only"]
+    runs = Ledger().read("runs").set_index("run_id").loc[standard.run_ids["zero"].split()]
+    mse = runs.groupby("attention").test_mse.mean()
+    assert f"{mse['softmax']:.3f}" == "0.371"
+    assert mse["zero"] / mse["softmax"] - 1 == pytest.approx(standard.change["zero"], abs=1e-6)
+
+
+def test_what_is_said_to_be_in_the_code_is_there():
+    for name in ("README.md", "README.ko.md"):
+        text = (ROOT / name).read_text("utf-8")
+        for row in re.findall(r"^\| (`tsattn/.*?) \|", text, re.M):
+            folder = ROOT
+            for path in re.findall("`(.*?)`", row):
+                at = ROOT / path if path.startswith("tsattn/") else folder / path
+                assert at.exists(), path
+                folder = at.parent
+    assert '"identity"' in (ROOT / "tsattn" / "models" / "attention.py").read_text("utf-8")

@@ -345,6 +345,7 @@ class Ledger:
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
         self._joined: dict = {}  # table -> (states of its files, its rows)
+        self._known: tuple = (None, {})  # state of the runs, what became of each
 
     # -- tables
 
@@ -552,13 +553,13 @@ class Ledger:
     def channel_errors(self, s: Settings) -> np.ndarray:
         """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run
         recorded before channels were kept apart. Raises ``LedgerError`` if it is not the run's."""
-        row = self.runs([s])
-        if row.empty:
+        row = self._outcomes().get(s.run_id)
+        if row is None:
             raise LedgerError(f"{s.run_id}: no such run in {self.folder / 'runs.csv'}.")
         there = [folder.path for folder in self.folders
                  if errors_file(folder.path, s.run_id).is_file()]
         there += [folder.path for folder in self.folders if not there and folder.has(s.run_id)]
-        return errors_of(there[0], row.iloc[0])
+        return errors_of(there[0], row)
 
     def window_errors(self, s: Settings) -> np.ndarray:
         """``channel_errors``, the channels averaged: [windows]."""
@@ -567,9 +568,17 @@ class Ledger:
 
     def complete(self, settings: list[Settings]) -> list[Settings]:
         """Those of ``settings`` that have a complete run."""
-        runs = self.runs(settings)
-        done = set(runs[runs.status == "complete"].run_id) if len(runs) else set()
-        return [s for s in settings if s.run_id in done]
+        known = self._outcomes()
+        return [s for s in settings if known.get(s.run_id, {}).get("status") == "complete"]
+
+    def _outcomes(self) -> dict[str, dict]:
+        """What became of every run, by run_id; read again when a file has changed."""
+        state = [folder.state("runs") for folder in self.folders]
+        if self._known[0] != state:
+            table = self.read("runs")
+            columns = [c for c in ("run_id", "status", "test_mse", "errors_crc32") if c in table]
+            self._known = state, {row["run_id"]: row for row in table[columns].to_dict("records")}
+        return self._known[1]
 
     def errors_by_seed(self, settings: list[Settings]) -> dict:
         """``window_errors`` of the complete runs among ``settings``, by seed; None where no seed
