@@ -83,7 +83,7 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
     assert verified()[0] == verified(1.101 * now, 1.102 * now)[0] == "different"
     found, said, ledger = verified(0.95 * now, 1.05 * now)
     assert found == "another draw"
-    assert re.match(r"1 runs are trained again on .+: about \d+ s\. ", said)
+    assert re.match(r"training 1 run again on .+: about \d+ s\. ", said)
     assert ("recorded on NVIDIA H200; the seeds of its cell lie 13.6 % apart" in
             said.replace("%", " %"))
     assert len(verify(ledger, cheaper_than=60, sample=1)) == 1

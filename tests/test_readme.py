@@ -65,7 +65,7 @@ def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys
     said = [line for line in shown if line and not line.startswith("report:")]
     assert said[0] == "reading the chapters and what is recorded ..."
     assert len(said) == 2, said  # one number, and nothing else
-    n, minutes, unit = re.search(r"(\d+) models to train, .*: about (\d+) (\w+)",
+    n, minutes, unit = re.search(r"(\d+) models to train, 1 chapter to execute: about (\d+) (\w+)",
                                  said[1]).groups()
     runs = dry["trained"]
     assert int(n) == len(runs) > 0 and (unit == "s" or int(minutes) < 10)

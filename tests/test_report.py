@@ -196,7 +196,7 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     said = capsys.readouterr().err
     assert "01_one: 2 runs are not recorded" in said
     assert "Training 2 models takes about 60 min" in said and "add --train, or --within 60" in said
-    assert "\n2 chapters to execute: about 30 s on 1 cores\n" in said
+    assert "\n2 chapters to execute: about 30 s on 1 core\n" in said
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
     box = report_module.page_of(
         report_module.Chapter(

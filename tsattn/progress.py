@@ -103,6 +103,10 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def counted(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def duration(seconds: float) -> str:
     """In the unit that one would say it in."""
     if math.isnan(seconds):

@@ -23,7 +23,7 @@ from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
 from .harmless import harmless_markdown
 from .ledger import Ledger, LedgerError
 from .own_series import short
-from .progress import bar, duration, say
+from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
 from .text import escape
@@ -227,9 +227,10 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
         for c in [c for c in chapters if c.todo]:
             say(f"{c.path.stem}: {len(c.todo)} runs are not recorded")
         takes = training + measuring
-        say(f"Training {len(todo)} models takes about {duration(takes)}, and nobody said that it "
-            f"may take more than {within:g} min: the report shows what is recorded. To train, add "
-            "--train" + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
+        say(f"Training {counted(len(todo), 'model')} takes about {duration(takes)}, and nobody "
+            f"said that it may take more than {within:g} min: the report shows what is recorded. "
+            "To train, add --train"
+            + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
         if own and any(c.values.get("profile") == "paper" for c in chapters):
             quick = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
                      for c in chapters]
@@ -242,9 +243,9 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
     else:
         limit = None if train else within
     total = training + measuring + others
-    work = {"models to train": len(todo), "chapters to execute": len(chapters)}
-    say(f"{', '.join(f'{n} {what}' for what, n in work.items() if n)}: about {duration(total)} on "
-        f"{cores()} cores")
+    train_first = f"{counted(len(todo), 'model')} to train, " if todo else ""
+    say(f"{train_first}{counted(len(chapters), 'chapter')} to execute: about {duration(total)} on "
+        f"{counted(cores(), 'core')}")
     return limit, todo, total
 
 

@@ -18,7 +18,7 @@ from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .estimates import on_cpu, seconds_expected, together
 from .ledger import Ledger, LedgerError, row_of, source_revision, without_line
-from .progress import bar, duration
+from .progress import bar, counted, duration
 from .provenance import processor
 from .settings import DATASETS, ETT, Settings
 from .training import Result, check_memory, resolve_device, train
@@ -309,22 +309,25 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
     asked = [(ledger.settings(run_id), _cell(run_id, ledger)) for run_id in run_ids]
     seconds = [_seconds_here(run_id, ledger) for run_id in run_ids]
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
-    print(f"{len(asked)} runs are trained again on {here}: about {duration(sum(seconds))}. On the "
-          "processor that they were recorded on they come out identical; on another make rounding "
-          f"differs, and on another kind of device dropout: within {TOLERANCE:.0%} counts as "
-          "close.", file=sys.stderr)
+    print(f"training {counted(len(asked), 'run')} again on {here}: about {duration(sum(seconds))}. "
+          "On the processor that recorded it a run comes out identical; on another make rounding "
+          f"differs, and on another kind of device dropout: within {TOLERANCE:.0%} it is close.",
+          file=sys.stderr)
     for run_id, (_, cell) in zip(run_ids, asked, strict=True):
         row, others = cell[cell.run_id == run_id].iloc[0], len(cell) - 1
         spread = f"the seeds of its cell lie {np.ptp(cell.test_mse) / row.test_mse:.1%} apart" \
             if others else "no other seed of it is recorded"
         print(f"{run_id}: recorded on {'a CPU' if row.device == 'cpu' else row.device}; {spread}",
               file=sys.stderr, flush=True)
-    found = []
-    for run_id, (s, cell) in zip(run_ids, asked, strict=True):
+    results, found = [], []
+    with bar(sum(seconds), "verify", expected=sum(seconds)) as progress, \
+            TemporaryDirectory() as folder:
+        for (s, _), took in zip(asked, seconds, strict=True):
+            results.append(train(s, data_dir=data_dir, checkpoints=Path(folder), progress=False,
+                                 n_threads=int(ledger.runs([s]).threads[0])))
+            progress.update(took)
+    for run_id, (s, cell), result in zip(run_ids, asked, results, strict=True):
         row, recorded = ledger.runs([s]).iloc[0], ledger.curves([s])
-        with TemporaryDirectory() as folder:
-            result = train(s, data_dir=data_dir, checkpoints=Path(folder),
-                           n_threads=int(row.threads))
         change = result.test_mse / row.test_mse - 1
         again, n = pd.DataFrame(result.curves), len(cell)
         same = len(recorded) and all(np.array_equal(again[c], recorded[c])
