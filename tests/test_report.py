@@ -1,6 +1,5 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
-import errno
 import html
 import os
 import re
@@ -244,16 +243,6 @@ def test_where_nothing_can_be_trained_the_report_shows_what_is_recorded(
     assert call(checkout, train=True) == 0
     assert f"Nothing can be trained: {error}" in capsys.readouterr().err
     assert executed(checkout, "01_one").cells[-1].outputs[0].text == "0\n"
-
-
-def test_full_shared_memory_is_named(checkout, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(report_module, "ProcessPoolExecutor", full)
-    notebook(checkout / "notebooks" / "01_one.ipynb", "1")
-    with pytest.raises(OSError, match="/dev/shm is full"):
-        call(checkout)
 
 
 def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout):
