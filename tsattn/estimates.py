@@ -63,7 +63,8 @@ def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
 
 @cache
 def _per_window(s: Settings, channels: int) -> int:
-    return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
+    with torch.device("meta"):  # however large it is
+        return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
 
 
 def _times(s: Settings, other: Settings, data_dir) -> float:
