@@ -34,7 +34,7 @@ def test_every_anchored_number_is_the_ledgers(facts, where):
 def test_a_readme_has_no_number_without_an_anchor_and_no_long_line(name):
     written = (ROOT / name).read_text(encoding="utf-8")
     assert unanchored(written) == []
-    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 190
+    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 195
 
 
 def test_the_first_screen_is_short():

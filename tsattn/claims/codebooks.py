@@ -102,6 +102,12 @@ def _unlearned(f) -> bool:
     return bool((softmax.high > zero.low).all() and softmax.low.gt(0.5).all())
 
 
+def _oracle(f, attention: str, end: str = "mean") -> float:
+    """Error on recall with keys of parities where the embedding is told key and value."""
+    of = embeddings.codebook_runs(PARITIES, names=("oracle",))
+    return embeddings.summary(embeddings.errors(f.ledger, of)).loc[("oracle", attention), end]
+
+
 def _others(f, dataset: str) -> pd.Series:
     """Mean error of softmax with the codebooks that are not judged."""
     softmax = _softmax(f, dataset)
@@ -140,6 +146,9 @@ NUMBERS = {
         "share", lambda f, of=("linear", a), end=end: embeddings.summary(
             f.coded(PARITIES)).loc[of, end])
         for middle, a in {"": "softmax", ".zero": "zero"}.items() for dot, end in ENDS.items()},
+    **{f"codebook.parities.oracle.{a}{dot}": (
+        "share", lambda f, a=a, end=end: _oracle(f, a, end))
+        for a in ("softmax", "fixed") for dot, end in ENDS.items()},
     **{f"{start}.RQ-VAE.fitted{dot}": ("change", lambda f, of=(d, "RQ-VAE", e): _fitted(f, *of))
         for start, d in CODED.items() if d != PARITIES for dot, e in ENDS.items()},
     **{f"codebook.recall.longer.{a}": ("share", lambda f, a=a: _longer(f, a))
@@ -171,6 +180,8 @@ STATEMENTS = {
     "codebook.no-sharper": _no_sharper,
     "codebook.random-start-is-slow": _slow,
     "codebook.parities.unlearned": _unlearned,
+    "codebook.parities.yes-is-possible": lambda f: (
+        _oracle(f, "softmax", "high") < _oracle(f, "fixed", "low")),
     "codebook.parities.RQ-VAE-leans": lambda f: (
         (t := _attention(f, PARITIES).query("embedding == 'RQ-VAE'")).size > 0
         and interval(t.lift)[1] > 1 and interval(t.auc)[1] > 0.5),

@@ -129,8 +129,8 @@ def codebook(ledger: Ledger, profile: str) -> Found | None:
     """The rule ``codebook_rule.woken`` on each data set that has room.
 
     A data set counts once the main codebooks have an answer there; without the state machine
-    nothing is judged. Where no codebook has woken attention, that is not shown: on none of the
-    data sets could the rule have said yes (chapter 8), so that it cannot say no.
+    nothing is judged. Where no codebook has woken attention, that is not shown: on two of the
+    data sets the rule could not have said yes (chapter 8), so that it cannot say no there.
     """
     words, rows = [], []
     for dataset in embeddings.DECIDING:
