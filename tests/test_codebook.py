@@ -11,6 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tsattn import runs, tokenizers
+from tsattn.analysis.embeddings import codebook_runs
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import gaps, woken
 from tsattn.data import load, toy
@@ -366,6 +367,14 @@ def test_the_plan_holds_every_embedding_attention_and_seed():
         s.learning_rate == 1e-4 for part in plan.values() for s in part if s.dataset == "ETTh1"
     )
     assert list(plan)[0].startswith("state-machine")
+
+
+def test_the_oracle_is_judged_by_the_rule_like_a_codebook():
+    for dataset in runs.ORACLE_DATA:
+        asked = codebook_runs(dataset, names=("oracle", "random"))
+        planned = {s.run_id for s in runs.oracle()[f"{dataset}: oracle"]}
+        assert {s.run_id for (name, _, _), s in asked.items() if name == "oracle"} == planned
+    assert len({s.run_id for part in runs.oracle().values() for s in part}) == 3 * 3 + 3 * 5
 
 
 def table(**errors):
