@@ -139,7 +139,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ready = [s for s in ready if s not in twins.values()]
     side_by_side = max(1, min(places, len(ready)))
     total = together([expected[s] for s in ready], side_by_side)
-    if ready and not counter and not cluster and (progress or within is not None):
+    if ready and counter is None and not cluster and (progress or within is not None):
         line = f"{len(ready)} of {len(ids)} runs are missing: about {duration(total)} with " \
                f"{side_by_side} at a time"
         if within is not None and not total <= 60 * within:
@@ -154,7 +154,8 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     if cluster:
         results = workers.on_cluster(ready, cluster, options)
     elif len(ready) == 1 or jobs is None and _tiny(ready):
-        results = (workers.attempt(s, progress=progress and not counter, **options) for s in ready)
+        alone = progress and counter is None
+        results = (workers.attempt(s, progress=alone, **options) for s in ready)
     else:
         results = workers.here(ready, side_by_side, options)
     known = {s: ledger.runs([s]).test_mse.iloc[0] for s in ledger.complete(todo)} \
@@ -162,7 +163,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     shown = progress and (cluster or len(ready) > 1)
     share = {s: expected[s] * total / sum(map(expected.get, ready)) if total > 0 else 1.0
              for s in ready}
-    with nullcontext(counter) if counter else bar(
+    with nullcontext(counter) if counter is not None else bar(
             sum(share.values()), f"{len(ready)} runs", disable=not shown, expected=total) as b:
         for n, result in enumerate(results if ready else (), 1):
             s = result.settings
