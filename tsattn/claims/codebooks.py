@@ -103,9 +103,10 @@ def _unlearned(f) -> bool:
 
 
 def _oracle(f, attention: str, end: str = "mean") -> float:
-    """Error on recall with keys of parities where the embedding is told key and value."""
+    """Error on recall with keys of parities where the embedding is told the key of a patch."""
     of = embeddings.codebook_runs(PARITIES, names=("oracle",))
-    return embeddings.summary(embeddings.errors(f.ledger, of)).loc[("oracle", attention), end]
+    error = embeddings.summary(embeddings.errors(f.ledger, of))
+    return error[end]["oracle", attention]
 
 
 def _others(f, dataset: str) -> pd.Series:
