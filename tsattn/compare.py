@@ -12,6 +12,7 @@ from dataclasses import fields
 import pandas as pd
 
 from .ledger import Ledger
+from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
 from .statistics import block_length, compare
@@ -24,11 +25,6 @@ SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "e
 RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
                 high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
                 detectable="detectable", excluded="provable")
-
-
-def variant(s: Settings) -> str:
-    """How a run is called beside the others of its cell."""
-    return s.attention if s.feed_forward else "attention only"
 
 
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
@@ -84,7 +80,7 @@ def comparisons(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """
     tables = []
     for runs in cells(ledger, profile):
-        by = {v: [s for s in runs if variant(s) == v] for v in (*ATTENTIONS, "attention only")}
+        by = {v: [s for s in runs if name_of(s) == v] for v in (*ATTENTIONS, "attention only")}
         by = {v: of for v, of in by.items() if of}
         reference = by.pop("softmax", [])
         seeds = {s.seed for s in reference}
