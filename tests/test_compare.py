@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tsattn.compare import CELL, comparisons, versus
+from tsattn.compare import CELL, comparisons, disturbed, versus
 from tsattn.ledger import Ledger
 from tsattn.settings import make
 from tsattn.statistics import block_error
@@ -69,3 +69,19 @@ def test_nothing_to_compare_gives_nothing(ledger, tmp_path):
     assert versus(ledger, [], {"zero": softmax}).empty
     assert versus(ledger, softmax, {"zero": []}).empty
     assert isinstance(versus(Ledger(tmp_path), softmax, {"zero": softmax}), pd.DataFrame)
+
+
+def test_disturbed_models_are_one_family_each_against_itself():
+    changes = pd.DataFrame([dict(run_id=f"r{i}", intervention=kind, change=mean + 0.001 * i)
+                            for kind, mean in (("removed", 0.2), ("zeroed", 0.0), ("mean", 0.015))
+                            for i in (-1, 0, 1)])
+    found = disturbed(changes).set_index("variant")
+    assert found.change.to_dict() == pytest.approx({"removed": 0.2, "zeroed": 0, "mean": 0.015})
+    half = stats.t.ppf(0.975, 2) * 0.001 / 3**0.5
+    assert (found.high - found.change).to_numpy() == pytest.approx([half] * 3)
+    assert found.p["removed"] < found.p["mean"] < 0.05 < found.p["zeroed"]
+    assert found.p_equal["zeroed"] < 0.05 < found.p_equal["mean"]
+    assert found.run_ids["mean"] == "r-1 r0 r1" and (found.seeds == 3).all()
+    one = disturbed(changes[changes.run_id == "r0"])
+    assert one.low.isna().all() and one.p.isna().all() and one.change.notna().all()
+    assert disturbed(changes[:0]).empty

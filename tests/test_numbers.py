@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn import anchors, chapter, numbers, runs
+from tsattn import anchors, chapter, claims, numbers, runs
 from tsattn.claims import CLAIMS
 from tsattn.claims.facts import NUMBERS, STATEMENTS
 from tsattn.ledger import RESULTS, Ledger
@@ -56,11 +56,12 @@ def test_the_executed_chapter_gives_what_the_report_says(name, tmp_path, monkeyp
 
 def test_a_number_is_looked_up_with_its_interval_and_a_statement_by_name():
     said = pd.DataFrame([
-        dict(name="a", value=0.1, low=0.05, high=np.nan, form="share", seeds=3),
+        dict(name="a", value=0.1, low=0.05, high=np.nan, detectable=0.2, form="times", seeds=3),
         dict(name="a.high", value=7.0, form="count"),
         dict(name="b", value=0.0, form="holds")]).set_index("name")
-    assert numbers.number(said, "a") == (0.1, "share")
-    assert numbers.number(said, "a.low") == (0.05, "share")
+    assert numbers.number(said, "a") == (0.1, "times")
+    assert numbers.number(said, "a.low") == (0.05, "times")
+    assert numbers.number(said, "a.detectable") == (0.2, "share")
     assert numbers.number(said, "a.high") == (7.0, "count"), "a name comes before a part"
     assert numbers.number(said, "a.seeds") == (3.0, "count")
     assert numbers.number(said, "b") is None and numbers.number(said, "a.form") is None
@@ -73,18 +74,26 @@ def test_a_chapter_hands_on_numbers_with_the_runs_that_they_rest_on(tmp_path):
     c.number("one", 0.1 + 0.2, -1, 1, rows=RUN_IDS)
     c.number("two", np.float64(2), form="count")
     c.number("nothing", np.nan, form="weight")
+    c.holds("of nothing", True, "Rows that are missing say nothing.", pd.DataFrame({"run_ids": []}))
     c.holds("true", np.bool_(True), "It is so.", pd.DataFrame({"run_id": RUN_IDS[:2] * 2}))
     outcome = c.claim("events-without", "no", 12, 11, 13, "times", RUN_IDS)
     assert (outcome.verdict, outcome.number.low, outcome.found.seeds) == ("no", 11, 3)
+    row = pd.Series(dict(change=0.02, low=0, high=0.04, detectable=0.03, run_ids=" ".join(RUN_IDS)))
+    c.compared("three", row)
+    outcome = c.claim("periods", "cannot tell", 0.02, 0, 0.04, rows=row, detectable=0.03,
+                      notes=(claims.LOST, f"{claims.HERE}yes"))
+    assert outcome.found.lost and outcome.found.split_verdict == "yes" and not \
+        outcome.found.few_blocks and outcome.found.detectable == 0.03
     with pytest.raises(ValueError, match="one: rests on 4 runs, 3 of which are recorded"):
         c.number("one", 1, rows=[*RUN_IDS, "another"])
     with pytest.raises(ValueError, match="form 'percent' must be one of change, "):
         c.number("one", 1, form="percent")
     c.end()
     said = numbers.gather(SAID[:0], tmp_path, ["05_x", "06_without_numbers"])
-    assert list(said.index) == ["one", "two", "true", "events-without"]
+    assert list(said.index) == ["one", "two", "true", "events-without", "three",
+                                "periods"]
     assert said.value["one"] == 0.3 and said.seeds["one"] == 3 and said.seeds["true"] == 2
-    assert said.digest["one"] == said.digest["events-without"] != said.digest["true"]
+    assert said.digest["one"] == said.digest["three"] != said.digest["true"]
     assert said.words["true"] == "It is so." and said.words["events-without"] == "no"
 
 

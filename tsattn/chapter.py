@@ -111,22 +111,31 @@ class Chapter:
         figures.show(fig, name, self.figures_dir, caption, alt, self.words)
 
     def number(self, name: str, value, low=None, high=None, form: str = "change",
-               seeds: int | None = None, rows=(), words: str = "") -> None:
-        """Hand a number to every text that says it, as ``numbers.row``; one that is NaN is not
-        kept."""
-        if np.isfinite(value):
+               seeds: int | None = None, rows=None, words: str = "", detectable=None) -> None:
+        """Hand a number to every text that says it, as ``numbers.row``; one that is NaN, or rests
+        on ``rows`` of which there are none, is not kept."""
+        if np.isfinite(value) and (rows is None or numbers.run_ids(rows)):
+            rows = () if rows is None else rows
             self.said[name] = numbers.row(self.ledger, self.name, name, value, low, high, form,
-                                          seeds, rows, words)
+                                          seeds, rows, words, detectable)
 
-    def holds(self, name: str, value: bool, words: str, rows=()) -> None:
+    def compared(self, name: str, row: pd.Series) -> None:
+        """Hand on a row of a table of ``compare``: its change with its interval, and the change
+        that would have been seen."""
+        self.number(name, row.change, row.low, row.high, rows=row, detectable=row.detectable)
+
+    def holds(self, name: str, value: bool, words: str, rows=None) -> None:
         """Hand on whether the statement ``words`` is true."""
         self.number(name, int(value), form=numbers.HOLDS, rows=rows, words=words)
 
-    def claim(self, name: str, verdict: str, value, low, high, form: str = "change",
-              rows=()) -> claims.Outcome:
-        """Decide a claim of ``claims`` here: the verdict, and the number shown beside it."""
-        self.number(name, value, low, high, form, rows=rows, words=verdict)
-        return claims.decided(name, pd.DataFrame(self.said.values()).set_index("name"))
+    def claim(self, name: str, verdict: str, value, low, high, form: str = "change", rows=None,
+              detectable=None, notes: tuple[str, ...] = ()) -> claims.Outcome:
+        """Decide a claim of ``claims`` here: the verdict, and the number shown beside it. ``notes``
+        are ``claims.LOST``, ``claims.FEW_WEEKS`` and ``claims.HERE`` with a verdict."""
+        self.number(name, value, low, high, form, rows=rows, words="; ".join([verdict, *notes]),
+                    detectable=detectable)
+        return claims.decided(name, pd.DataFrame(self.said.values(),
+                                                 columns=numbers.COLUMNS).set_index("name"))
 
     def end(self) -> None:
         """The chapter's last line: what was read and what was made. Its numbers are written beside

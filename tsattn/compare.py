@@ -2,20 +2,22 @@
 
 A *cell* is all settings but the seed and what is compared; its test windows are the same for all of
 its runs. In it every attention, and softmax without feed-forward networks (``attention only``), is
-compared with softmax.
+compared with softmax. A second table compares trained models that are disturbed with themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from .ledger import Ledger
 from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import block_length, compare
+from .statistics import MARGIN, block_length, compare, detectable, equivalence, holm, interval
 from .statistics.families import NOT_WORSE
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
@@ -25,6 +27,8 @@ SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "e
 RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
                 high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
                 detectable="detectable", excluded="provable")
+COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks", "p",
+           "p_here", "p_not_worse", "p_not_worse_here", "verdict", "run_ids")
 
 
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
@@ -42,7 +46,7 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     done = {key: ledger.complete(of) for key, of in runs.items()}
     errors = {key: ledger.errors_by_seed(of) for key, of in done.items() if of}
     if name not in errors:
-        return pd.DataFrame()
+        return pd.DataFrame(columns=COLUMNS)
     s, windows = reference[0], len(next(iter(errors[name].values())))
     table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
     return relative(table, name, {k: [s.run_id for s in of] for k, of in done.items()})
@@ -51,7 +55,7 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
 def relative(table: pd.DataFrame, name: str, run_ids: dict[str, list[str]]) -> pd.DataFrame:
     """A table of ``statistics.compare`` in the columns of ``versus``."""
     if table.empty:
-        return table
+        return pd.DataFrame(columns=COLUMNS)
     return pd.DataFrame({
         "variant": table.model, "reference": name, "seeds": table.seeds, "mse": table.mse,
         "reference_mse": table.reference,
@@ -99,3 +103,25 @@ def comparisons(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat(tables, ignore_index=True)
     return table[[*SHOWN, "settings", *[c for c in table if c not in (*SHOWN, "settings")]]]
+
+
+def disturbed(changes: pd.DataFrame, by: str = "intervention") -> pd.DataFrame:
+    """Trained models against themselves undisturbed, one family: a row per kind of disturbance
+    (``by``).
+
+    ``changes`` has a row per model (``run_id``) and kind with the relative ``change`` of its test
+    MSE. ``low`` to ``high`` is the 95 % interval of the mean over models, on these months; ``p`` is
+    two-sided and ``p_equal`` that of two one-sided t tests of a change of 1 % or more, corrected
+    for the family (Holm). The other columns are those of ``versus``.
+    """
+    rows = []
+    for kind, of in changes.groupby(by, sort=False):
+        v, n = of.change.to_numpy(float), len(of)
+        mean, low, high = interval(v)
+        rows.append({"variant": kind, "reference": "undisturbed", "seeds": n, "change": mean,
+                     "low": low, "high": high, "detectable": detectable(v) if n > 1 else np.nan,
+                     "p": stats.ttest_1samp(v, 0).pvalue if n > 1 else np.nan,
+                     "p_equal": equivalence(v, 0 * v, MARGIN), "run_ids": " ".join(of.run_id)})
+    table = pd.DataFrame(rows, columns=["variant", "reference", "seeds", "change", "low", "high",
+                                        "detectable", "p", "p_equal", "run_ids"])
+    return table.assign(p=holm(table.p), p_equal=holm(table.p_equal))

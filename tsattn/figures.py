@@ -121,29 +121,29 @@ def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0
         label = None
 
 
-def differences(ax, table: pd.DataFrame) -> None:
-    """Rows of ``statistics.compare``, first at the top.
+def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: float = 0.0,
+           filled: bool = True, label: str | None = None, colors: dict = COLORS) -> None:
+    """Rows of a table of ``compare``: the change in % with its 95 % interval, first at the top.
 
-    Of each the difference in % of the reference with its interval, and the verdict. They are named
-    by their ``label``, where the table has one (``analysis.one_family``), else by their model. Left
-    of zero is better than the reference; the grey band is the margin within which two models count
-    as equal. Diamonds are the differences that the ``authors`` published, where the table has them
-    (``analysis.family``).
+    Left of zero is better than the reference; grey is the margin within which two models count as
+    equal. ``order`` holds the names of the rows (``variant``) from top to bottom, those that the
+    table lacks included; a second table is drawn into the same axes with an ``offset``.
     """
-    ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.9", lw=0)
-    ax.axvline(0, color="0.4", lw=1.5)
-    for y, row in enumerate(table.itertuples()):
-        middle, low, high = (100 * v / row.reference for v in (row.difference, row.low, row.high))
-        color = COLORS.get(row.model, PUBLISHED)
-        ax.errorbar(middle, y, xerr=[[middle - low], [high - middle]] if np.isfinite(low) else None,
-                    fmt="o", ms=10, color=color, capsize=6, lw=3)
-        ax.text(1.01, y, row.verdict, transform=ax.get_yaxis_transform(), va="center", ha="left",
-                color=color, weight="bold")
-    if "authors" in table:
-        ax.scatter(100 * table.authors, np.arange(len(table)) + 0.28, marker="D", s=90,
-                   facecolor="none", edgecolor=PUBLISHED, lw=2)
-    ax.set(yticks=range(len(table)), yticklabels=table.get("label", table.model),
-           ylim=(len(table) - 0.4, -0.6))
+    order = list(table.variant) if order is None else order
+    if not ax.lines:
+        ax.axvspan(-100 * MARGIN, 100 * MARGIN, color="0.93", lw=0)
+        ax.axvline(0, color="0.4", lw=1.5)
+    for r in table.dropna(subset="change").itertuples():
+        y, color = order.index(r.variant) + offset, colors.get(r.variant, PUBLISHED)
+        ax.plot([100 * r.low, 100 * r.high], [y, y], color=color, lw=4 if filled else 2,
+                solid_capstyle="butt")
+        ax.plot(100 * r.change, y, "o", ms=14 if filled else 11, mec=color, mew=2,
+                mfc=color if filled else "white")
+    if label:
+        ax.plot([], [], "o", ms=14 if filled else 11, mec="0.3", mew=2,
+                mfc="0.3" if filled else "white", label=label)
+    ax.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6),
+           xlabel="change of the test error (%); right: worse")
 
 
 def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> None:

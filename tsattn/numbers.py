@@ -2,10 +2,11 @@
 every text looks it up here.
 
 The table ``numbers`` of a ledger has a row for each number, statement and verdict: ``name``,
-``value``, ``low`` and ``high`` (its 95 % interval, where it has one), ``form`` (as ``text.figure``
-shows it; "holds": a statement, 1 where it is true), ``seeds``, ``words`` (of a statement or a
-verdict), ``chapter``, and a ``digest`` of the runs that it rests on. An executed chapter leaves its
-rows beside its figures; ``report --in-place`` puts them together in ``results/numbers.csv``.
+``value``, ``low`` and ``high`` (its 95 % interval, where it has one), ``detectable`` (the true
+value that is found in 80 % of cases), ``form`` (as ``text.figure`` shows it; "holds": a statement,
+1 where it is true), ``seeds``, ``words`` (of a statement or a verdict), ``chapter``, and a
+``digest`` of the runs that it rests on. An executed chapter leaves its rows beside its figures;
+``report --in-place`` puts them together in ``results/numbers.csv``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from .ledger import Folder, Ledger, cell, line_of, write
 
 TABLE, HOLDS = "numbers", "holds"
 FORMS = ("change", "points", "share", "times", "weight", "count", HOLDS)
-COLUMNS = ["name", "value", "low", "high", "form", "seeds", "words", "chapter", "digest"]
+VALUES = ["value", "low", "high", "detectable"]
+COLUMNS = ["name", *VALUES, "form", "seeds", "words", "chapter", "digest"]
 
 
 class UnknownName(KeyError):
@@ -33,17 +35,17 @@ class NotRun(UnknownName):
 
 def read(ledger: Ledger) -> pd.DataFrame:
     """Everything that was said of a ledger, by name."""
-    table = ledger.read(TABLE)
-    return (table if len(table) else pd.DataFrame(columns=COLUMNS)).set_index("name")
+    return ledger.read(TABLE).reindex(columns=COLUMNS).set_index("name")
 
 
 def number(said: pd.DataFrame, name: str) -> tuple[float, str] | None:
-    """Value and form of ``name``, or of ``<name>.low``, ``.high`` and ``.seeds``; None where
-    nothing was said of it."""
+    """Value and form of ``name``, or of ``<name>.low``, ``.high``, ``.detectable`` and ``.seeds``;
+    None where nothing was said of it."""
+    forms = {"seeds": "count", "detectable": "share"}
     for base, part in ((name, "value"), name.rpartition(".")[::2]):
-        if base in said.index and said.form[base] != HOLDS and part in COLUMNS[1:4] + ["seeds"] \
+        if base in said.index and said.form[base] != HOLDS and part in [*VALUES, "seeds"] \
                 and pd.notna(said.at[base, part]):
-            return float(said.at[base, part]), "count" if part == "seeds" else said.form[base]
+            return float(said.at[base, part]), forms.get(part, said.form[base])
     return None
 
 
@@ -62,14 +64,24 @@ def lacking(name: str) -> UnknownName:
     return UnknownName(f"{name}: no number and no statement of the report has this name")
 
 
+def run_ids(rows) -> set[str]:
+    """Of what a number rests on: ids or runs, a table with ``run_id``, or rows of ``compare``,
+    which name theirs in ``run_ids``."""
+    if isinstance(rows, pd.Series):
+        rows = rows.to_frame().T
+    if isinstance(rows, pd.DataFrame):
+        rows = rows.run_id if "run_id" in rows else " ".join(rows.run_ids.dropna()).split()
+    return {getattr(r, "run_id", r) for r in rows}
+
+
 def row(ledger: Ledger, chapter: str, name: str, value, low=None, high=None, form: str = "change",
-        seeds: int | None = None, rows: Iterable[str] | pd.DataFrame = (), words: str = "") -> dict:
-    """A row of the table. ``rows``: run_ids that it rests on, or a table of them;
-    ``seeds`` are counted there, if they are not given. Raises ``ValueError`` for an unknown form
-    and for a run that is not recorded."""
+        seeds: int | None = None, rows=(), words: str = "", detectable=None) -> dict:
+    """A row of the table. ``rows``: what it rests on (``run_ids``); ``seeds`` are counted there, if
+    they are not given. Raises ``ValueError`` for an unknown form and for a run that is not
+    recorded."""
     if form not in FORMS:
         raise ValueError(f"{name}: form {form!r} must be one of {', '.join(FORMS)}.")
-    asked = set(rows.run_id if isinstance(rows, pd.DataFrame) else rows)
+    asked = run_ids(rows)
     runs = ledger.read("runs") if asked else pd.DataFrame()
     runs = runs[runs.run_id.isin(asked)].sort_values("run_id") if len(runs) else runs
     if len(runs) < len(asked):
@@ -77,8 +89,8 @@ def row(ledger: Ledger, chapter: str, name: str, value, low=None, high=None, for
     if asked:
         seeds = runs.seed.nunique() if seeds is None else seeds
         text = runs[["run_id", "best_epoch", "val_mse", "test_mse"]].to_csv(index=False)
-    return dict(name=name, value=value, low=low, high=high, form=form, seeds=seeds, words=words,
-                chapter=chapter,
+    return dict(name=name, value=value, low=low, high=high, detectable=detectable, form=form,
+                seeds=seeds, words=words, chapter=chapter,
                 digest=hashlib.sha256(text.encode()).hexdigest()[:12] if asked else "")
 
 
@@ -90,7 +102,7 @@ def file(folder, chapter: str) -> Path:
 def save(rows: Iterable[dict], path: Path) -> None:
     """Write the table of ``rows``, its values to 12 digits."""
     def text(column, value):
-        if column in ("value", "low", "high") and pd.notna(value):
+        if column in VALUES and pd.notna(value):
             return f"{value:.12g}"
         return cell(int(value) if column == "seeds" and pd.notna(value) else value)
 

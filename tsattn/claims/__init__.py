@@ -314,13 +314,22 @@ def judge(ledger: Ledger, profile: str = "paper", only: tuple[str, ...] = (),
     }
 
 
+# Notes beside a verdict: some loss is shown, though not that it reaches the margin; some cell has
+# too few separate weeks for its intervals; the verdict for these test months alone.
+LOST, FEW_WEEKS, HERE = "loss shown", "few weeks", "here: "
+
+
 def decided(name: str, said: pd.DataFrame) -> Outcome:
     """A claim that its chapter has decided, as ``said`` has it (``numbers.read``)."""
     if name not in said.index:
         return Outcome(CLAIMS[name], Found(NOT_RUN))
     row = said.loc[name]
-    number = Number(row.value, row.low, row.high, row.form)
-    return Outcome(CLAIMS[name], Found(row.words, number, int(row.seeds)))
+    verdict, *notes = row.words.split("; ")
+    here = next((n.removeprefix(HERE) for n in notes if n.startswith(HERE)), "")
+    number, seen = Number(row.value, row.low, row.high, row.form), row.detectable
+    return Outcome(CLAIMS[name], Found(
+        verdict, number, int(row.seeds), float("nan") if seen is None else seen,
+        split_verdict=here, few_blocks=FEW_WEEKS in notes, lost=LOST in notes))
 
 
 def scorecard(ledger: Ledger, profile: str = "paper") -> list[Outcome]:
