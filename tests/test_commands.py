@@ -18,6 +18,7 @@ from tsattn.data import SYNTHETIC, DataUnavailable
 from tsattn.execution import clean
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.models import count_multiply_adds
+from tsattn.provenance import VERSIONS
 from tsattn.report import needed, read, report
 from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, SERIES, make
@@ -136,9 +137,10 @@ def test_measuring_again_goes_on_past_a_run_without_a_row_or_without_its_file(
     here = make("smoke", dataset=SYNTHETIC, seed=1).run_id
     keys = [dict(run_id=run_id, windows=8, intervention="none", draw=0)
             for run_id in ("no-row", on_file.run_id, here)]
-    ledger.measured("toy_errors", keys, lambda **_: [{"mse": 1.0}], digest="old")
+    ledger.measured("toy_errors", keys, lambda **_: [{"mse": 1.0}])
+    monkeypatch.setitem(VERSIONS, "toy_errors", 2)
     capsys.readouterr()
-    again = ["measure", "--tables", "toy_errors", "--stale", *results]
+    again = ["measure", "--tables", "toy_errors", *results]
     for folder in ("elsewhere", "other"):
         (tmp_path / folder).mkdir()
     BASE.tail(900).to_csv(tmp_path / "other" / "mine.csv", index=False)  # of the same name
@@ -150,7 +152,7 @@ def test_measuring_again_goes_on_past_a_run_without_a_row_or_without_its_file(
         assert last.startswith("2 models have no weights here or no row in the ledger (first: "
                                f"{min(on_file.run_id, 'no-row')}) and are not measured")
         rows = ledger.read("toy_errors").set_index("run_id")
-        assert set(rows.measured_by.drop(here)) == {"old"} != {rows.measured_by[here]}
+        assert set(rows.version.drop(here)) == {1} and rows.version[here] == 2
     monkeypatch.chdir(tmp_path)
     assert ledger.known(on_file.run_id).run_id == on_file.run_id, "in the folder of the file"
 

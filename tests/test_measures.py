@@ -2,7 +2,9 @@
 
 import csv
 import json
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -117,10 +119,39 @@ def test_every_recorded_row_is_found_at_the_point_of_its_measure(table):
     assert keys and LEDGER.lacking(table, keys) == []
 
 
-def test_every_measurement_fills_a_table_and_says_what_measured_it():
+def test_every_measurement_fills_a_table():
     assert set(BY_CHAPTER) <= set(RECORDED)
     assert set(BY_CHAPTER) | {"content_or_mixing", "trained_matrices"} == set(MEASURES)
-    assert len(measures.digest()) == 10 and int(measures.digest(), 16)
+
+
+# What each measures on an untrained model, as the root mean square of each column: measured.csv.
+# A change that moves a value changes what is measured, and raises its version, in provenance.py.
+TINY = {
+    "interventions": dict(intervention="A = another window's", layers="1", draw=1),
+    "content_or_mixing": dict(intervention="A = data-set average"),
+    "perturbation": dict(sublayer="attention", layers="all", windows=8, draws=2,
+                         smoothings="0 0.5", noises="0 1"),
+    "corners": dict(sublayer="feed_forward", smoothing=0.5, noise=1.0),
+    "disturbance": dict(sublayer="attention", kind="output noise", strength=0.5, windows=8),
+    "equal_disturbance": dict(sublayer="feed_forward", draws=2), "forecasts": {}, "positions": {},
+    "attention_by_head": dict(windows=16), "attention_by_query": dict(windows=16),
+    "attention_by_event": dict(windows=16), "trained_matrices": dict(layer=1, head=1),
+    "toy_received": dict(window=5),
+    "toy_errors": dict(windows=16, intervention="attention removed", draw=0),
+    "toy_continued": dict(first=100_000, length=4000, windows=10, blocks=2),
+    "toy_forecasts": dict(which="3 7"), "toy_event_heights": dict(windows=40),
+    "embedding_spectrum": {}, "embedding_distances": {}, "probes": dict(windows=20),
+    "token_geometry": dict(windows=16),
+}
+HELD = pd.read_csv(Path(__file__).with_name("measured.csv")).set_index(["table", "column"]).value
+
+
+@pytest.mark.parametrize("table", MEASURES)
+def test_a_measurement_means_what_it_meant(table, splits):
+    with torch.no_grad():
+        rows = pd.DataFrame(MEASURES[table](sharp(), splits, **TINY[table]))
+    now = (rows.select_dtypes("number") ** 2).mean().drop("seconds", errors="ignore") ** 0.5
+    pd.testing.assert_series_equal(now, HELD[table], rtol=2e-3, check_names=False)
 
 
 # -- content or mixing
@@ -290,3 +321,19 @@ def test_the_grid_is_what_single_interventions_measure(splits):
             assert at[smoothing, 0.0]["test_mse"] == pytest.approx(mse, rel=1e-5)
     assert at[0.0, 1.0]["std"] > 0 == at[0.5, 0.0]["std"]
     assert len({row["test_mse"] for row in rows}) == 4
+
+
+def test_measured_again_on_the_same_weights_nothing_is_apart(tmp_path):
+    from tsattn.sweep import measured_again, on_trained, sweep
+
+    ledger, s = Ledger(tmp_path / "r"), make("smoke", dataset="state-machine", seed=1)
+    sweep([s], ledger=ledger, checkpoints=tmp_path)
+    points = [dict(windows=16, intervention=name, draw=0) for name in ("none", "A = mean")]
+    on_trained("toy_errors", [s], points, MEASURES["toy_errors"], ledger=ledger,
+               checkpoints=tmp_path)
+    ledger.record("positions", [dict(run_id=s.run_id, rows=21, **row, cosine=9.0, share=1.0)
+                                for row in ({"distance": d} for d in range(1, 22))], ["run_id"])
+    found = measured_again(s, ledger, checkpoints=tmp_path).set_index("table")
+    assert (found.points["toy_errors"], found["values"]["toy_errors"]) == (2, 10)
+    assert found.largest["toy_errors"] < 1e-6 < 0.5 < found.largest["positions"]
+    assert found.points["positions"] == 1

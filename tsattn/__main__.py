@@ -9,12 +9,14 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from . import settings as settings_module
 from .data.findings import said_once
 from .ledger import Ledger, LedgerError, needs_checkout
 from .ledger import check as check_ledger
 from .ledger import show as show_ledger
+from .provenance import version
 from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
@@ -78,7 +80,7 @@ def ledger_of(args) -> Ledger:
 
 
 def show(table) -> None:
-    print(table.to_string(index=False))
+    print(table if isinstance(table, str) else table.to_string(index=False))
 
 
 # -- one function per command
@@ -150,10 +152,19 @@ def _train(args, runs: list[Settings], **options) -> int:
 
 
 def verify(args) -> int:
+    from .sweep import measured_again
     from .sweep import verify as retrain
 
-    found = retrain(ledger_of(args), args.sample, args.run_id, args.cheaper_than, args.data_dir)
-    show(found)
+    ledger = ledger_of(args)
+    with TemporaryDirectory() as folder:
+        found = retrain(ledger, args.sample, args.run_id, args.cheaper_than, args.data_dir, folder)
+        show(found)
+        for run_id in found.run_id if args.measurements else ():
+            print(f"\n{run_id}: what is recorded of its model, measured again", flush=True)
+            again = measured_again(ledger.settings(run_id), ledger, args.data_dir, Path(folder))
+            show(again.drop(columns="run_id") if len(again) else "nothing is recorded")
+            if args.record:
+                ledger.record("measured_again", again.to_dict("records"), ["run_id", "table"])
     return int((found.outcome == "different").any())
 
 
@@ -173,41 +184,33 @@ def bench(args) -> int:
 
 
 def measure(args) -> int:
-    """What is missing of the measurements that tell content from mixing, made on the models of the
-    ledger whose weights are here; and measurements of an earlier version, counted, or made
-    again."""
+    """What the chapters measure on trained models and the ledger lacks, made on the models whose
+    weights are here, and what another version has measured, made again."""
     from .sweep import on_trained, trained
 
     measures, ledger, lost = _room("measures"), ledger_of(args), set()
-    options = dict(ledger=ledger, data_dir=args.data_dir, digest=measures.digest(),
-                   within=None if args.train else 0)
-    for table, models, points in exchanged():
-        if not args.tables or table in args.tables:
-            here = models if args.train else trained(models, ledger)
-            on_trained(table, here, points, measures.MEASURES[table], **options)
-            lost |= {s.run_id for s in models if s not in here and ledger.lacking(
-                table, [{"run_id": s.run_id, **point} for point in points])}
-    for table, function in measures.MEASURES.items():
+    todo = [(table, models, points) for table, models, points in exchanged()]
+    for table in measures.MEASURES:
+        old: dict = {}  # run_id -> its points that another version has measured
+        for row in ledger.rows(table):
+            if int(row.get("version") or 1) != version(table):
+                old.setdefault(row["run_id"], []).append(measures.point(table, row))
+        lost |= {run_id for run_id in old if not ledger.known(run_id)}
+        todo += [(table, [s], points) for run_id, points in old.items()
+                 if (s := ledger.known(run_id))]
+    for table, models, points in todo:
         if args.tables and table not in args.tables:
             continue
-        runs: dict = {}  # run_id -> its points that something else has measured
-        for row in ledger.rows(table):
-            if row.get("measured_by") != measures.digest():
-                points = runs.setdefault(row["run_id"], [])
-                points += [p for p in [measures.point(table, row)] if p not in points]
-        print(f"{table}: {sum(map(len, runs.values()))} measurements of {len(runs)} models are of "
-              "an earlier version", flush=True)
-        for run_id, points in runs.items() if args.stale else ():
-            s = ledger.known(run_id)
-            if s and (args.train or trained([s], ledger)):
-                on_trained(table, [s], points, function, stale=True, **options)
-            else:
-                lost.add(run_id)
+        here = models if args.train else trained(models, ledger)
+        on_trained(table, here, points, measures.MEASURES[table], ledger=ledger,
+                   data_dir=args.data_dir, within=None if args.train else 0)
+        lost |= {s.run_id for s in models if s not in here and ledger.lacking(
+            table, [{"run_id": s.run_id, **point} for point in points])}
     if lost:
         print(f"{len(lost)} models have no weights here or no row in the ledger (first: "
-              f"{min(lost)}) and are not measured; `python -m tsattn measure --train`, with "
-              "--stale for what an earlier version has measured, trains them (on a file of your "
-              "own: in its folder; a row that is lost: train its run first)", file=sys.stderr)
+              f"{min(lost)}) and are not measured; `python -m tsattn measure --train` trains them "
+              "(on a file of your own: in its folder; a row that is lost: train its run first)",
+              file=sys.stderr)
     return int(bool(lost))
 
 
@@ -294,14 +297,16 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
     c.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
                    help="draw only among rows that took less")
+    c.add_argument("--measurements", action="store_true",
+                   help="also measure again what is recorded of their models, and compare; "
+                        "--record keeps that comparison")
 
     c = command(bench, "time and memory of a training step, beside the peer's and the floor")
     c.add_argument("--rounds", type=int, default=8, metavar="N", help="times that all take turns")
     c.add_argument("--growth", action="store_true", help="also how both grow with the sizes")
     c.add_argument("--json", action="store_true", help="last line: the table of the steps as JSON")
 
-    c = command(measure, "count, or make again, what an earlier version has measured")
-    c.add_argument("--stale", action="store_true", help="measure it again")
+    c = command(measure, "measure on trained models what is missing")
     c.add_argument("--train", action="store_true", help="train models that are not here")
     c.add_argument("--tables", nargs="+", metavar="NAME", help="only these tables")
 

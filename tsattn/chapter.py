@@ -95,7 +95,7 @@ class Chapter:
         """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by
         (``measures.MEASURES``), unless one is given."""
         rows = on_trained(table, runs, points, measure or measures.MEASURES[table],
-                          ledger=self.ledger, digest=measures.digest(), within=self.train_minutes)
+                          ledger=self.ledger, within=self.train_minutes)
         keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
         self._say_missing(len(self.ledger.lacking(table, keys)), f"measurements of {table}")
         return rows

@@ -29,13 +29,12 @@ import torch
 from filelock import FileLock, Timeout
 
 from .progress import bar
-from .provenance import provenance, source_revision
+from .provenance import provenance, source_revision, version
 from .settings import DATASETS, ROOT, Settings
 from .training import Result
 
 RESULTS = ROOT / "results"
 OWN = ROOT / "my-results"
-STALE = "measured by an earlier version (`python -m tsattn measure --stale` measures them again)"
 PATIENCE = 5  # seconds before it is said that another process holds the lock
 CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 # Tables that lines are added to, and the columns that name a row of them. All others are replaced
@@ -393,30 +392,24 @@ class Ledger:
     # -- measurements
 
     def measured(self, table: str, keys: list[dict], measure: Callable[..., list[dict]],
-                 jobs: int = 1, digest: str = "", stale: bool = False) -> pd.DataFrame:
+                 jobs: int = 1) -> pd.DataFrame:
         """Rows of ``table`` for ``keys``, in their order; ``measure(**key)`` makes what is missing.
 
         ``jobs`` keys are measured side by side, each in a process with one thread. Every new row
-        gets its key, the number of rows of its measurement, the ``digest`` of what measures and
-        its provenance, and is recorded as it arrives, unless another process was first. Rows of
-        another digest, or from before there was one, count as measured by an earlier version;
-        they are measured again if ``stale``.
+        gets its key, the number of rows of its measurement, the ``version`` of its measure and its
+        provenance, and is recorded as it arrives, unless another process was first. Rows of
+        another version count as missing, and are replaced.
         """
         header, groups = self._found(table, keys)
-        earlier = [_earlier(rows, digest) for rows in groups]
-        todo = [key for key, rows, old in zip(keys, groups, earlier, strict=True)
-                if not rows or (stale and old)]
+        todo = [key for key, rows in zip(keys, groups, strict=True) if not rows]
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
-        self.tally[f"of them {STALE}"] += 0 if stale else sum(earlier)
         made = _side_by_side(measure, todo, jobs)
         with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
             for key, rows in zip(todo, made, strict=True):
-                how = {"rows": len(rows), **({"measured_by": digest} if digest else {}),
-                       **provenance()}
+                how = {"rows": len(rows), "version": version(table), **provenance()}
                 with self.target.writing():
-                    found = self._found(table, [key])[1][0]
-                    if not found or (stale and _earlier(found, digest)):
+                    if not self._found(table, [key])[1][0]:
                         self.record(table, [{**key, **row, **how} for row in rows], list(key))
                 progress.update()
         if todo:
@@ -424,11 +417,10 @@ class Ledger:
         found = pd.DataFrame([row for rows in groups for row in rows], columns=header)
         return pd.read_csv(io.StringIO(found.to_csv(index=False))) if header else found
 
-    def lacking(self, table: str, keys: list[dict], digest: str = "",
-                stale: bool = False) -> list[dict]:
+    def lacking(self, table: str, keys: list[dict]) -> list[dict]:
         """Those of ``keys`` for which ``measured`` would have to measure."""
-        return [key for key, rows in zip(keys, self._found(table, keys)[1], strict=True)
-                if not rows or (stale and _earlier(rows, digest))]
+        groups = self._found(table, keys)[1]
+        return [key for key, rows in zip(keys, groups, strict=True) if not rows]
 
     def _found(self, table: str, keys: list[dict]) -> tuple[list[str], list[list[dict]]]:
         """Columns of the table and the rows of every key. All keys have the same columns."""
@@ -438,6 +430,8 @@ class Ledger:
             header += [k for k in columns if k not in header]
             by_key: dict = {}
             for row in rows if keys else []:
+                if int(row.get("version") or 1) != version(table):
+                    continue
                 by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
             for i, key in enumerate(keys):
                 rows = by_key.get(tuple(map(cell, key.values())), [])
@@ -605,11 +599,6 @@ def settings_of(row: dict) -> Settings:
         raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; "
                           f"{GIT}.")
     return s
-
-
-def _earlier(rows: list[dict], digest: str) -> bool:
-    """Whether rows are there and something else than ``digest`` has measured them."""
-    return bool(rows and digest) and any(row.get("measured_by", "") != digest for row in rows)
 
 
 def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:

@@ -8,13 +8,11 @@ in its table. Models come in evaluation mode; errors are in units of the trainin
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, cached_property
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -338,11 +336,3 @@ def point(table: str, row: dict) -> dict:
     return {name: kinds[p.annotation](row[name])
             for name, p in list(inspect.signature(MEASURES[table]).parameters.items())[2:]
             if p.kind is p.POSITIONAL_OR_KEYWORD}
-
-
-@cache
-def digest() -> str:
-    """A hash of the sources that measure, when first asked for."""
-    names = ("measures", "interventions", "attention_maps", "latent_space")
-    sources = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in names)
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:10]

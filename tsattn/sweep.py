@@ -237,19 +237,17 @@ def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) ->
 
 def on_trained(table: str, runs: list[Settings], points: list[dict],
                measure: Callable[..., list[dict]], *, ledger: Ledger, data_dir=None,
-               checkpoints=CHECKPOINTS, digest: str = "", stale: bool = False,
-               within: float | None = None) -> pd.DataFrame:
+               checkpoints=CHECKPOINTS, within: float | None = None) -> pd.DataFrame:
     """Rows of ``table`` for every trained run and point; what the ledger lacks is measured.
 
     ``measure(model, splits, **point)`` gets the run's model with its best weights, in evaluation
     mode, and returns rows; they are kept under ``run_id`` and the columns of the point. Where
     weights are not here, or the ledger has no such run, it is trained, after a word on how long
-    that takes; beyond ``within`` minutes it is not, and its rows are left out. ``digest`` and
-    ``stale`` as in ``Ledger.measured``.
+    that takes; beyond ``within`` minutes it is not, and its rows are left out.
     """
     by_id = {s.run_id: s for s in runs}
     keys = [{"run_id": run_id, **point} for run_id in by_id for point in points]
-    todo = ledger.lacking(table, keys, digest, stale)
+    todo = ledger.lacking(table, keys)
     needed = list(dict.fromkeys(key["run_id"] for key in todo))
     lost = missing([by_id[run_id] for run_id in needed], ledger, True, checkpoints)
     if lost:
@@ -271,16 +269,16 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
                          f"trained (first: {min(gone)}); the lines above say why.")
     old = [key for key in keys if key["run_id"] in gone and key not in todo]
     return ledger.measured(table, [k for k in keys if k["run_id"] not in gone or k in old], at,
-                           jobs=1 if _tiny(runs) else cores(), digest=digest, stale=stale)
+                           jobs=1 if _tiny(runs) else cores())
 
 
 TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the epoch kept
 
 
 def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = math.inf,
-           data_dir=None) -> pd.DataFrame:
+           data_dir=None, checkpoints=None) -> pd.DataFrame:
     """Retrain complete rows of ``runs`` and compare; nothing is recorded. What can be expected is
-    said before.
+    said before. The weights go to the folder ``checkpoints``, if it is given.
 
     ``run_ids``, or ``sample`` rows drawn at random among those that take less than
     ``cheaper_than`` seconds here. On the same make of processor, with the same sources and
@@ -324,7 +322,8 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
     with bar(sum(seconds), "verify", expected=sum(seconds)) as progress, \
             TemporaryDirectory() as folder:
         for (s, _), took in zip(asked, seconds, strict=True):
-            results.append(train(s, data_dir=data_dir, checkpoints=Path(folder), progress=False,
+            place = Path(checkpoints or folder)
+            results.append(train(s, data_dir=data_dir, checkpoints=place, progress=False,
                                  n_threads=int(ledger.runs([s]).threads[0])))
             progress.update(took)
     for run_id, (s, cell), result in zip(run_ids, asked, results, strict=True):
@@ -343,6 +342,31 @@ def verify(ledger: Ledger, sample: int = 3, run_ids=(), cheaper_than: float = ma
             change=change, outcome=outcome,
             same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
             same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
+    return pd.DataFrame(found)
+
+
+def measured_again(s: Settings, ledger: Ledger, data_dir=None,
+                   checkpoints=CHECKPOINTS) -> pd.DataFrame:
+    """What is recorded of measurements on the model of ``s``, made again on the weights in
+    ``checkpoints``: a row per table with its ``points``, the number of ``values``, and how far the
+    new ones are ``apart`` (median and ``largest``), in units of the root mean square of a column's
+    recorded values. Nothing is recorded."""
+    from .measures import MEASURES, point
+
+    splits, found = data.of(s, data_dir), []
+    model = load_trained(s, len(splits.channels), checkpoints)
+    for table, measure in MEASURES.items():
+        old = [row for row in ledger.rows(table) if row["run_id"] == s.run_id]
+        points = [dict(p) for p in dict.fromkeys(tuple(point(table, row).items()) for row in old)]
+        with torch.no_grad():
+            new = pd.DataFrame([row for p in points for row in measure(model, splits, **p)])
+        new = new.drop(columns=["seconds", *points[0]] if points else [], errors="ignore")
+        new = new.select_dtypes("number")
+        was = pd.DataFrame(old, columns=new.columns).apply(pd.to_numeric).astype(float)
+        apart = ((new - was).abs() / (was**2).mean() ** 0.5).where(new != was, 0.0).stack()
+        if old:
+            found.append(dict(run_id=s.run_id, table=table, points=len(points), values=len(apart),
+                              apart=apart.median(), largest=apart.max()))
     return pd.DataFrame(found)
 
 
