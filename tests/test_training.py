@@ -183,7 +183,7 @@ def test_an_absent_device_and_absent_weights_are_said(tmp_path):
 
 
 def test_several_threads_give_the_numbers_of_one_up_to_rounding(tmp_path):
-    s, before = smoke(max_steps=10), torch.get_num_threads()
+    s, before = smoke(max_steps=3, epochs=1), torch.get_num_threads()
     one, two = (train(s, checkpoints=tmp_path / str(n), progress=False, n_threads=n)
                 for n in (1, 2))
     assert (one.how["threads"], two.how["threads"]) == (1, 2) and torch.get_num_threads() == before
