@@ -1,13 +1,18 @@
 """The tidy table of comparisons, against the ledger's own rows."""
 
+import html
+import re
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from tsattn import compare, runs
 from tsattn.compare import CELL, comparisons, disturbed, versus
 from tsattn.ledger import Ledger
-from tsattn.settings import make
+from tsattn.settings import ROOT, make
 from tsattn.statistics import block_error
 
 
@@ -85,3 +90,24 @@ def test_disturbed_models_are_one_family_each_against_itself():
     one = disturbed(changes[changes.run_id == "r0"])
     assert one.low.isna().all() and one.p.isna().all() and one.change.notna().all()
     assert disturbed(changes[:0]).empty
+
+
+def test_a_selection_gives_exactly_the_runs_that_it_was_made_of(ledger):
+    table = compare.runs(ledger)
+    assert table.feed_forward.dtype == bool and table.split.notna().all()
+    for asked in (runs.folds("ETTh1"), runs.attentions(learning_rate=1e-4),
+                  [s for of in runs.codebook().values() for s in of]):
+        chosen = table[table.run_id.isin([s.run_id for s in ledger.complete(asked)])]
+        found = table.query(compare.selection(table, chosen))
+        assert len(chosen) > 10 and set(found.run_id) == set(chosen.run_id)
+
+
+def test_the_line_under_a_figure_gives_as_many_runs_as_it_says(ledger):
+    table = compare.runs(ledger)
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        shown = [o.data["text/html"] for c in nbformat.read(path, 4).cells
+                 for o in c.get("outputs", []) if "runs behind it" in o.get("data", {}).get(
+                     "text/html", "")]
+        for line in map(html.unescape, shown):
+            query = re.search(r'query\("(.*)"\)', line)[1]
+            assert f"The {len(table.query(query))} runs behind it" in line, path.name

@@ -39,7 +39,7 @@ def test_every_name_is_used_by_a_text():
 @pytest.mark.parametrize("name", sorted(set(SAID.chapter)))
 def test_the_executed_chapter_gives_what_the_report_says(name, tmp_path, monkeypatch):
     """Its code cells, run here on the recorded rows; no figure is saved."""
-    monkeypatch.setattr(chapter.Chapter, "show", lambda *_: None)
+    monkeypatch.setattr(chapter.Chapter, "show", lambda *_, **__: None)
     names = {"display": lambda *_: None}
     cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text("utf-8"))["cells"]
     for cell in (c for c in cells if c["cell_type"] == "code"):

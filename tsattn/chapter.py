@@ -5,15 +5,16 @@ A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, se
 
 from __future__ import annotations
 
+import html
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 
-from . import claims, figures, measures, numbers
+from . import claims, compare, figures, measures, numbers
 from .data import SYNTHETIC, available
 from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
@@ -83,6 +84,7 @@ class Chapter:
     left_out: list[str] = field(default_factory=list)
     name: str = ""
     said: dict[str, dict] = field(default_factory=dict)  # rows of ``numbers``, by name
+    shown: int = 0  # figures
 
     def sweep(self, runs: list[Settings]) -> pd.DataFrame:
         """Complete rows of ``runs``, after training what is missing, if that takes no longer than
@@ -106,9 +108,20 @@ class Chapter:
             display(Markdown(f"**Not run yet:** {n} {what}. What is above says how long that "
                              "takes, and which command runs it."))
 
-    def show(self, fig, name: str, caption: str, alt: str) -> None:
-        """``figures.show`` with this chapter's folder and words of caution."""
-        figures.show(fig, name, self.figures_dir, caption, alt, self.words)
+    def show(self, fig, name: str, caption: str, alt: str, rows=()) -> None:
+        """``figures.show`` with this chapter's folder and words of caution, numbered. ``rows``:
+        what the figure rests on (``numbers.run_ids``); under it stands, folded, the line of pandas
+        that gives exactly these runs."""
+        self.shown += 1
+        chapter = self.name.partition("_")[0].lstrip("0")
+        number = f"**Figure {chapter}.{self.shown}.** " if self.name else ""
+        figures.show(fig, name, self.figures_dir, number + caption, alt, self.words)
+        runs = compare.runs(self.ledger)
+        if len(runs) and (chosen := runs.run_id.isin(numbers.run_ids(rows))).any():
+            line = f'compare.runs().query("{compare.selection(runs, runs[chosen])}")'
+            display(HTML(f"<details><summary>The {chosen.sum()} runs behind it</summary><p><code>"
+                         f"from tsattn import compare</code><br><code>{html.escape(line)}</code>"
+                         "</p></details>"))
 
     def number(self, name: str, value, low=None, high=None, form: str = "change",
                seeds: int | None = None, rows=None, words: str = "", detectable=None) -> None:

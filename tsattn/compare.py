@@ -1,4 +1,4 @@
-"""Every comparison of trained models as one tidy table: a row per variant and cell.
+"""Every comparison of trained models as one tidy table: a row per variant and cell; and every run.
 
 A *cell* is all settings but the seed and what is compared; its test windows are the same for all of
 its runs. In it every attention, and softmax without feed-forward networks (``attention only``), is
@@ -7,7 +7,7 @@ compared with softmax. A second table compares trained models that are disturbed
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,43 @@ RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low
                 detectable="detectable", excluded="provable")
 COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks", "p",
            "p_here", "p_not_worse", "p_not_worse_here", "verdict", "run_ids")
+
+# Settings in the order in which they tell runs apart most readably.
+SETTINGS = tuple(dict.fromkeys((
+    "dataset", "split", "pred_len", "model", "learning_rate", "attention", "feed_forward",
+    "embedding", "tokenizer", "codes", *(f.name for f in fields(Settings) if f.name != "missing"))))
+
+
+def runs(ledger: Ledger | None = None) -> pd.DataFrame:
+    """Complete runs with all of their settings: what is blank in ``runs.csv``, since a run is from
+    before a setting existed, is the default."""
+    table, usual = (ledger or Ledger()).read("runs"), asdict(Settings())
+    if table.empty:
+        return table
+    usual = {k: usual[k] for k in SETTINGS}
+    done = table[table.status == "complete"].reindex(columns=[*table, *usual.keys() - {*table}])
+    return done.fillna(usual).astype({k: type(v) for k, v in usual.items()})
+
+
+def selection(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
+    """The query of ``runs`` that gives exactly the rows ``chosen`` of ``table``; several blocks of
+    settings are joined by "or"."""
+    def block(part: pd.DataFrame) -> str:
+        left, said = table, []
+        for k in SETTINGS:
+            values = sorted(part[k].unique().tolist())
+            if not (inside := left[k].isin(values)).all():
+                left = left[inside]
+                said.append(f"{k} in {values}" if len(values) > 1 else f"{k} == {values[0]!r}")
+        return " and ".join(said) * (len(left) == len(part))
+
+    if whole := block(chosen):
+        return whole
+    parts = [[of for _, of in chosen.groupby(k)] for k in SETTINGS if chosen[k].nunique() > 1]
+    found = [each for each in ([block(of) for of in groups] for groups in parts) if all(each)]
+    each = min(found, key=lambda e: len("".join(e)), default=None) or [
+        selection(table, of) for of in parts[0]]
+    return f"({') or ('.join(each)})"
 
 
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],

@@ -7,7 +7,8 @@ import re
 from html.parser import HTMLParser
 
 ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p",
-           "br", "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li"}
+           "br", "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li",
+           "details", "summary"}
 ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "align", "valign", "halign", "border",
               "scope", "type", "scoped"}  # what pandas writes
 REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
