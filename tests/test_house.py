@@ -23,13 +23,8 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "provenance", "ledger", "numbers", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "registered_dose", "compare", "analysis", "claims", "text", "anchors",
-         "figures", "own_series", "chapter", "slides", "harmless", "record_pages", "folders",
+         "figures", "own_series", "chapter", "slides", "harmless", "folders",
          "explore", "site", "kernels", "execution", "report", "bench", "__main__"]
-
-# From before these rules. Each list is to become empty; put nothing in.
-OLD_ROOMS: dict[str, str] = {}  # stands in the place of
-HEAVY: set[str] = set()
-OLD_CHAPTERS: set[str] = set()
 
 
 # -- imports
@@ -107,44 +102,17 @@ def circle(graph):
     return next((found for module in sorted(graph) if (found := visit(module, []))), [])
 
 
-def order():
-    """``ORDER`` with what still stands from before."""
-    rooms = list(ORDER)
-    for old, place in OLD_ROOMS.items():
-        rooms.insert(rooms.index(place), old)
-    return rooms
-
-
 def test_no_import_runs_upwards():
-    assert not (said := upward(imports(sources()), order())), "\n".join(said)
+    assert not (said := upward(imports(sources()), ORDER)), "\n".join(said)
 
 
 def test_no_circle():
     assert not (found := circle(imports(sources()))), " -> ".join(found)
 
 
-def test_imports_are_found_however_they_are_written():
-    modules = {"": "", "a": "def f():\n    from .b import g", "b": "import tsattn.c.d, numpy",
-               "c": "from . import d\nfrom .d import x",
-               "c.d": "from ..a import f\nfrom .. import b",
-               "e": "from tsattn import a, b\nfrom tsattn.c import y\nfrom os import path"}
-    assert imports(modules) == {"a": {"b"}, "b": {"c.d"}, "c": {"c.d"}, "c.d": {"a", "b"},
-                                "e": {"a", "b", "c"}}
-
-
-def test_an_upward_import_a_circle_and_a_room_without_a_place_are_named():
-    graph = {"data": {"training"}, "training": {"data"}, "attic": set()}
-    assert upward(graph, ["data", "training"]) == [
-        "data imports training, which comes later: imports point back along ORDER only.",
-        "tsattn/attic has no place: put it into ORDER of tests/test_house.py, "
-        "behind all that it imports."]
-    assert circle(graph) == ["data", "training", "data"]
-    assert not circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
-
-
 def test_the_map_of_the_rooms_names_every_room():
     import tsattn
-    rooms = {name.split(".")[0] for name in sources()} - {"", *OLD_ROOMS}
+    rooms = {name.split(".")[0] for name in sources()} - {""}
     assert not (missing := [room for room in rooms if f"{room} " not in tsattn.__doc__]), (
         f"the docstring of tsattn/__init__.py says nothing of {missing}")
 
@@ -159,13 +127,13 @@ def test_models_are_short():
 
 def test_figures_are_light():
     size = sum(path.stat().st_size for path in (ROOT / "figures").rglob("*") if path.is_file())
-    assert size <= 8e6 or "figures" in HEAVY, f"figures/ has {size / 1e6:.1f} MB, at most 8"
+    assert size <= 8e6, f"figures/ has {size / 1e6:.1f} MB, at most 8"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_chapters_are_light(path):
     size = path.stat().st_size
-    assert size <= 1e6 or path.name in HEAVY, f"{path.name} has {size / 1e6:.1f} MB, at most 1"
+    assert size <= 1e6, f"{path.name} has {size / 1e6:.1f} MB, at most 1"
 
 
 def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
@@ -241,17 +209,8 @@ def faults(cells):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_cells_hold_no_sentences(path):
-    said = [] if path.name in OLD_CHAPTERS else list(faults(code(path)))
+    said = list(faults(code(path)))
     assert not said, f"{path.name}: " + "; ".join(said)
-
-
-def test_faults_of_a_cell_are_named():
-    sentence = "%matplotlib inline\ndisplay(Markdown(f'{a} of {b}, ' + f'{c:.2f}'))"
-    cells = [(2, "y = '" + "y" * 100 + "'"), (3, sentence),
-             (4, "Markdown(f'{a} and {b}')\nprint(f'{a}{b}{c}')")]
-    assert list(faults(cells)) == [
-        "cell 2 has a line of 106 characters, at most 100",
-        "cell 3 puts 3 values into a sentence: write it in a Markdown cell"]
 
 
 # -- what is installed

@@ -37,9 +37,8 @@ own_series      the answer for a series of one's own, with its forecasts
 chapter         the set-up of a chapter, in one call
 slides          the deck
 harmless        names from files are text on every page
-record_pages    the tables of the ledger as pages
 folders         what a report may replace where it is written
-explore         the page of all comparisons
+explore         the page of all comparisons, and that of the record
 site            the pages
 kernels         of notebooks, forked where everything is imported
 execution       chapters side by side

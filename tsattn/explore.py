@@ -1,6 +1,9 @@
-"""One page with every comparison: chosen, hovered over, sorted, searched and downloaded offline."""
+"""Two pages that work offline: every comparison, chosen, hovered over and downloaded; and the
+record, its runs searched and all of its tables downloaded."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import altair as alt
 import itables
@@ -11,6 +14,7 @@ from vl_convert import javascript_bundle
 
 from .compare import comparisons
 from .ledger import Ledger
+from .numbers import TABLE
 
 MONTHS = {"standard": "standard test", "tail": "unseen months",
           **{f"fold-{k}": f"period {k} of 5" for k in range(1, 6)}}
@@ -23,7 +27,7 @@ Each dot is one variant, trained and tested beside softmax in the same setting. 
 change of the test error against softmax: right of zero the error is larger. The line is the 95 %
 interval for other months. Hover over a dot, or tap it, for its value, its seeds and its runs. The
 table beneath holds all comparisons, and can be sorted, searched and downloaded; `run_ids` name the
-rows of [runs](tables/runs.md) that each rests on. *Hours ahead* are steps on other series than ETT.
+runs of [the record](ledger.md) that each rests on. *Hours ahead* are steps on series beside ETT.
 """
 
 
@@ -71,16 +75,47 @@ def chart(shown: pd.DataFrame) -> alt.Chart:
     return (zero + lines + dots).properties(width="container", height=alt.Step(22))
 
 
+def searchable(shown: pd.DataFrame) -> str:
+    """A table that is sorted, searched and downloaded in the browser, with all that it needs."""
+    table = itables.to_html_datatable(
+        shown, connected=False, maxBytes=0, showIndex=False, buttons=["csvHtml5"],
+        lengthMenu=[10, 25, 100], classes="display nowrap compact")
+    return f"{generate_init_offline_itables_html(dt_bundle)}\n{table}"
+
+
+def raw(html: str) -> str:
+    return f"\n```````{{raw}} html\n{html}\n```````\n"
+
+
 def page(ledger: Ledger) -> str:
-    """The page as Markdown of the site, with all that it needs; empty without comparisons."""
+    """The page of comparisons as Markdown of the site; empty without any."""
     shown = table(ledger)
     if shown.empty:
         return ""
     script = javascript_bundle(  # as a module its names are its own
         f"vegaEmbed('#explore', {chart(shown).to_json(indent=None)}, {{actions: false}})")
-    listed = itables.to_html_datatable(
-        shown, connected=False, maxBytes=0, showIndex=False, buttons=["csvHtml5"],
-        lengthMenu=[10, 25, 100], classes="display nowrap compact")
-    scripts = generate_init_offline_itables_html(dt_bundle)
-    raw = f'<div id="explore"></div><script type="module">{script}</script>\n{scripts}\n{listed}'
-    return f"{TEXT}\n```````{{raw}} html\n{raw}\n```````\n"
+    return TEXT + raw(f'<div id="explore"></div><script type="module">{script}</script>\n'
+                      + searchable(shown))
+
+
+def record(ledger: Ledger, files: Path, of: set[str] | None = None) -> str:
+    """The page of the record, and in the folder ``files`` a CSV file of each of its tables; of the
+    run_ids ``of``, or whole."""
+    files.mkdir(parents=True)
+    names = sorted({name for folder in ledger.folders for name in folder.tables()} - {TABLE})
+    lines, runs = [], pd.DataFrame()
+    for name in names:
+        rows = ledger.read(name)
+        if of is not None:
+            rows = rows[rows.run_id.isin(of)] if "run_id" in rows else rows[:0]
+        if len(rows):
+            rows.to_csv(files / f"{name}.csv", index=False)
+            lines.append(f'| {name} | {len(rows):,} | {", ".join(rows.columns[:5])}, … | '
+                         f'<a href="results/{name}.csv" download>CSV</a> |')
+            runs = rows if name == "runs" else runs
+    text = "# The record\n\nEvery number of the report is computed from these tables. Each row " \
+           "says how it was made: versions, sources, time.\n\n"
+    if not lines:
+        return text + "Nothing is recorded yet.\n"
+    text += "| table | rows | columns | file |\n|---|---:|---|---|\n" + "\n".join(lines) + "\n"
+    return text + ("\n## Runs\n" + raw(searchable(runs)) if len(runs) else "")

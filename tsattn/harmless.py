@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import html
 import re
-from html.parser import HTMLParser
 
-ALLOWED = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p",
-           "br", "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li",
-           "details", "summary"}
-ATTRIBUTES = {"id", "class", "style", "colspan", "rowspan", "align", "valign", "halign", "border",
-              "scope", "type", "scoped"}  # what pandas writes
-REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\", re.I)
+import bleach
 
-
-class _Harmless(HTMLParser):
-    def __init__(self):
-        super().__init__(convert_charrefs=False)
-        self.text: list[str] = []
-        self.style = False
-
-    def handle_starttag(self, tag, attrs):
-        whole = self.get_starttag_text()
-        if tag not in ALLOWED or any(name not in ATTRIBUTES or REACHES_OUT.search(value or "")
-                                     for name, value in attrs):
-            self.text.append(html.escape(whole))
-            if tag in self.CDATA_CONTENT_ELEMENTS:
-                self.clear_cdata_mode()
-            return
-        self.style = tag == "style"
-        kept = "".join(f' {name}="{html.escape(value or "")}"' for name, value in attrs)
-        self.text.append(f"<{tag}{kept}>")
-
-    handle_startendtag = handle_starttag
-
-    def handle_endtag(self, tag):
-        self.style = False
-        self.text.append(f"</{tag}>" if tag in ALLOWED else html.escape(f"</{tag}>"))
-
-    def handle_data(self, data):
-        if self.style:
-            self.text.append("" if REACHES_OUT.search(data) else data.replace("<", ""))
-        else:
-            self.text.append(html.escape(data, quote=False))
-
-    def handle_entityref(self, name):
-        self.text.append(f"&{name};")
-
-    def handle_charref(self, name):
-        self.text.append(f"&#{name};")
-
-    def handle_comment(self, data):
-        self.text.append(html.escape(f"<!--{data}-->"))
-
-    def handle_decl(self, decl):
-        self.text.append(html.escape(f"<!{decl}>"))
-
-    def handle_pi(self, data):
-        self.text.append(html.escape(f"<?{data}>"))
+TAGS = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
+        "b", "i", "em", "strong", "sub", "sup", "code", "pre", "style", "ul", "ol", "li", "details",
+        "summary"}
+ATTRIBUTES = ["id", "class", "colspan", "rowspan", "align", "valign", "halign", "border", "scope",
+              "type", "scoped"]  # what pandas writes
+STYLE = re.compile(r"<style[^>]*>(.*?)</style\s*>", re.I | re.S)
+REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\|<", re.I)
 
 
 def harmless_html(text: str) -> str:
-    """HTML of tables and plain text as it is; every other tag or attribute shown as text."""
-    parser = _Harmless()
-    parser.feed(text)
-    parser.close()
-    return "".join(parser.text)
+    """HTML of tables and plain text; every other tag is shown as text, its attributes left out."""
+    text = STYLE.sub(lambda m: "" if REACHES_OUT.search(m[1]) else m[0], text)
+    return bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES)
 
 
 def harmless_markdown(text: str) -> str:
@@ -81,17 +34,10 @@ def harmless_markdown(text: str) -> str:
 
 def harmless(output):
     """The output with its HTML and Markdown made harmless, and without what only Jupyter shows."""
-    data = output.get("data")
-    if data is None:
-        return output
-    kept = {}
-    for kind, value in data.items():
-        value = "".join(value) if isinstance(value, list) else value
-        if kind == "text/html":
-            kept[kind] = harmless_html(value)
-        elif kind == "text/markdown":
-            kept[kind] = harmless_markdown(value)
-        elif kind in ("text/plain", "image/png", "image/jpeg"):
-            kept[kind] = value
-    output["data"] = kept
+    made = {"text/html": harmless_html, "text/markdown": harmless_markdown}
+    shown = (*made, "text/plain", "image/png", "image/jpeg")
+    if "data" in output:
+        output["data"] = {
+            kind: made.get(kind, str)("".join(value)) for kind, value in output["data"].items()
+            if kind in shown}
     return output

@@ -22,7 +22,6 @@ import yaml
 from . import explore, folders
 from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
-from .record_pages import write_tables
 from .settings import ROOT
 from .workers import cores
 
@@ -70,11 +69,12 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Pa
         other += decks_line(work)
         (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
                                            text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
-    tables = write_tables(ledger, source, of)
+    record = explore.record(ledger, source / "results", of)
+    (source / "ledger.md").write_text(record, encoding="utf-8")
     if compared := "" if of is not None else explore.page(ledger):
         (source / "explore.md").write_text(compared, encoding="utf-8")
     (source / "_toc.yml").write_text(
-        yaml.safe_dump(contents(pages, tables, korean, bool(compared))))
+        yaml.safe_dump(contents(pages, korean, bool(compared))))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
@@ -118,18 +118,15 @@ def decks_line(work: Path) -> str:
     return f"PowerPoint: {', '.join(links)}\n\n" if links else ""
 
 
-def contents(pages: list[Page], tables: list[str], korean: bool, compared: bool = False) -> dict:
+def contents(pages: list[Page], korean: bool, compared: bool) -> dict:
     """The table of contents, as ``_toc.yml`` has it: chapters, appendices, all comparisons, the
     record."""
     numbered = [p.name for p in pages if p.name[0].isdigit()]
     appendices = [p.name for p in pages if not p.name[0].isdigit()]
     parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
              for caption, names in (("Chapters", numbered), ("Appendices", appendices)) if names]
-    ledger: dict = {"file": "ledger"}
-    if tables:
-        ledger["sections"] = [{"file": f"tables/{t}"} for t in tables]
     parts.append({"caption": "The record",
-                  "chapters": [*[{"file": "explore"}] * compared, ledger]})
+                  "chapters": [*[{"file": "explore"}] * compared, {"file": "ledger"}]})
     if korean:
         parts.insert(0, {"caption": "한국어", "chapters": [{"file": KOREAN}]})
     return {"format": "jb-book", "root": START, "parts": parts}
@@ -276,8 +273,8 @@ def relinked(text: str, source: Path | None, up: str = "", shown: set[str] | Non
         special = {"README.md": "index.md", "README.ko.md": "ko.md", "results": "ledger.md"}
         if inner in special:
             return f"]({up}{special[inner]}{anchor})"
-        if inner.startswith("results/") and inner.count("/") == 1 and inner.endswith(".csv"):
-            return f"]({up}tables/{Path(inner).stem}.md)"
+        if inner.startswith("results/"):
+            return f"]({up}ledger.md)"
         file = ROOT / inner
         if file.is_file() and file.suffix == ".ipynb":
             return match[0] if shown is None or file.stem in shown else "]()"
