@@ -27,14 +27,14 @@ SMALL_STEPS = dict(model="iTransformer", learning_rate=1e-5, lr_decay=1.0)
 # iTransformer's own scripts for ETT have d_model = d_ff = 256 (ETTh1, short horizons) and 128
 # (ETTh2) where ours have 512.
 NARROWER = {width: dict(model="iTransformer", d_model=width, d_ff=width) for width in (256, 128)}
-# What makes attention redundant: one change of the architecture at a time, beside none.
+# What makes attention redundant: one change of the architecture at a time, beside none. Six layers
+# and LayerNorm for BatchNorm were planned and are left out: the question is exploratory, and nine
+# models show how little one change moves what attention is worth.
 CHANGES = {
     "as it is": {},
     "residual attention off": dict(residual_attention=False),
-    "LayerNorm for BatchNorm": dict(norm="layer"),
     "pre-norm": dict(norm_position="pre"),
     "1 layer": dict(n_layers=1),
-    "6 layers": dict(n_layers=6),
     "1 head": dict(n_heads=1),
     "4 heads": dict(n_heads=4),
     "stride 8": dict(stride=8),
@@ -171,44 +171,50 @@ def other_series(profile: str = "paper") -> dict[str, list[Settings]]:
 
 
 def rates(profile: str = "paper") -> dict[str, list[Settings]]:
-    """Smaller learning rates: is a lead of the replacements a matter of where training stopped?"""
-    small = {f"iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
-                 profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len)
-             for dataset, pred_len in CELLS[1:]}
-    return small | {f"PatchTST ETTh1-{pred_len}, 3e-5": [
-        make(profile, attention=a, seed=seed, learning_rate=3e-5, pred_len=pred_len,
-             patience=PATIENCE)
-        for seed in FEW_SEEDS for a in ("softmax", "zero", "mean")] for pred_len in (96, 720)}
+    """iTransformer in small steps: is a lead of the replacements a matter of where training
+    stopped? (PatchTST's rates are those of the second registration, ``rate_of_each_arm``.)"""
+    return {f"iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
+                profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len)
+            for dataset, pred_len in CELLS[1:]}
 
 
 def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
-    """Named lists of runs, most important first; a run that several of them need is in each."""
-    rate = rates(profile)
+    """Named lists of runs, most important first; a run that several of them need is in each.
+
+    Planned once and left out: a rolling origin on ETTh2, whose five periods are those of ETTh1 at
+    the other station, ten hours for one more undecided row; the authors' perturbation on ETTm2,
+    which no claim here rests on.
+    """
     return {
         **{f"new months: {name}": runs for name, runs in new_months(profile).items()},
         **{f"other series: {name}": runs for name, runs in other_series(profile).items()},
-        **{f"rates: {name}": runs for name, runs in rate.items()
-           if name.startswith("iTransformer")},
-        **{f"rolling origin {dataset}": folds(dataset, profile) for dataset in ("ETTh1", "ETTh2")},
-        **{f"rates: {name}": runs for name, runs in rate.items() if name.startswith("PatchTST")},
-        # The cell of the authors' perturbation notebook.
-        "perturbation ETTm2-96": [make(profile, dataset="ETTm2", seed=seed, learning_rate=LOW_RATE,
-                                       patience=PATIENCE) for seed in FEW_SEEDS],
+        **{f"rates: {name}": runs for name, runs in rates(profile).items()},
+        "rolling origin ETTh1": folds("ETTh1", profile),
         **first_questions(profile),
     }
 
 
 def first_questions(profile: str = "paper") -> dict[str, list[Settings]]:
-    """What chapters 0 and 1 asked first, by importance; a run that several need is in each."""
-    def flat(named):
-        return [s for runs in named.values() for s in runs]
+    """What chapter 1 asked first, by importance; a run that several need is in each.
 
+    Beyond the first five ``CELLS`` PatchTST is trained with softmax and zero alone: on the months
+    where all were compared, the four replacements lose in the same windows. Zero attention made
+    wider, and attention alone, are asked on ETTh1 at 96 hours only: elsewhere no claim rests on
+    them.
+    """
+    def simple(**data):
+        named = baselines(profile, **data)
+        return [s for name in ("last value", "seasonal naive", "linear", "DLinear",
+                               "MLP (equal parameters)") for s in named[name]]
+
+    controls = {rate: baselines(profile, learning_rate=rate) for rate in (1e-3, LOW_RATE)}
+    del controls[1e-3]["attention only"]
     plan = {"PatchTST ETTh1-96, learning rate 1e-3": attentions(profile, MORE_SEEDS),
             "PatchTST ETTh1-96, learning rate 1e-4": attentions(
                 profile, MORE_SEEDS, learning_rate=LOW_RATE),
-            "baselines ETTh1-96": flat(baselines(profile)),
-            "baselines ETTh1-96, learning rate 1e-4": flat(
-                baselines(profile, learning_rate=LOW_RATE)),
+            **{f"baselines ETTh1-96, learning rate {rate:g}": [s for of in named.values()
+                                                               for s in of]
+               for rate, named in controls.items()},
             "iTransformer ETTh1-96": attentions(profile, model="iTransformer"),
             "iTransformer ETTh1-96, constant learning rate 1e-5": attentions(
                 profile, **SMALL_STEPS),
@@ -217,12 +223,13 @@ def first_questions(profile: str = "paper") -> dict[str, list[Settings]]:
 
     def cell(dataset, pred_len):
         data, name = dict(dataset=dataset, pred_len=pred_len), f"{dataset}-{pred_len}"
-        narrower = {f"iTransformer {name}, width 128": attentions(
-            profile, **NARROWER[128], **data)} if dataset == "ETTh2" else {}
-        return {f"iTransformer {name}": attentions(profile, model="iTransformer", **data),
-                **narrower,
-                f"PatchTST {name}": attentions(profile, learning_rate=LOW_RATE, **data),
-                f"baselines {name}": flat(baselines(profile, learning_rate=LOW_RATE, **data))}
+        whole, low = (dataset, pred_len) in CELLS[:5], dict(learning_rate=LOW_RATE, **data)
+        found = {f"iTransformer {name}": attentions(profile, model="iTransformer", **data)}
+        if dataset == "ETTh2":
+            found[f"iTransformer {name}, width 128"] = attentions(profile, **NARROWER[128], **data)
+        found[f"PatchTST {name}"] = [s for s in attentions(profile, **low)
+                                     if whole or s.attention in ("softmax", "zero")]
+        return found | ({f"baselines {name}": simple(**low)} if whole else {})
 
     changed = {f"redundancy: {name}": runs for name, runs in redundancy(profile).items()}
     for i, data in enumerate(CELLS[1:]):
@@ -242,12 +249,10 @@ CODEBOOKS = {
     "random": dict(embedding="code", tokenizer="random"),
 }
 MORE_CODEBOOKS = {
-    "RQ-VAE, code-init": dict(embedding="code-init", tokenizer="vq-vae"),
     "random, code-init": dict(embedding="code-init", tokenizer="random"),
     "code-soft": dict(embedding="code-soft"),
     "code-init, 1024": dict(embedding="code-init", codes=1024, code_levels=1),
     "code, 1024": dict(embedding="code", codes=1024, code_levels=1),
-    "VQ-VAE, 1024": dict(embedding="code", tokenizer="vq-vae", codes=1024, code_levels=1),
 }
 # Told the true key or state of every patch: what a codebook could reach at best. Where even this
 # gains nothing, no codebook could have been found to wake attention.
@@ -256,8 +261,7 @@ ORACLE_DATA = ("recall-4-nonlinear", "state-machine")
 # Trained four times as long too, one seed, softmax and zero: is a code only slower to learn? All
 # but the first were added after the usual steps: with keys of parities nothing was learned.
 LONGER = {"recall-4": ("code",),
-          "recall-4-nonlinear": ("linear", "mlp", "code-init", "code", "RQ-VAE"),
-          "state-machine": ("code",)}
+          "recall-4-nonlinear": ("linear", "mlp", "code-init", "code", "RQ-VAE")}
 # Data sets of chapter 8 with their seeds. The state machine comes first: on it there is room for a
 # gap to widen.
 CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": FEW_SEEDS,
@@ -278,25 +282,34 @@ def longer(dataset: str, name: str, profile: str = "paper") -> list[Settings]:
 
 
 def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
-    """Named lists of runs of chapter 8, most important first.
+    """Named lists of runs of chapter 8, most important first: ``CODEBOOKS`` with softmax, zero and
+    fixed, which the rule needs; ``LONGER``; ``MORE_CODEBOOKS``.
 
-    ``CODEBOOKS`` with softmax, zero and fixed, which the rule needs; ``LONGER``;
-    ``MORE_CODEBOOKS`` on the synthetic series, where runs are short; last, mean attention with
-    ``CODEBOOKS``.
+    Planned once and left out: *random* and *fixed* attention on ETTh1, since there each codebook
+    that is judged has a condition that is excluded already, so that those which need them cannot
+    change the answer; on the state machine longer training and further codebooks, and a VQ-VAE of
+    1024 codes, which were exploratory beside the rule; *mean* attention, which on ETTh1 is *fixed*
+    to a ten-thousandth of the MSE.
     """
-    def cells(codebooks, datasets, attentions, suffix=""):
-        return {f"{dataset}: {name}{suffix}": [
-                    codebook_run(dataset, profile, attention=a, seed=seed, **change)
-                    for seed in CODEBOOK_SEEDS[dataset] for a in attentions]
-                for dataset in datasets for name, change in codebooks.items()}
+    def cell(dataset, name, change, attentions=("softmax", "zero", "fixed")):
+        return {f"{dataset}: {name}": [
+            codebook_run(dataset, profile, attention=a, seed=seed, **change)
+            for seed in CODEBOOK_SEEDS[dataset] for a in attentions]}
 
-    three = ("softmax", "zero", "fixed")
-    synthetic = [d for d in CODEBOOK_SEEDS if d != "ETTh1"]
-    return {**cells(CODEBOOKS, CODEBOOK_SEEDS, three),
-            **{f"{dataset}: {name}, four times the steps": longer(dataset, name, profile)
-               for dataset, names in LONGER.items() for name in names},
-            **cells(MORE_CODEBOOKS, synthetic, three),
-            **cells(CODEBOOKS, CODEBOOK_SEEDS, ("mean",), ", mean")}
+    plan: dict[str, list[Settings]] = {}
+    for dataset in CODEBOOK_SEEDS:
+        for name, change in CODEBOOKS.items():
+            if dataset != "ETTh1" or name in ("linear", "mlp"):
+                plan |= cell(dataset, name, change)
+            elif name != "random":
+                plan |= cell(dataset, name, change, ("softmax", "zero"))
+    plan |= {f"{dataset}: {name}, four times the steps": longer(dataset, name, profile)
+             for dataset, names in LONGER.items() for name in names}
+    for name, change in MORE_CODEBOOKS.items():
+        for dataset in ("state-machine", "recall-4", "recall-4-nonlinear"):
+            if dataset != "state-machine" or name == "random, code-init":
+                plan |= cell(dataset, name, change)
+    return plan
 
 
 def registered(profile: str = "paper") -> dict[str, list[Settings]]:
