@@ -23,7 +23,6 @@ from ..statistics import interval
 from . import (
     Outcome,
     codebooks,
-    cost,
     elsewhere,
     exploratory,
     judge,
@@ -290,7 +289,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (codebooks, replaced, elsewhere, token_facts, registered, cost, exploratory):
+for part in (codebooks, replaced, elsewhere, token_facts, registered, exploratory):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)
