@@ -40,7 +40,6 @@ def test_an_empty_ledger_gives_empty_tables_and_stays_empty(tmp_path):
         analysis.at_its_best(ledger),
         analysis.baselines_elsewhere(ledger),
         analysis.what_changes(ledger),
-        analysis.one_token(ledger),
         analysis.share_of_zero(ledger, "recall-4"),
     ]
     assert not any(map(len, tables)) and not list(tmp_path.glob("*.csv"))

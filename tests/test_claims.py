@@ -12,6 +12,7 @@ from tsattn import claims, runs, text
 from tsattn.claims import CLAIMS, rules
 from tsattn.claims.facts import NUMBERS, STATEMENTS, Facts
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, YES
+from tsattn.compare import disturbed
 from tsattn.ledger import RESULTS, Ledger
 from tsattn.numbers import NotRun, UnknownName
 from tsattn.settings import ATTENTIONS
@@ -127,17 +128,21 @@ def test_a_trained_model_uses_attention_or_its_average(tmp_path, removed, mean, 
             "attention removed": removed,
             "A = mean": mean,
             "feed-forward removed": 1.5,
-            "W_pos = 0": 1.0,
-            "W_pos = 0.5": 1.3,
         },
     )
     assert found(ledger, "trained-unused").verdict == unused
     if average != CANNOT_TELL:
         assert found(ledger, "average-suffices").verdict == average
-    assert (
-        found(ledger, "feed-forward-more").verdict == YES
-        and found(ledger, "position").verdict == YES
-    )
+    assert found(ledger, "feed-forward-more").verdict == YES
+
+
+@pytest.mark.parametrize("changes, verdict", [
+    ([0.001, -0.001, 0.0], YES), ([0.03, 0.031, 0.029], NO), ([0.05, -0.05, 0.0], CANNOT_TELL),
+    ([0.0, 0.0001], CANNOT_TELL), ([0.03], CANNOT_TELL)])
+def test_unchanged_is_equivalence_and_needs_three_models(changes, verdict):
+    table = pd.DataFrame([dict(run_id=f"r{i}", intervention=kind, change=v + 0.5 * (kind == "b"))
+                          for i, v in enumerate(changes) for kind in "ab"])
+    assert rules.unchanged(disturbed(table).set_index("variant").loc["a"]) == verdict
 
 
 def test_that_a_rate_matters_more_needs_intervals_apart(tmp_path):
@@ -343,9 +348,8 @@ def test_a_mistake_in_a_fact_is_no_missing_row(tmp_path, monkeypatch):
 
 def test_what_could_have_been_seen_is_of_the_comparison_that_is_shown():
     table = pd.DataFrame([
-        dict(cell=cell, model=model, seeds=3, blocks=6, difference=-0.01, low=-0.03, high=0.01,
-             reference=1.0, detectable=seen + more, provable=seen + more)
-        for cell, seen in (("ETTh2-96", 0.2), ("ETTh2-720", 0.4))
-        for model, more in (("mean", 0.1), ("zero", 0.0))])
-    found = rules.compared(table, lambda rows: (["cannot tell"] * len(rows),) * 2, "zero")
+        dict(variant=variant, seeds=3, blocks=6, change=-0.01, low=-0.03, high=0.01,
+             detectable=seen + more, excluded=seen + more)
+        for seen in (0.2, 0.4) for variant, more in (("mean", 0.1), ("zero", 0.0))])
+    found = rules.compared(table, lambda rows, here=False: ["cannot tell"] * len(rows), "zero")
     assert (found.detectable, found.provable) == (0.2, 0.2)

@@ -70,6 +70,11 @@ def checked(name: str, value, default=None):
     return value
 
 
+def _empty(table: str) -> pd.DataFrame:
+    """No rows, with the columns that they would have."""
+    return Ledger(record=True).read(table)[:0]
+
+
 @dataclass
 class Chapter:
     """What a chapter works with. ``words`` of caution belong beside every number and figure."""
@@ -87,11 +92,12 @@ class Chapter:
     shown: int = 0  # figures
 
     def sweep(self, runs: list[Settings]) -> pd.DataFrame:
-        """Complete rows of ``runs``, after training what is missing, if that takes no longer than
-        ``train_minutes``; the page says what is left out."""
+        """Complete rows of ``runs``, each once, after training what is missing, if that takes no
+        longer than ``train_minutes``; the page says what is left out."""
+        runs = list({s.run_id: s for s in runs}.values())
         table = sweep(runs, ledger=self.ledger, within=self.train_minutes)
         self._say_missing(len(missing(runs, self.ledger)), "models")
-        return table[table.status == "complete"] if len(table) else table
+        return table[table.status == "complete"] if len(table) else _empty("runs")
 
     def on_trained(self, table: str, runs: list[Settings], points: list[dict], measure=None):
         """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by
@@ -100,7 +106,7 @@ class Chapter:
                           ledger=self.ledger, within=self.train_minutes)
         keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
         self._say_missing(len(self.ledger.lacking(table, keys)), f"measurements of {table}")
-        return rows
+        return rows if len(rows) else _empty(table)
 
     def _say_missing(self, n: int, what: str) -> None:
         if n:

@@ -17,8 +17,19 @@ from .ledger import Ledger
 from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import MARGIN, block_length, compare, detectable, equivalence, holm, interval
-from .statistics.families import NOT_WORSE
+from .statistics import (
+    MARGIN,
+    MIN_SEEDS,
+    TOO_FEW,
+    block_length,
+    compare,
+    detectable,
+    equivalence,
+    holm,
+    interval,
+    verdict,
+)
+from .statistics.families import NOT_WORSE, WITHIN
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
@@ -27,8 +38,11 @@ SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "e
 RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
                 high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
                 detectable="detectable", excluded="provable")
-COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks", "p",
-           "p_here", "p_not_worse", "p_not_worse_here", "verdict", "run_ids")
+# Column -> the p-value of ``statistics.compare`` that it holds.
+P_VALUES = dict(p="p_different", p_here="p_split", p_equal=WITHIN, p_not_worse=NOT_WORSE,
+                p_not_worse_here="p_split_not_worse")
+COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks",
+           *P_VALUES, "verdict", "run_ids")
 
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
@@ -97,10 +111,17 @@ def relative(table: pd.DataFrame, name: str, run_ids: dict[str, list[str]]) -> p
         "variant": table.model, "reference": name, "seeds": table.seeds, "mse": table.mse,
         "reference_mse": table.reference,
         **{k: table[v] / table.reference for k, v in RELATIVE.items()},
-        "df": table.df, "blocks": table.blocks, "p": table.p_different, "p_here": table.p_split,
-        "p_not_worse": table[NOT_WORSE], "p_not_worse_here": table.p_split_not_worse,
+        "df": table.df, "blocks": table.blocks, **{k: table[v] for k, v in P_VALUES.items()},
         "verdict": table.verdict,
         "run_ids": [" ".join([*run_ids[v], *run_ids[name]]) for v in table.model]})
+
+
+def family(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons with references of their own, tables of a row each, as one family."""
+    table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
+    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
+    return table.assign(verdict=[verdict(r.change, r.p, r.p_equal) if r.seeds >= MIN_SEEDS
+                                 else TOO_FEW for r in table.itertuples()])
 
 
 def cells(ledger: Ledger, profile: str = "paper") -> list[list[Settings]]:

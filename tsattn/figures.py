@@ -121,6 +121,39 @@ def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0
         label = None
 
 
+def dots(ax, table: pd.DataFrame, x: str, y: str, order: list, palette: dict,
+         hue: str | None = None, *, dodge: float = 0.36, gap: float = 0.05) -> None:
+    """A small dot per row (a seed, a model), beside them their mean with its 95 % t interval.
+
+    One of ``x`` and ``y`` holds numbers, the other the names in ``order``, first at the left or at
+    the top. Without ``hue`` the ``palette`` gives each name its colour; with it, each of its
+    groups, which stand side by side.
+    """
+    across = y in table and not pd.api.types.is_numeric_dtype(table[y])
+    value, name = (x, y) if across else (y, x)
+    for k, group in enumerate(palette if hue else [None]):
+        mine, label = table[table[hue] == group] if hue else table, group
+        shift = dodge * (k - (len(palette) - 1) / 2) if hue else 0
+        for i, each in enumerate(order):
+            v = mine[mine[name] == each][value].dropna()
+            if not len(v):
+                continue
+            mean, low, high = interval(v)
+            color, bar = palette[group if hue else each], [[mean - low], [high - mean]]
+            known = bar if np.isfinite(low) else None
+            at, beside = i + shift - gap, np.full(len(v), i + shift + gap)
+            ax.errorbar(*((mean, at) if across else (at, mean)), fmt="o", ms=11, color=color,
+                        capsize=5, lw=3, label=label, **{"xerr" if across else "yerr": known})
+            ax.scatter(*((v, beside) if across else (beside, v)), s=50, color=color, alpha=0.5,
+                       lw=0)
+            label = None
+    ends = dict(ticks=range(len(order)), ticklabels=order,
+                lim=(len(order) - 0.4, -0.6) if across else (-0.6, len(order) - 0.4))
+    ax.set(**{("y" if across else "x") + k: v for k, v in ends.items()})
+    if hue and ax.get_legend_handles_labels()[0]:
+        ax.legend(title=hue)
+
+
 def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: float = 0.0,
            filled: bool = True, label: str | None = None, colors: dict = COLORS) -> None:
     """Rows of a table of ``compare``: the change in % with its 95 % interval, first at the top.

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from . import analysis
 from .checkpoints import load_trained
-from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, compared, not_worse, number_of
+from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, compared, not_worse
+from .compare import versus
 from .data import Splits, findings
 from .ledger import Ledger
 from .settings import Settings
@@ -98,13 +98,13 @@ def first_sentence(against: pd.DataFrame, validation: dict[str, float], season: 
     Markdown; and its name.
 
     The ``validation`` errors choose: which model is tested against the rule, so that it is a single
-    test, and, with the rules, which to use. ``against`` is ``statistics.compare`` of all with the
-    rule.
+    test, and, with the rules, which to use. ``against`` is ``compare.versus`` of all and the rule.
     """
-    change = {r.model: with_interval(number_of(r)) for r in against.itertuples()}
+    change = {r.variant: with_interval(Number(r.change, r.low, r.high))
+              for r in against.itertuples()}
     model = min((n for n in change if n not in RULES), key=validation.get)
     use = min(validation, key=validation.get)
-    row = against.set_index("model").loc[model]
+    row = against.set_index("variant").loc[model]
     said = f"**Yes, {model} forecasts better than repeating {season}** ({where})." \
         if row.high < 0 else \
         f"**No, {model} forecasts no better than repeating {season}** ({where})." \
@@ -121,10 +121,12 @@ def first_sentence(against: pd.DataFrame, validation: dict[str, float], season: 
            f"**Use {use}**: its error on the validation part is the lowest of all.", use
 
 
-def found(ledger: Ledger, runs: list[Settings]) -> Found | None:
+def found(ledger: Ledger, named: dict[str, list[Settings]]) -> Found | None:
     """Zero attention against softmax by the rule of the report's first claim, within the family of
-    all replacements among ``runs``; None where one of the two has not been run."""
-    return compared(analysis.replacements(ledger, runs), not_worse, "zero", ["zero"])
+    all replacements ``named`` (attention -> runs); None where one of the two has not been run."""
+    others = {a: of for a, of in named.items() if a != "softmax"}
+    table = versus(ledger, named.get("softmax", []), others, pooled=True)
+    return compared(table, not_worse, "zero", ["zero"])
 
 
 def verdict(found: Found) -> str:
@@ -140,7 +142,7 @@ def answer(found: Found | None, where: str) -> str:
     seeds can be told from times."""
     if found is None:
         return f"**Does attention matter?** Not run yet ({where})."
-    row = found.comparisons.set_index("model").loc["zero"]
+    row = found.comparisons.set_index("variant").loc["zero"]
     number, enough = with_interval(found.number), found.seeds >= MIN_SEEDS
     seen = f"; {figure(found.detectable, 'share')} or more would have been seen in 80 % of such " \
         "experiments" if np.isfinite(found.detectable) else ""
@@ -162,7 +164,7 @@ def answer(found: Found | None, where: str) -> str:
         if found.few_blocks else ""
     if found.seeds < 2:
         return f"{said} {size}{first}{few}"
-    split = Number(*(row[k] / row.reference for k in ("difference", "split_low", "split_high")))
+    split = Number(row.change, row.low_here, row.high_here)
     of_split = MATTERS[found.split_verdict] if enough else "a verdict needs more seeds"
     targets = [("other times of this series: uncertainty from seeds and stretches tested",
                 MATTERS[verdict(found)], number),
@@ -173,7 +175,7 @@ def answer(found: Found | None, where: str) -> str:
 
 def line(found: Found | None, shown: str) -> str:
     """The verdict on a claim with its number, which measures ``shown``."""
-    if found is None:
+    if found is None or found.number is None:
         return "Not run yet."
     seen = f" (could have seen ≥ {figure(found.detectable, 'share')})" \
         if found.verdict == CANNOT_TELL and np.isfinite(found.detectable) else ""

@@ -53,8 +53,10 @@ def escape(text: str) -> str:
 
 def figure(value: float, form: str = "change", digits: int | None = None, sign: bool = True) -> str:
     """One number in its form: "change" +0.9 %, "points" −8.6 pp, "share" 1.3 %, "times" ×12.5,
-    "weight" 0.97, "count" 794.
+    "weight" 0.97, "count" 794; "not run yet" of none.
     """
+    if not np.isfinite(value):
+        return NOT_RUN
     if form in HUNDREDTHS:
         plus, decimals = "+" if sign and form != "share" else "", 1 if digits is None else digits
         text = f"{100 * value:{plus}.{decimals}f}"
@@ -219,14 +221,30 @@ def talk_table(table: pd.DataFrame) -> str:
 def as_text(triple, form: str = ".3f") -> str:
     """An ``interval`` as text, every number in the format ``form``: mean [low, high]."""
     mean, low, high = triple
-    return f"{mean:{form}}" + (
-        f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else " (one seed)"
-    )
+    if not np.isfinite(mean):
+        return NOT_RUN
+    ends = f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else " (one seed)"
+    return f"{mean:{form}}{ends}".replace("-", MINUS)
 
 
 def spread(values, digits: int = 3) -> str:
     """``interval`` as text for a table cell: mean [low, high]."""
     return as_text(interval(values), f".{digits}f")
+
+
+def compared(table: pd.DataFrame, columns: dict[str, str] | None = None) -> pd.DataFrame:
+    """Rows of ``compare`` as a page shows them; ``columns``: heading -> a further column of theirs,
+    such as a p-value."""
+    def shown(v):
+        return "–" if pd.isna(v) else f"{v:.3f}" if isinstance(v, float) else v
+
+    return pd.DataFrame({
+        "seeds": table.seeds.fillna(0).astype(int),
+        "change [95 %]": [with_interval(Number(r.change, r.low, r.high))
+                          for r in table.itertuples()],
+        "would be seen": [figure(v, "share") if pd.notna(v) else "–" for v in table.detectable],
+        **{head: table[column].map(shown) for head, column in (columns or {}).items()},
+    }, index=table.index)
 
 
 def in_percent(row) -> str:

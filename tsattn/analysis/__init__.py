@@ -16,7 +16,6 @@ from .cells import (
     families,
     family,
     larger_rate,
-    one_token,
     patchtst,
     published,
     published_by_authors,

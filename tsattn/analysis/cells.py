@@ -18,7 +18,6 @@ from .compare import (
     at_preferred_rates,
     by_attention,
     joined,
-    one_family,
     preferred,
     relative_mse,
     replacements,
@@ -272,17 +271,6 @@ def larger_rate(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """PatchTST with softmax at the talk's 1e-3 against itself at 1e-4."""
     at = {name: patchtst(rate, profile)["softmax"] for name, rate in RATES.items()}
     return against(ledger, at["1e-4"], {"1e-3": at["1e-3"]})
-
-
-def one_token(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """One token of 336 hours against 21 of 16, at 1e-3, softmax and zero attention as one
-    family.
-    """
-    of = {
-        n: by_attention(runs.attentions(profile, patch_len=n, stride=n, pad_end=False))
-        for n in (16, 336)
-    }
-    return one_family({a: against(ledger, of[16][a], {a: of[336][a]}) for a in ("softmax", "zero")})
 
 
 def what_changes(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:

@@ -11,8 +11,10 @@ import pandas as pd
 
 from .. import analysis, runs
 from ..analysis import embeddings, pairs
+from ..compare import relative
 from ..ledger import Ledger
 from ..statistics import interval
+from . import rules
 from .rules import (
     CANNOT_TELL,
     NOT_SHOWN,
@@ -22,12 +24,20 @@ from .rules import (
     better,
     changed,
     combine,
-    compared,
     more,
     no_effect,
     number_of,
     word,
 )
+
+
+def compared(table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None):
+    """``rules.compared`` of a table of ``statistics.compare``."""
+    names = [*table.get("model", ()), "softmax"]
+    tidy = relative(table, "softmax", dict.fromkeys(names, []))
+    found = rules.compared(tidy, rule, shown, judged)
+    return found and replace(found, comparisons=table)
+
 
 PRIMARY, TALK_RATE = "PatchTST, learning rate 1e-4", "PatchTST, learning rate 1e-3"
 

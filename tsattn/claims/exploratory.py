@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from .. import analysis, runs
+from .. import runs
 from ..analysis import cells, embeddings, places, sensitivity
 from ..statistics import block_length, holm, interval
 
@@ -34,14 +34,6 @@ def _by_rate(f) -> np.ndarray:
     usual, other = (runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=r)
                     for r in (runs.LOW_RATE, 1e-3))
     return places.moved(f.ledger, usual, other) / 100
-
-
-def _one_token(f, column: str) -> float:
-    """One token at 1e-3, where its error is known, against the usual model at 1e-4."""
-    one = runs.attentions(patch_len=336, stride=336, pad_end=False)
-    of = {"one token": analysis.by_attention(one)["softmax"]}
-    row = analysis.against(f.ledger, analysis.patchtst(runs.LOW_RATE)["softmax"], of).iloc[0]
-    return row[column] / row.reference
 
 
 def _saved(f, reference: str) -> tuple[float, float, float]:
@@ -74,8 +66,6 @@ NUMBERS = {
         (t := f.ledger.read("trained_matrices"))[t.run_id.str.contains("-fixed-")].weight, end)())
         for end in ("min", "max")},
     **{f"loss-by-rate{dot}": ("points", lambda f, i=i: _by_rate(f)[i]) for dot, i in ENDS.items()},
-    **{f"one-token.against-1e-4{dot}": ("change", lambda f, c=c: _one_token(f, c))
-        for dot, c in {"": "difference", ".low": "low", ".high": "high"}.items()},
     **{f"itransformer.width-{w}": ("change", lambda f, w=w: _at_width(f, w)) for w in (256, 128)},
     **{f"codebook.RQ-VAE.over-linear{dot}": ("points", lambda f, i=i: _saved(f, "linear").iloc[i])
         for dot, i in ENDS.items()},

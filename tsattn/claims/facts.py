@@ -28,7 +28,6 @@ from . import (
     judge,
     registered,
     replaced,
-    token_facts,
 )
 
 # Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
@@ -289,7 +288,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (codebooks, replaced, elsewhere, token_facts, registered, exploratory):
+for part in (codebooks, replaced, elsewhere, registered, exploratory):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

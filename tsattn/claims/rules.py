@@ -131,29 +131,30 @@ def _by(table: pd.DataFrame, holds: pd.Series, fails: pd.Series) -> list[str]:
     return list(np.where(enough & holds, YES, np.where(enough & fails, NO, CANNOT_TELL)))
 
 
-def not_worse(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Non-inferiority, a word per row of ``compare``: for other months and for this test split.
+def not_worse(table: pd.DataFrame, here: bool = False) -> list[str]:
+    """Non-inferiority, a word per row of ``compare.versus``: for other months, or ``here``, for
+    these test months alone.
 
     Yes where a loss of the margin or more is excluded; no where a loss is shown.
     """
-    loss = table.difference > 0
-    return (
-        _by(table, table[f"p_not_worse_{MARGIN:.1%}"] < LEVEL, (table.p_different < LEVEL) & loss),
-        _by(table, table.p_split_not_worse < LEVEL, (table.p_split < LEVEL) & loss),
-    )
+    of = "_here" * here
+    return _by(table, table[f"p_not_worse{of}"] < LEVEL,
+               (table[f"p{of}"] < LEVEL) & (table.change > 0))
 
 
-def better(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or equality
-    in the margin.
+def better(table: pd.DataFrame, here: bool = False) -> list[str]:
+    """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or, for other
+    months, equality in the margin.
     """
-    gain, equal = table.difference < 0, table[f"p_within_{MARGIN:.1%}"] < LEVEL
-    return (
-        _by(
-            table, (table.p_different < LEVEL) & gain, ((table.p_different < LEVEL) & ~gain) | equal
-        ),
-        _by(table, (table.p_split < LEVEL) & gain, (table.p_split < LEVEL) & ~gain),
-    )
+    shown, gain = table["p" + "_here" * here] < LEVEL, table.change < 0
+    equal = (table.p_equal < LEVEL) & (not here)
+    return _by(table, shown & gain, (shown & ~gain) | equal)
+
+
+def unchanged(row) -> str:
+    """Equivalence, of a row of ``compare.disturbed``: yes where a change beyond the margin is
+    excluded, no where a change is shown."""
+    return word(row.p_equal < LEVEL, row.p < LEVEL) if row.seeds >= MIN_SEEDS else CANNOT_TELL
 
 
 def number_of(row) -> Number:
@@ -163,21 +164,20 @@ def number_of(row) -> Number:
 def compared(
     table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None
 ) -> Found | None:
-    """The verdict of ``rule`` over the rows of ``compare`` (those of the models ``judged``); the
-    number of ``shown``.
+    """The verdict of ``rule`` over the rows of ``compare.versus`` (those of the variants
+    ``judged``); the number of ``shown``.
     """
-    if table.empty or shown not in set(table.model):
+    if table.empty or shown not in set(table.variant):
         return None
-    rows = table[table.model.isin(judged)] if judged else table
-    months, split = rule(rows)
-    row = table[table.model == shown].iloc[0]
+    rows = table[table.variant.isin(judged)] if judged else table
+    row = table[table.variant == shown].iloc[0]
     return Found(
-        combine(months),
-        number_of(row),
+        combine(rule(rows)),
+        Number(row.change, row.low, row.high),
         int(rows.seeds.max()),
-        detectable=row.detectable / row.reference,
-        provable=row.provable / row.reference,
-        split_verdict=combine(split),
+        detectable=row.detectable,
+        provable=row.excluded,
+        split_verdict=combine(rule(rows, here=True)),
         few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
         comparisons=table,
     )

@@ -20,10 +20,10 @@ def detectable(values) -> float:
 
 def interval(values, level: float = 0.95) -> tuple[float, float, float]:
     """Mean and two-sided Student-t interval of independent values; the bounds are NaN for fewer
-    than two.
+    than two, the mean of none is.
     """
     values = np.asarray(values, dtype=float)
-    mean = values.mean()
+    mean = values.mean() if len(values) else np.nan
     if len(values) < 2:
         return mean, np.nan, np.nan
     half = stats.t.ppf(0.5 + level / 2, len(values) - 1) * stats.sem(values)
