@@ -12,7 +12,7 @@ import pytest
 
 from tsattn import site
 from tsattn.compare import comparisons
-from tsattn.harmless import harmless_html, harmless_markdown
+from tsattn.harmless import harmless_html, harmless_markdown, true_minus
 from tsattn.ledger import ROOT, Ledger
 from tsattn.site import Page, build, mathml, notice, staged
 
@@ -199,6 +199,15 @@ def test_names_from_files_are_text(pages):
 )
 def test_harmless_html(text, right):
     assert harmless_html(text) == right
+
+
+@pytest.mark.parametrize("text, right", [
+    ("<td>-0.3 [-1.0, -0.0]</td>", "<td>−0.3 [−1.0, 0.0]</td>"),
+    ("<td>2016-07-01, 1e-4, s2021-4f</td>", "<td>2016-07-01, 1e-4, s2021-4f</td>"),
+    ("<td class='a-1'>-0.00</td><td>-0.01 %</td>", "<td class='a-1'>0.00</td><td>−0.01 %</td>"),
+])
+def test_minus_signs_of_tables(text, right):
+    assert true_minus(text) == right
 
 
 def test_a_table_whose_rows_share_a_name_stays_a_table():

@@ -18,7 +18,13 @@ REACHES_OUT = re.compile(r"url\s*\(|@import|expression\s*\(|\\|<", re.I)
 def harmless_html(text: str) -> str:
     """HTML of tables and plain text; every other tag is shown as text, its attributes left out."""
     text = STYLE.sub(lambda m: "" if REACHES_OUT.search(m[1]) else m[0], text)
-    return bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES)
+    return true_minus(bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES))
+
+
+def true_minus(text: str) -> str:
+    """Minus signs for the hyphens before numbers in HTML, and none before a zero."""
+    text = re.sub(r"(?<=>)[^<]+", lambda m: re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", m[0]), text)
+    return re.sub(r"−(?=0(\.0*)?(?![\d.]))", "", text)
 
 
 def harmless_markdown(text: str) -> str:

@@ -128,7 +128,7 @@ def contents(pages: list[Page], korean: bool, compared: bool) -> dict:
     parts.append({"caption": "The record",
                   "chapters": [*[{"file": "explore"}] * compared, {"file": "ledger"}]})
     if korean:
-        parts.insert(0, {"caption": "한국어", "chapters": [{"file": KOREAN}]})
+        parts.append({"caption": "한국어", "chapters": [{"file": KOREAN}]})
     return {"format": "jb-book", "root": START, "parts": parts}
 
 
@@ -319,8 +319,10 @@ def setup(app) -> dict:
         raise nodes.SkipNode
 
     def adapt(app, pagename, templatename, context, doctree):
-        if pagename == KOREAN:
-            context["language"] = "ko"
+        if pagename == KOREAN:  # it stands beside the order in which the others are read
+            context |= dict(language="ko", prev=None, next=None)
+        if context.get("next") and context["next"]["link"].endswith(f"{KOREAN}.html"):
+            context["next"] = None
         # Thebe would run the code on a server; its script comes twice and stops at the second.
         context["script_files"] = [f for f in context["script_files"] if "thebe" not in
                                    f"{f} {getattr(f, 'attributes', '')}".lower()]
