@@ -95,7 +95,7 @@ CONFIG = {
     "title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
     "parse": {"myst_enable_extensions": ["colon_fence", "dollarmath", "html_image"]},
-    "html": {"use_multitoc_numbering": False, "home_page_in_navbar": True},
+    "html": {"use_multitoc_numbering": False},
     "sphinx": {"extra_extensions": ["tsattn.site"], "config": {
         "html_title": "",  # a page's title is its own
         "html_show_copyright": False, "html_show_sphinx": False, "html_copy_source": False,
@@ -108,7 +108,7 @@ CONFIG = {
         "html_theme_options": {
             "logo": {"text": "tsattn", "alt_text": "start page"}, "use_download_button": False,
             "use_fullscreen_button": False, "search_bar_text": "Search",
-            "toc_title": "On this page", "show_navbar_depth": 1}}}}
+            "toc_title": "On this page", "show_navbar_depth": 1, "home_page_in_toc": True}}}}
 
 
 def decks_line(work: Path) -> str:
