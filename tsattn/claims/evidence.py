@@ -22,10 +22,7 @@ from .rules import (
     Found,
     Number,
     better,
-    changed,
     combine,
-    more,
-    no_effect,
     number_of,
     word,
 )
@@ -56,51 +53,6 @@ def attentions(title: str, rule, dataset: str = "", shown: str = "zero"):
         return compared(table, rule, shown)
 
     return judge
-
-
-def taken_out(names: list[str], shown: str, words=no_effect):
-    def judge(ledger: Ledger, profile: str) -> Found | None:
-        change = analysis.after_training(ledger, profile=profile)
-        return (
-            changed({n: change[n] for n in names}, words, shown)
-            if set(names) <= set(change)
-            else None
-        )
-
-    return judge
-
-
-def feed_forward_more(ledger: Ledger, profile: str) -> Found | None:
-    change = analysis.after_training(ledger, profile=profile)
-    if not {"feed-forward removed", "attention removed"} <= set(change):
-        return None
-    difference = (change["feed-forward removed"] - change["attention removed"]).dropna()
-    name = "feed-forward minus attention"
-    found = changed({name: difference}, more, name)
-    return found and replace(found, number=replace(found.number, form="points"))
-
-
-def mostly_average(ledger: Ledger, profile: str) -> Found | None:
-    """Two parts: averaging gives back some of what removal costs, and what it does not give back
-    is below the margin.
-    """
-    change = analysis.after_training(ledger, profile=profile)
-    if not {"A = mean", "attention removed"} <= set(change):
-        return None
-    back = (change["attention removed"] - change["A = mean"]).dropna()
-    named = {"A = mean": change["A = mean"], "given back by averaging": back}
-    parts = [changed(named, more, "given back by averaging"), changed(named, no_effect, "A = mean")]
-    return (
-        None
-        if None in parts
-        else Found(
-            combine([p.verdict for p in parts]),
-            parts[1].number,
-            parts[1].seeds,
-            parts[1].detectable,
-            comparisons=parts[0].comparisons,
-        )
-    )
 
 
 def single(at: Callable, rule, shown: str, judged: list[str] | None = None):

@@ -82,28 +82,6 @@ def exchanges(ledger: Ledger) -> pd.DataFrame:
     return table[table.run_id.isin(models)] if len(table) else table
 
 
-def content(ledger: Ledger, profile: str) -> Found | None:
-    """P5: yes where both exchanges change the error by less than the margin, no where a change
-    beyond it is shown for both."""
-    table = exchanges(ledger) if profile == "paper" else pd.DataFrame()
-    if table.empty:
-        return None
-    table = preregistered.exchanged(table[table.split == "test"])
-    if table.empty or (table.seeds < len(runs.MORE_SEEDS)).any():
-        return None
-    beyond = (table.low > MARGIN) | (table.high < -MARGIN)
-    words = [word(*v) for v in zip(table.confirmed, beyond, strict=True)]
-    table = table.assign(reference=1.0, model=table.intervention)
-    row, df = table.iloc[0], int(table.seeds.min()) - 1
-    return Found(
-        combine(words),
-        number_of(row),
-        int(row.seeds),
-        least_found(_error(row, df), df),
-        comparisons=table,
-    )
-
-
 def over_places(tabled: Callable[[Ledger, str], pd.DataFrame], shown: str):
     """A claim on the attention ``shown`` over several series or periods, by random effects: yes
     where the interval of the mean change lies below the margin, no where it lies above zero."""
@@ -234,7 +212,7 @@ FURTHER = (
         ),
         EQUAL + f"; {REGISTERED}",
         WHERE,
-        content,
+        None,
         target=UNSEEN,
     ),
     Claim(
@@ -251,27 +229,6 @@ FURTHER = (
 )
 
 # -- numbers and statements
-
-
-def _exchanged(split: str, intervention: str, column: str):
-    def value(facts):
-        table = exchanges(facts.ledger)
-        found = preregistered.exchanged(table[table.split == split])
-        return found.set_index("intervention").loc[intervention, column]
-
-    return value
-
-
-def _control(intervention: str):
-    """Error on recall under an exchange, as a share of predicting zero."""
-
-    def value(facts):
-        table = facts.ledger.read("toy_errors")
-        models = {s.run_id for _, of, _ in runs.exchanged() for s in of if s.dataset == "recall-4"}
-        rows = table[table.run_id.isin(models) & (table.intervention == intervention)]
-        return (rows.mse / rows.zero_mse).mean()
-
-    return value
 
 
 ENDS = {"": "difference", ".low": "low", ".high": "high"}
@@ -291,14 +248,6 @@ NUMBERS = {
         for model in models
         for end, column in ENDS.items()
     },
-    **{
-        f"control.{short}": ("share", _control(name))
-        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
-    },
-    **{
-        f"control.events.{short}": ("times", lambda f, name=name: f.event_multiple("softmax", name))
-        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
-    },
     "registered-small-steps.zero.detectable": (
         "share",
         lambda f: f.compared("registered-itransformer", "zero", "detectable", SMALL),
@@ -314,12 +263,6 @@ NUMBERS = {
         )
         for a in OTHERS
         for end, column in (*ENDS.items(), (".new_low", "new_low"), (".new_high", "new_high"))
-    },
-    **{
-        f"exchanged.{short}{at}{end}": ("change", _exchanged(split, name, column))
-        for short, name in zip(("average", "another"), runs.EXCHANGES, strict=True)
-        for at, split in (("", "test"), ("-standard", "standard"))
-        for end, column in ENDS.items()
     },
 }
 STATEMENTS = {
@@ -351,7 +294,4 @@ STATEMENTS = {
             list(runs.other_series())] < 0).all()
     ),
     "patchtst-elsewhere-undecided": lambda f: f.places["patchtst"].verdict.eq("undecided").all(),
-    "content-costs-more-on-new-months": lambda f: (
-        f.number("exchanged.average.low")[0] > f.number("exchanged.average-standard.high")[0]
-    ),
 }

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..ledger import Ledger
-from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS, detectable, equivalence, holm, interval
+from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS
 
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
     "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
@@ -157,6 +156,12 @@ def unchanged(row) -> str:
     return word(row.p_equal < LEVEL, row.p < LEVEL) if row.seeds >= MIN_SEEDS else CANNOT_TELL
 
 
+def increased(row) -> str:
+    """Of a row of ``compare.disturbed``: yes where an increase is shown, no where a decrease is."""
+    shown = row.p < LEVEL and row.seeds >= MIN_SEEDS
+    return word(shown and row.change > 0, shown)
+
+
 def number_of(row) -> Number:
     return Number(row.difference / row.reference, row.low / row.reference, row.high / row.reference)
 
@@ -181,48 +186,3 @@ def compared(
         few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
         comparisons=table,
     )
-
-
-def changed(named: dict[str, pd.Series], words, shown: str) -> Found | None:
-    """A verdict on relative changes by run (name -> values), as one family of t tests over the
-    seeds.
-
-    ``words(p_different, p_equivalent, mean) -> word`` judges ``shown``.
-    """
-    if not all(len(v) for v in named.values()):
-        return None
-    if any(len(v) < 2 for v in named.values()):
-        return Found(CANNOT_TELL, Number(float(np.mean(named[shown])), np.nan, np.nan), 1)
-    table = pd.DataFrame(
-        [
-            dict(
-                model=name,
-                seeds=len(v),
-                **dict(zip(("difference", "low", "high"), interval(v), strict=True)),
-                reference=1.0,
-                p_different=stats.ttest_1samp(v, 0).pvalue,
-                p_equivalent=equivalence(v, 0 * v, MARGIN),
-                detectable=detectable(v),
-                provable=np.mean(v) + stats.t.ppf(0.95, len(v) - 1) * stats.sem(v),
-            )
-            for name, v in named.items()
-        ]
-    )
-    table = table.assign(p_different=holm(table.p_different), p_equivalent=holm(table.p_equivalent))
-    row = table[table.model == shown].iloc[0]
-    verdict = (
-        words(row.p_different, row.p_equivalent, row.difference)
-        if row.seeds >= MIN_SEEDS
-        else CANNOT_TELL
-    )
-    return Found(
-        verdict, number_of(row), int(row.seeds), row.detectable, row.provable, comparisons=table
-    )
-
-
-def no_effect(p_different, p_equivalent, mean) -> str:
-    return word(p_equivalent < LEVEL, p_different < LEVEL)
-
-
-def more(p_different, p_equivalent, mean) -> str:
-    return word(p_different < LEVEL and mean > 0, p_different < LEVEL)
