@@ -71,7 +71,7 @@ def selection(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
             if not (inside := left[k].isin(values)).all():
                 left = left[inside]
                 said.append(f"{k} in {values}" if len(values) > 1 else f"{k} == {values[0]!r}")
-        return " and ".join(said) * (len(left) == len(part))
+        return (" and ".join(said) or "index >= 0") * (len(left) == len(part))
 
     if whole := block(chosen):
         return whole

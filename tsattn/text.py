@@ -86,17 +86,10 @@ def with_interval(number: Number) -> str:
 
 def verdict(outcome: Outcome, lang: str = "en") -> str:
     """The verdict word; beside "cannot tell" the smallest difference that would have been seen
-    in most cases, or that some loss is shown; and on how many data sets it rests, where some are
-    not complete.
+    in most cases, or that some loss is shown.
     """
     found, seen = outcome.found, outcome.found.detectable
     word = VERDICTS[lang][outcome.verdict]
-    if found.judged < found.asked:
-        return (
-            f"{word} ({found.judged} of {found.asked} sets run)"
-            if lang == "en"
-            else f"{word} (데이터 {found.judged}/{found.asked} 실행)"
-        )
     if found.lost and outcome.verdict == CANNOT_TELL:
         return (f"{word} at {MARGIN:.0%}; some loss shown".replace("%", " %") if lang == "en"
                 else f"{MARGIN:.0%}는 {word}, 손실은 확인됨")
@@ -141,10 +134,9 @@ def whole(value: float) -> str:
 
 def sentence(outcome: Outcome, lang: str = "en") -> str:
     """Answer first, then the size, then the uncertainty."""
-    partial = outcome.found.judged < outcome.found.asked
     number = outcome.number
     lost = outcome.found.lost and outcome.verdict == CANNOT_TELL
-    word = verdict(outcome, lang) if partial or lost else VERDICTS[lang][outcome.verdict]
+    word = verdict(outcome, lang) if lost else VERDICTS[lang][outcome.verdict]
     word = word[0].upper() + word[1:]
     if number is None:
         return f"{word}."

@@ -10,11 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from .. import runs
-from ..codebook_rule import gaps, woken
+from ..codebook_rule import gaps
 from ..data import SYNTHETIC, toy
 from ..ledger import Ledger
 from ..settings import Settings, make
-from ..statistics import detectable, holm, interval, paired
+from ..statistics import detectable, holm, paired
 from .trained import on_most_windows
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
@@ -22,8 +22,6 @@ BOTH = ("softmax", "zero")
 THREE = (*BOTH, "fixed")
 # Codebooks that are judged, each with its placebo: a random codebook whose table starts alike.
 JUDGED = {"code": "random", "RQ-VAE": "random", "code-init": "random, code-init"}
-# On recall with linearly separable keys there is no room for a larger gap: a sanity check.
-DECIDING = ("state-machine", "recall-4-nonlinear", "ETTh1")
 UNITS = {SYNTHETIC: "error on events (MSE)",
          **dict.fromkeys(toy.RECALL, "error (predicting 0 = 1)")}
 
@@ -58,16 +56,17 @@ def codebook_runs(
     dataset: str, profile: str = "paper", names: Iterable[str] | None = None, attentions=THREE,
     seeds=None, **changes,
 ) -> dict[tuple[str, str, int], Settings]:
-    """Runs of chapter 8 by embedding, attention and seed; the names are those of
-    ``runs.CODEBOOKS``, ``runs.MORE_CODEBOOKS`` and ``runs.ORACLE``. At 1e-4 on ETT.
+    """Runs of chapter 8 by embedding, attention and seed, but for ``runs.left_out``; the names are
+    those of ``runs.CODEBOOKS``, ``runs.MORE_CODEBOOKS`` and ``runs.ORACLE``. At 1e-4 on ETT.
     """
     known = runs.CODEBOOKS | runs.MORE_CODEBOOKS | runs.ORACLE
     names = runs.CODEBOOKS if names is None else names
     if seeds is None:
         seeds = runs.CODEBOOK_SEEDS.get(dataset, runs.FEW_SEEDS)
     rate = {} if dataset in UNITS else dict(learning_rate=runs.LOW_RATE)
-    return embedding_runs(dataset, profile, {n: known[n] for n in names}, attentions, seeds,
-                          **rate, **changes)
+    found = embedding_runs(dataset, profile, {n: known[n] for n in names}, attentions, seeds,
+                           **rate, **changes)
+    return {k: s for k, s in found.items() if not runs.left_out(dataset, *k[:2])}
 
 
 def _named(asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
@@ -76,7 +75,7 @@ def _named(asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
 
 
 def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
-    """Test error of what is recorded of ``asked``: embedding, attention, seed, error.
+    """Test error of what is recorded of ``asked``: run_id, embedding, attention, seed, error.
 
     On the state machine that at event samples, on recall a share of the error of predicting zero
     (table ``toy_errors``, on the most windows recorded), elsewhere the MSE.
@@ -94,28 +93,8 @@ def errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.Da
         found = ledger.runs(ledger.complete(list(asked.values())))
         found = named.merge(found[["run_id", "test_mse"]], on="run_id") if len(found) else named[:0]
         found = found.assign(error=found.test_mse if "test_mse" in found else [])
-    return found.reindex(columns=["embedding", "attention", "seed", "error"]).reset_index(drop=True)
-
-
-def training_errors(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
-    """The same of the training windows, in the epoch that was kept: MSE, with dropout."""
-    done = ledger.complete(list(asked.values()))
-    columns = ["embedding", "attention", "seed", "error"]
-    if not done:
-        return pd.DataFrame(columns=columns)
-    found = ledger.curves(done)[["run_id", "epoch", "train_mse"]].merge(_named(asked))
-    kept = ledger.runs(done)[["run_id", "best_epoch"]]
-    found = found.merge(kept, left_on=["run_id", "epoch"], right_on=["run_id", "best_epoch"])
-    return found.rename(columns=dict(train_mse="error"))[columns]
-
-
-def saved(table: pd.DataFrame) -> pd.DataFrame:
-    """What attention saves by seed and embedding, error of zero less error of softmax, as a share
-    of linear's error of zero: unlike the gap it does not grow when zero gets worse.
-    ``table`` as of ``errors``.
-    """
-    zero = table[(table.embedding == "linear") & (table.attention == "zero")]
-    return gaps(table).absolute.unstack("embedding").div(zero.set_index("seed").error, axis=0)
+    columns = ["run_id", "embedding", "attention", "seed", "error"]
+    return found.reindex(columns=columns).reset_index(drop=True)
 
 
 def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
@@ -126,29 +105,6 @@ def gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
     """
     wide = gaps(table).relative.unstack("embedding") if len(table) else pd.DataFrame()
     return _against(wide, reference).rename(columns={"mean": "gap"})
-
-
-def worse(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
-    """How much more each embedding errs than ``reference``, as a share of its error, paired by
-    seed: mean, low, high by embedding and attention. ``table`` as of ``errors``.
-    """
-    wide = table.pivot(index="seed", columns=["embedding", "attention"], values="error")
-    rows = {}
-    for embedding, attention in wide.columns:
-        if embedding != reference and (reference, attention) in wide:
-            more = (wide[embedding, attention] / wide[reference, attention] - 1).dropna()
-            if len(more):
-                rows[embedding, attention] = interval(more)
-    index = pd.MultiIndex.from_tuples(rows, names=["embedding", "attention"])
-    return pd.DataFrame(rows.values(), index=index, columns=["mean", "low", "high"])
-
-
-def entropy_gains(table: pd.DataFrame, reference: str = "linear") -> pd.DataFrame:
-    """The same of the entropy in ``attention``, of the codebooks that are judged."""
-    wide = table.astype({"entropy": float}).pivot(
-        index="seed", columns="embedding", values="entropy")
-    found = _against(wide, reference)
-    return found[found.index.isin(JUDGED)]
 
 
 def _against(wide: pd.DataFrame, reference: str) -> pd.DataFrame:
@@ -183,21 +139,3 @@ def attention(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd
     if not len(found) or not len(named):
         return pd.DataFrame(columns=columns)
     return found.merge(named, on="run_id").groupby(columns[:2])[columns[2:]].mean().reset_index()
-
-
-def answers(ledger: Ledger, dataset: str, profile: str = "paper", seeds=None) -> dict[str, dict]:
-    """``codebook_rule.woken`` on a data set by codebook (``JUDGED``), of what is recorded."""
-    found = {}
-    for codebook, placebo in JUDGED.items():
-        names = list(dict.fromkeys(("linear", "mlp", "decoded", codebook, placebo)))
-        table = errors(ledger, codebook_runs(dataset, profile, names, seeds=seeds))
-        if len(table):
-            found[codebook] = woken(table, codebook, placebo)
-    return found
-
-
-def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean and interval of the error by embedding and attention."""
-    rows = {k: interval(g.error) for k, g in table.groupby(["embedding", "attention"], sort=False)}
-    return pd.DataFrame(rows, index=["mean", "low", "high"]).T
-

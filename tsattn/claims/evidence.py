@@ -10,15 +10,11 @@ from dataclasses import replace
 import pandas as pd
 
 from .. import analysis, runs
-from ..analysis import embeddings, pairs
+from ..analysis import pairs
 from ..compare import relative
 from ..ledger import Ledger
-from ..statistics import interval
 from . import rules
 from .rules import (
-    CANNOT_TELL,
-    NOT_SHOWN,
-    YES,
     Found,
     Number,
     better,
@@ -85,34 +81,6 @@ def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
 def own_training(ledger: Ledger, profile: str) -> Found | None:
     table = analysis.at_its_best(ledger, profile)
     return compared(table[table.cell == "ETTh1-96"], better, "zero") if len(table) else None
-
-
-def codebook(ledger: Ledger, profile: str) -> Found | None:
-    """The rule ``codebook_rule.woken`` on each data set that has room.
-
-    A data set counts once the main codebooks have an answer there; without the state machine
-    nothing is judged. Where no codebook has woken attention, that is not shown: on two of the
-    data sets the rule could not have said yes (chapter 8), so that it cannot say no there.
-    """
-    words, rows = [], []
-    for dataset in embeddings.DECIDING:
-        of = embeddings.answers(ledger, dataset, profile)
-        judged = {name: a for name, a in of.items() if a["answer"] != CANNOT_TELL}
-        if not {"code", "RQ-VAE"} <= set(judged):
-            if not rows:
-                return None
-            continue
-        words.append(YES if "woken" in [a["answer"] for a in judged.values()] else NOT_SHOWN)
-        rows += [
-            dict(dataset=dataset, model=name, answer=a["answer"], **a["conditions"].iloc[0])
-            for name, a in judged.items()
-        ]
-    dataset = embeddings.DECIDING[0]
-    saved = embeddings.saved(embeddings.errors(ledger, embeddings.codebook_runs(dataset, profile)))
-    number = Number(*interval((saved["RQ-VAE"] - saved["linear"]).dropna()), "points")
-    return Found(combine(words) if YES in words else NOT_SHOWN, number,
-                 len(runs.CODEBOOK_SEEDS[dataset]), comparisons=pd.DataFrame(rows),
-                 judged=len(words), asked=len(embeddings.DECIDING))
 
 
 def others_pairs(ledger: Ledger, profile: str) -> Found:

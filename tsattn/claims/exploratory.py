@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from .. import runs
-from ..analysis import cells, embeddings, places, sensitivity
-from ..statistics import block_length, holm, interval
+from ..analysis import cells, places, sensitivity
+from ..statistics import block_length, holm
 
 CELL = "PatchTST ETTh1-96"
 ENDS = {"": 0, ".low": 1, ".high": 2}
@@ -34,12 +34,6 @@ def _by_rate(f) -> np.ndarray:
     usual, other = (runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=r)
                     for r in (runs.LOW_RATE, 1e-3))
     return places.moved(f.ledger, usual, other) / 100
-
-
-def _saved(f, reference: str) -> tuple[float, float, float]:
-    """What the RQ-VAE changes of the gap on the state machine."""
-    return embeddings.gains(f.coded("state-machine"), reference).loc[
-        "RQ-VAE", ["gain", "low", "high"]]
 
 
 def _at_width(f, width: int) -> float:
@@ -67,8 +61,6 @@ NUMBERS = {
         for end in ("min", "max")},
     **{f"loss-by-rate{dot}": ("points", lambda f, i=i: _by_rate(f)[i]) for dot, i in ENDS.items()},
     **{f"itransformer.width-{w}": ("change", lambda f, w=w: _at_width(f, w)) for w in (256, 128)},
-    **{f"codebook.RQ-VAE.over-linear{dot}": ("points", lambda f, i=i: _saved(f, "linear").iloc[i])
-        for dot, i in ENDS.items()},
 }
 STATEMENTS = {
     "fixed-is-mean": lambda f: all(
@@ -85,13 +77,4 @@ STATEMENTS = {
     "rate-turns-the-sign": lambda f: (
         f.number("loss-by-rate.high")[0] < 0
         and f.number("patchtst-without-talk-rate")[0] < 0 < f.number("patchtst-without")[0]),
-    # Why the rule of the codebooks could not have said yes on the state machine.
-    "codebook.fixed-as-good-with-linear": lambda f: _as_good(f.coded("state-machine")),
 }
-
-
-def _as_good(errors) -> bool:
-    """Whether fixed attention is not shown to be behind softmax with a linear embedding."""
-    by = errors[errors.embedding == "linear"].pivot(index="seed", columns="attention",
-                                                    values="error")
-    return interval(by.fixed - by.softmax)[1] < 0

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 
 from .. import analysis, numbers, runs
-from ..analysis import cells, embeddings, places, sensitivity
+from ..analysis import cells, places, sensitivity
 from ..ledger import Ledger
 from ..numbers import NotRun
 from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import (
     Outcome,
-    codebooks,
     elsewhere,
     exploratory,
     judge,
@@ -53,7 +52,6 @@ class Facts:
         self.said = numbers.read(ledger) if said is None else said
         # A page, a deck and their statements ask for the same ones again and again.
         self.number, self.holds = cache(self.number), cache(self.holds)
-        self.coded, self.codebooks = cache(self.coded), cache(self.codebooks)
         self.errors_by_window = cache(self.errors_by_window)
 
     @cached_property
@@ -129,18 +127,6 @@ class Facts:
         if not (errors := found(self.ledger, "PatchTST ETTh1-96")):
             raise KeyError(months)
         return errors
-
-    def coded(self, dataset: str) -> pd.DataFrame:
-        """``embeddings.errors`` of all runs of chapter 8."""
-        names = runs.CODEBOOKS | runs.MORE_CODEBOOKS
-        found = embeddings.errors(self.ledger, embeddings.codebook_runs(dataset, names=names))
-        if found.empty:
-            raise KeyError(dataset)
-        return found
-
-    def codebooks(self, dataset: str) -> dict[str, dict]:
-        """``embeddings.answers``."""
-        return embeddings.answers(self.ledger, dataset)
 
     @cached_property
     def changed(self) -> pd.DataFrame:
@@ -277,7 +263,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (codebooks, replaced, elsewhere, registered, exploratory):
+for part in (replaced, elsewhere, registered, exploratory):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

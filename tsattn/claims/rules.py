@@ -47,7 +47,6 @@ class Found:
     shows: the difference that is found in 80 % of cases, and the loss that is excluded (one-sided,
     that comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
     ``lost``: some loss is shown, though not that it reaches the margin.
-    ``judged`` of ``asked`` data sets have all their runs.
     """
 
     verdict: str
@@ -58,8 +57,6 @@ class Found:
     split_verdict: str = ""
     few_blocks: bool = False
     lost: bool = False
-    judged: int = 1
-    asked: int = 1
     comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
@@ -122,6 +119,15 @@ def combine(words: list[str]) -> str:
     if held in (0, n):
         return YES if held else NO if NO in words else CANNOT_TELL
     return MOSTLY if 2 * held > n and NO not in words else PARTLY
+
+
+def cured(answers: pd.Series) -> str:
+    """Of the answers of ``codebook_rule.woken`` by data set (the first level of the index) and
+    codebook: yes where some codebook has woken attention on each, not shown where none has on any.
+    It is never no: a series on which the rule could not have said yes cannot say it."""
+    told = answers[answers != CANNOT_TELL]
+    words = [YES if "woken" in set(of) else NOT_SHOWN for _, of in told.groupby(level=0)]
+    return NOT_RUN if not words else combine(words) if YES in words else NOT_SHOWN
 
 
 def _by(table: pd.DataFrame, holds: pd.Series, fails: pd.Series) -> list[str]:
