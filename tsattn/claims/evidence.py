@@ -18,7 +18,6 @@ from .rules import (
     Found,
     Number,
     better,
-    combine,
     number_of,
     word,
 )
