@@ -129,7 +129,7 @@ def test_every_measurement_fills_a_table():
 TINY = {
     "interventions": dict(intervention="A = another window's", layers="1", draw=1),
     "content_or_mixing": dict(intervention="A = data-set average"),
-    "perturbation": dict(sublayer="attention", layers="all", windows=8, draws=2,
+    "perturbation": dict(sublayer="attention", layers="all", windows=40, draws=2,
                          smoothings="0 0.5", noises="0 1"),
     "corners": dict(sublayer="feed_forward", smoothing=0.5, noise=1.0),
     "disturbance": dict(sublayer="attention", kind="output noise", strength=0.5, windows=8),

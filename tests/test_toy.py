@@ -12,7 +12,7 @@ from tsattn.checkpoints import load_trained
 from tsattn.data import DataError, best, dose, load, of, toy, truth
 from tsattn.measures import toy_errors
 from tsattn.models import build
-from tsattn.settings import DOSED, make
+from tsattn.settings import DATASETS, DOSED, make
 from tsattn.training import train
 
 L, H = 336, 96
@@ -316,3 +316,9 @@ def test_a_model_is_trained_on_a_dose(etth1, tmp_path):
     assert result.how["data_sha256"] == of(s).sha256[:16] != plain.how["data_sha256"]
     # Nothing is learned in six steps: the dose is what the error has gained.
     assert result.test_mse - plain.test_mse == pytest.approx(0.30 * dose.ERROR, rel=0.3)
+
+
+def test_every_recall_has_the_pairs_of_its_name():
+    names = {d for d in DATASETS if d.startswith(("recall-", "dial-"))}
+    assert set(toy.RECALL) == names
+    assert all(toy.RECALL[f"recall-{n}"]["pairs"] == n for n in (1, 2, 4, 8, 16))

@@ -116,6 +116,34 @@ def test_a_killed_run_ends_with_the_numbers_of_an_uninterrupted_one(tmp_path):
     assert numbers(again) == numbers(whole) and len(again.curves) == len(whole.curves)
 
 
+def test_the_learning_rate_is_held_and_then_multiplied_after_every_epoch(tmp_path, monkeypatch):
+    rates, compute = [], Step.compute
+
+    def noted(step):
+        rates.append(step.optimiser.param_groups[0]["lr"])
+        compute(step)
+
+    monkeypatch.setattr(Step, "compute", noted)
+    s = smoke(epochs=5, patience=5, max_steps=1, learning_rate=0.01, lr_hold=2, lr_decay=0.5)
+    train(s, checkpoints=tmp_path, **QUIET)
+    assert rates == [0.01, 0.01, 0.005, 0.0025, 0.00125]
+
+
+def test_the_memory_of_a_training_is_counted(monkeypatch):
+    """Sixteen bytes a weight, four a number that a layer keeps, against what the machine has."""
+    s = make(batch_size=100, d_model=64, d_ff=32, n_layers=2, attention="zero")
+    weights = sum(p.numel() for p in build(s, 7).parameters())
+    needed = 16 * weights + 4 * (100 * 7 * 22 * 2 * (4 * 64 + 32))
+    for spare, refused in ((1.001, False), (0.999, True)):
+        pages = {"SC_PHYS_PAGES": needed * spare, "SC_PAGE_SIZE": 1}
+        monkeypatch.setattr(training.os, "sysconf", pages.get)
+        if refused:
+            with pytest.raises(ValueError, match="GB of memory to train"):
+                training.check_memory(s, 7)
+        else:
+            training.check_memory(s, 7)
+
+
 def test_divergence_ends_the_run_and_is_recorded_as_such(tmp_path):
     r = train(smoke(learning_rate=1e9, norm="layer", revin=False), checkpoints=tmp_path, **QUIET)
     assert r.status == "failed" and "epoch" in r.reason and "learning_rate" in r.reason
