@@ -224,7 +224,8 @@ def refresh(args) -> int:
 
 def slides(args) -> int:
     ledger = Ledger(args.results) if args.results else None
-    return _room("slides").slides(args.lang, args.lab, args.out, ledger)
+    print(_room("slides").build(args.lang, args.out, ledger, args.lab, args.presenter, args.date))
+    return 0
 
 
 def ledger(args) -> int:
@@ -313,8 +314,8 @@ def options() -> argparse.ArgumentParser:
     command(refresh, "bring the numbers in the prose up to date with the ledger")
     c = command(slides, "build the lab deck, an editable PowerPoint file with notes")
     c.add_argument("--lang", default="ko", metavar="ko|en")
-    c.add_argument("--lab", default="", metavar="NAME",
-                   help="whose talk it is, for the first slide")
+    for name in ("lab", "presenter", "date"):
+        c.add_argument(f"--{name}", default="", metavar=name.upper(), help="for the first slide")
     c.add_argument("--out", type=Path, metavar="FILE",
                    help="default: build/slides-<lang>.pptx")
     c = command(ledger, "what is recorded, and whether it is whole")

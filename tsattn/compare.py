@@ -124,24 +124,26 @@ def family(*tables: pd.DataFrame) -> pd.DataFrame:
                                  else TOO_FEW for r in table.itertuples()])
 
 
-def cells(ledger: Ledger, profile: str = "paper") -> list[list[Settings]]:
-    """Complete runs with an attention, cell by cell, in the order in which they were recorded."""
+def cells(ledger: Ledger, profile: str = "paper", **only) -> list[list[Settings]]:
+    """Complete runs with an attention, cell by cell, in the order in which they were recorded;
+    ``only`` those that have these settings."""
     found: dict = {}
     for s in ledger.all_settings().values():
-        if s.profile == profile and s.attention != "none":
+        if s.profile == profile and s.attention != "none" and all(
+                getattr(s, k) == v for k, v in only.items()):
             found.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
     return [done for runs in found.values() if (done := ledger.complete(runs))]
 
 
-def comparisons(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """``versus`` of every cell that has softmax and something beside it.
+def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
+    """``versus`` of every cell (``only`` as in ``cells``) that has softmax and something beside it.
 
     The columns ``SHOWN`` say which cell it is, ``settings`` what else of it is not as usual. The
     variants of a cell that have softmax's seeds are one family with one spread between seeds; one
     that has others is a family of its own.
     """
     tables = []
-    for runs in cells(ledger, profile):
+    for runs in cells(ledger, profile, **only):
         by = {v: [s for s in runs if name_of(s) == v] for v in (*ATTENTIONS, "attention only")}
         by = {v: of for v, of in by.items() if of}
         reference = by.pop("softmax", [])

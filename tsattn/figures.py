@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
@@ -155,12 +156,14 @@ def dots(ax, table: pd.DataFrame, x: str, y: str, order: list, palette: dict,
 
 
 def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: float = 0.0,
-           filled: bool = True, label: str | None = None, colors: dict = COLORS) -> None:
+           filled: bool = True, label: str | None = None, colors: dict = COLORS,
+           said: Callable[[float], str] | None = None) -> None:
     """Rows of a table of ``compare``: the change in % with its 95 % interval, first at the top.
 
     Left of zero is better than the reference; grey is the margin within which two models count as
     equal. ``order`` holds the names of the rows (``variant``) from top to bottom, those that the
-    table lacks included; a second table is drawn into the same axes with an ``offset``.
+    table lacks included; a second table is drawn into the same axes with an ``offset``. ``said``
+    writes a change in words, beside its interval.
     """
     order = list(table.variant) if order is None else order
     if not ax.lines:
@@ -172,6 +175,10 @@ def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: f
                 solid_capstyle="butt")
         ax.plot(100 * r.change, y, "o", ms=14 if filled else 11, mec=color, mew=2,
                 mfc=color if filled else "white")
+        if said:
+            ax.annotate(said(r.change), (100 * np.nanmax([r.change, r.high, 0]), y), (10, 0),
+                        textcoords="offset points", va="center", color=color,
+                        weight="bold" if filled else "normal")
     if label:
         ax.plot([], [], "o", ms=14 if filled else 11, mec="0.3", mew=2,
                 mfc="0.3" if filled else "white", label=label)

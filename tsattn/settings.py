@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -254,7 +254,8 @@ class Settings:
         not. The file is read once: these settings keep their name while it changes. Its own name is
         shortened to plain characters.
         """
-        content = {k: v for k, v in asdict(self).items()
+        content = {f.name: getattr(self, f.name) for f in fields(self)}
+        content = {k: v for k, v in content.items()
                    if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
         if self.model in _DEPENDS:
             content = {k: v for k, v in content.items() if k in _DEPENDS[self.model]}

@@ -27,6 +27,7 @@ from . import (
     judge,
     registered,
     replaced,
+    talk,
 )
 
 # Of ``analysis.talk_table``: what the talk showed, and ours of each family of ``analysis.TALK``.
@@ -263,7 +264,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (replaced, elsewhere, registered, exploratory):
+for part in (replaced, elsewhere, registered, exploratory, talk):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

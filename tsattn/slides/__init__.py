@@ -1,13 +1,15 @@
-"""The lab deck: an editable PowerPoint file in Korean or English, from the ledger, in seconds.
+"""The lab deck: an editable PowerPoint file in Korean or English, from the report's numbers.
 
-    python -m tsattn slides --lang ko --lab "FAIR Lab" --out talk.pptx
+    python -m tsattn slides --lang ko --lab "FAIR Lab" --presenter NAME --date 2026-12-07
 
-``story`` reads and fills the words, ``drawn`` and ``drawn_series`` draw, ``page`` lays out.
+``story`` reads and fills the words, ``pictures`` draws, ``page`` fills the placeholders of
+``template.pptx``.
 """
 
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,15 +17,17 @@ import matplotlib.pyplot as plt
 from ..claims.facts import Facts
 from ..ledger import Ledger, write
 from ..settings import ROOT
-from . import drawn, drawn_series, story
+from . import pictures, story
 
-__all__ = ["build", "drawn", "drawn_series", "save_figures", "slides", "story"]
+__all__ = ["build", "pictures", "save_figures", "story"]
+SIZE = (12.3, 4.06)  # inches of the saved figures
 
 
-def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
-          lab: str = "") -> Path:
+def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab: str = "",
+          presenter: str = "", date: str = "") -> Path:
     """Write the deck in ``lang`` to ``out`` (``build/slides-<lang>.pptx``); returns the
-    file. It is written whole or not at all. Decks given the same ``Facts`` judge each claim once.
+    file. It is written whole or not at all, and whatever hinders that is said before anything is
+    computed. ``lab``, ``presenter`` and ``date`` stand on the first slide.
 
     Raises ``ValueError`` for an unknown language, a file that cannot be written or is anything but
     an unchanged deck of this function, or where python-pptx is not installed;
@@ -38,34 +42,44 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None,
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / f"slides-{lang}.pptx")
+    writable(out)
     if out.is_file() and not page.untouched(out):
         raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
                          "or give another file.")
     facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
     words, told = story.slides(facts, lang)
-    deck = page.presentation(told[0].title, lab)
+    deck = page.presentation(dict(title=told[0].title, subject=words["subject"],
+                                  author=presenter or lab, last_modified_by=presenter or lab))
+    whose = [words["subject"], " · ".join(filter(None, (lab, presenter, date)))]
     for slide in told:
-        fig = drawn.draw(slide.figure, facts) if slide.figure else None
-        page.add(deck, slide, words, lang, fig, lab)
-        plt.close("all")
+        page.add(deck, slide, words, story.Filler(facts, lang), whose)
     content = io.BytesIO()
     deck.save(content)
-    try:
-        if out.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        write(out, content.getvalue())
-    except OSError as error:
-        why = error.strerror or error
-        raise ValueError(f"--out {out}: cannot be written ({why}); give another file.") from None
+    write(out, content.getvalue())
     return out
 
 
+def writable(out: Path) -> None:
+    """Raises ``ValueError`` unless a file can be written at ``out``."""
+    here = next((p for p in out.parents if p.exists()), out)
+    why = ("it is a folder" if out.is_dir() else "Not a directory" if not here.is_dir()
+           else "Permission denied" if not os.access(here, os.W_OK) else "")
+    if why:
+        raise ValueError(f"--out {out}: cannot be written ({why}); give another file.")
+
+
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:
-    """Write the deck's figures to ``folder`` as SVG; returns the files."""
-    return drawn.save(Facts(ledger or Ledger()), folder)
-
-
-def slides(lang: str = "ko", lab: str = "", out=None, ledger: Ledger | None = None) -> int:
-    """The command: build the deck, and say where it is. Raises as ``build``."""
-    print(build(lang, out, ledger, lab))
-    return 0
+    """Write the deck's figures in English to ``folder`` as SVG; returns the files."""
+    facts, folder, files = Facts(ledger or Ledger(record=True)), Path(folder), []
+    words, told = story.slides(facts, "en")
+    folder.mkdir(parents=True, exist_ok=True)
+    for slide in told:
+        for picture in slide.pictures:
+            filler = story.Filler(facts, "en")
+            if fig := pictures.draw(pictures.Drawing(picture, filler, words, SIZE)):
+                name = slide.name if picture.name == "forest" else picture.name
+                files.append(folder / f"{name}.svg")
+                with pictures.look():
+                    fig.savefig(files[-1], metadata={"Date": None})
+                plt.close(fig)
+    return files

@@ -1,16 +1,24 @@
-"""The deck's text, ``deck.<lang>.md``, read and filled from the ledger.
+"""The deck's text, ``deck.<lang>.md``, read and filled with the report's numbers.
 
-A slide begins with ``## name``. Its lines are ``title:``, ``figure:``, ``alt:``, ``source:``,
-``say:``, ``Q:`` followed by ``A:``, ``- `` (a line on the slide) and ``| `` (a row of a table).
+A slide begins with ``## name``; a line of it is ``key: text``. Keys are title, source (what the
+slide rests on), say (notes), Q followed by A, ``-`` (a line on the slide), ``|`` (a row of a table;
+``//`` in a cell is a new line), and the parts of its pictures:
 
-``{NAME}`` is a number of ``numbers`` or ``claims.facts``, written as in ``anchors``:
-``{NAME:abs0}`` without its sign and decimals. ``{CLAIM!verdict}`` is a claim's verdict ("cannot
-tell" with the smallest difference that would have been found), ``{CLAIM!split}`` that for these
-test months alone, ``{CLAIM!number}`` its number with the interval. ``//`` in a table is a new line.
+    figure: NAME or forest, then settings that its comparisons have, as KEY=VALUE
+    alt: what is seen
+    panel: what stands above a part of a forest | what the queries of its rows have in common
+    ~ label | source | colour        a row of it, also ~ label | new months | standard | colour
 
-``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
-Of several titles the first that holds and can be filled is taken. What cannot be filled has not
-been run: it is left out, and the slide says so.
+The source of a row is the name of a number, a query of ``compare.comparisons``, or – for none.
+
+``{NAME}`` is a number of the report, ``{NAME:abs0}`` without its sign and decimals,
+``{NAME!interval}`` with its 95 % interval. ``{CLAIM!verdict}`` is a claim's verdict ("cannot tell"
+with the smallest difference that would have been found), ``{CLAIM!split}`` that for these test
+months alone.
+
+``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not;
+``?NAME``: where there is a number of that name). Of several titles the first that holds and can be
+filled is taken. What cannot be filled has not been run: it is left out, and the slide says so.
 """
 
 from __future__ import annotations
@@ -23,12 +31,23 @@ import numpy as np
 
 from .. import text
 from ..claims.facts import Facts
+from ..claims.rules import Number
 from ..numbers import NotRun, UnknownName
 
 LANGUAGES = ("ko", "en")
-PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|split|number))?\}")
-LINE = re.compile(r"(title|figure|alt|source|say|Q|A|-|\|)(?: \[([\w. -]+)\])?:? (.*)")
+PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|split|interval))?\}")
+LINE = re.compile(r"(title|figure|alt|panel|~|source|say|Q|A|-|\|)(?: \[([\w. ?-]+)\])?:? (.*)")
 LACKING = "–"
+
+
+@dataclass
+class Picture:
+    """``only``: settings of its comparisons; ``panels``: cells of each one's line and its rows."""
+
+    name: str
+    only: dict[str, str]
+    alt: str = ""
+    panels: list[tuple[list[str], list[list[str]]]] = field(default_factory=list)
 
 
 @dataclass
@@ -37,9 +56,8 @@ class Slide:
 
     name: str
     title: str = ""
-    figure: str = ""
-    alt: str = ""
     source: str = ""
+    pictures: list[Picture] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     table: list[list[str]] = field(default_factory=list)
     say: list[str] = field(default_factory=list)
@@ -48,63 +66,75 @@ class Slide:
 
 
 def read(lang: str) -> tuple[dict[str, str], list[tuple[str, list[tuple[str, str, str]]]]]:
-    """Fixed words, and per slide its name and lines (key, conditions, text) of the deck's file."""
-    head, *slides = re.split(
+    """Fixed words, and per slide its name and lines (key, conditions, text) of the deck's file.
+    Raises ``ValueError`` for a line of no known form."""
+    head, *parts = re.split(
         r"^## ", (Path(__file__).parent / f"deck.{lang}.md").read_text("utf-8"), flags=re.M
     )
-    words = dict(re.findall(r"^([\w-]+): (.+)$", head, re.M))
-    return words, [(s.split("\n", 1)[0].strip(), lines_of(s.split("\n", 1)[1])) for s in slides]
+    slides = []
+    for name, _, body in (part.partition("\n") for part in parts):
+        found = [(line, LINE.fullmatch(line)) for line in map(str.strip, body.splitlines()) if line]
+        if wrong := [line for line, match in found if not match]:
+            raise ValueError(f"the deck's text has a line of no known form: {wrong[0]!r}")
+        slides.append((name.strip(), [(m[1], m[2] or "", m[3]) for _, m in found]))
+    return dict(re.findall(r"^([\w.-]+): (.+)$", head, re.M)), slides
 
 
-def lines_of(body: str) -> list[tuple[str, str, str]]:
-    """Raises ``ValueError`` for a line of no known form."""
-    found = []
-    for line in filter(None, map(str.strip, body.splitlines())):
-        match = LINE.fullmatch(line)
-        if not match:
-            raise ValueError(f"the deck's text has a line of no known form: {line!r}")
-        found.append((match[1], match[2] or "", match[3]))
-    return found
+def said(value: float, form: str, lang: str, digits: int | None = None, sign: bool = True) -> str:
+    """One number as its language writes it: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
+    words = text.figure(value, form, digits, sign)
+    if lang == "ko":
+        words = words.replace(" %", "%").replace(" pp", "%p")
+        words = f"{words[1:]}배" if form == "times" else words
+    return words
+
+
+def split(written: str) -> list[str]:
+    return [cell.strip() for cell in written.split("|")]
 
 
 class Filler:
-    """Fills text from one ledger."""
+    """Fills text from one report."""
 
     def __init__(self, facts: Facts, lang: str):
         self.facts, self.lang = facts, lang
 
     def holds(self, conditions: str) -> bool:
         """Whether all hold. Raises ``NotRun`` where the ledger cannot tell."""
-        return all(
-            not self.facts.holds(name.removeprefix("not-"))
-            if name.startswith("not-")
-            else self.facts.holds(name)
-            for name in conditions.split()
-        )
+        def one(name):
+            if name.startswith("not-"):
+                return not one(name.removeprefix("not-"))
+            if not name.startswith("?"):
+                return self.facts.holds(name)
+            try:
+                return np.isfinite(self.facts.number(name[1:])[0])
+            except NotRun:
+                return False
+
+        return all(map(one, conditions.split()))
 
     def number(self, match: re.Match) -> str:
         name, unsigned, digits, part = match.groups()
-        if part:
+        if part in ("verdict", "split"):
             if name not in self.facts.outcomes:
                 raise UnknownName(f"{name}: no claim has this name")
             outcome = self.facts.outcomes[name]
-            if part in ("verdict", "split"):
-                if part == "verdict":
-                    return text.verdict(outcome, self.lang)
-                if not outcome.found.split_verdict:
-                    raise NotRun(f"{name}: not run yet")
-                return text.VERDICTS[self.lang][outcome.found.split_verdict]
-            if outcome.number is None:
+            if part == "verdict":
+                return self._spelt(text.verdict(outcome, self.lang))
+            if not outcome.found.split_verdict:
                 raise NotRun(f"{name}: not run yet")
-            return text.with_interval(outcome.number)
+            return text.VERDICTS[self.lang][outcome.found.split_verdict]
         value, form = self.facts.number(name)
         if not np.isfinite(value):
             raise NotRun(f"{name}: not in this ledger")
-        said = text.figure(
-            abs(value) if unsigned else value, form, int(digits) if digits else None, not unsigned
-        )
-        korean = self.lang == "ko" and form == "times"
-        return f"{said.removeprefix('×')}배" if korean else said
+        if part:
+            low, high = (self.facts.number(f"{name}.{end}")[0] for end in ("low", "high"))
+            return self._spelt(text.with_interval(Number(value, low, high, form)))
+        return said(abs(value) if unsigned else value, form, self.lang,
+                    int(digits) if digits else None, not unsigned)
+
+    def _spelt(self, words: str) -> str:
+        return words.replace(" %", "%").replace(" pp", "%p") if self.lang == "ko" else words
 
     def fill(self, written: str) -> str:
         """``written`` with its numbers. Raises ``NotRun`` for what has not been run."""
@@ -113,9 +143,9 @@ class Filler:
     def cells(self, written: str) -> tuple[list[str], bool]:
         """Cells of a row, and whether something in it has not been run, unless it says so."""
         found, lacking = [], False
-        for cell in written.split("|"):
+        for cell in split(written):
             try:
-                found.append(self.fill(cell.strip()))
+                found.append(self.fill(cell))
             except NotRun:
                 found.append(LACKING)
                 lacking |= "!verdict}" not in written
@@ -123,38 +153,46 @@ class Filler:
 
 
 def slides(facts: Facts, lang: str) -> tuple[dict[str, str], list[Slide]]:
-    """The deck's fixed words and its slides in ``lang``, from the ledger of ``facts``."""
+    """The deck's fixed words and its slides in ``lang``, with the numbers of ``facts``."""
     filler, (words, written) = Filler(facts, lang), read(lang)
-    return words, [_slide(name, lines, filler) for name, lines in written]
+    return words, [slide(name, lines, filler) for name, lines in written]
 
 
-def _slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide:
-    slide, asked = Slide(name), ""
+def slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide:
+    s, asked = Slide(name), ""
     for key, conditions, written in lines:
-        if key == "title" and slide.title:
+        if key == "title" and s.title or key == "A" and not asked:
             continue
-        asked = "" if key == "Q" else asked
+        asked = asked if key == "A" else ""
         try:
             if not filler.holds(conditions):
                 continue
-            said = "" if key == "|" else filler.fill(written)
+            words = "" if key == "|" else filler.fill(written)
         except NotRun:
-            slide.incomplete |= key in ("-", "|", "title")
+            s.incomplete |= key in ("-", "title")
             continue
         if key == "|":
             cells, lacking = filler.cells(written)
-            slide.table.append(cells)
-            slide.incomplete |= lacking
+            s.table.append(cells)
+            s.incomplete |= lacking
         elif key == "-":
-            slide.lines.append(said)
+            s.lines.append(words)
         elif key == "say":
-            slide.say.append(said)
+            s.say.append(words)
         elif key == "Q":
-            asked = said
+            asked = words
         elif key == "A":
-            if asked:
-                slide.questions.append((asked, said))
-            asked = ""
+            s.questions.append((asked, words))
+        elif key == "figure":
+            name, *only = words.split()
+            s.pictures.append(Picture(name, dict(pair.split("=") for pair in only)))
+        elif key == "panel":
+            s.pictures[-1].panels.append((split(words), []))
+        elif key == "~":
+            s.pictures[-1].panels = s.pictures[-1].panels or [([""], [])]
+            s.pictures[-1].panels[-1][1].append(split(words))
+        elif key == "alt":
+            s.pictures[-1].alt = words
         else:
-            setattr(slide, key, said)
-    return slide
+            setattr(s, key, words)
+    return s

@@ -1,0 +1,373 @@
+"""The deck's pictures, for the back row: in the deck's language, at least 18 pt at slide size.
+
+A *forest* is drawn from rows of the deck's text; each of the others is a function of ``Drawing``
+that returns a figure, or None where nothing of it has been run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from .. import data, figures, registered_dose, runs
+from ..codebook_rule import gaps
+from ..compare import comparisons
+from ..figures import COLORS
+from ..numbers import NotRun
+from ..settings import Settings, make
+from .story import LACKING, Filler, Picture, said
+
+FONT, EVENT, WITH = 18, "#8C510A", ("softmax", "zero")
+HUES = COLORS | {"black": "#222222", "grey": "#555555", "purple": figures.FEED_FORWARD}
+compared = cache(comparisons)
+DRAWN: dict[str, Callable[[Drawing], Figure | None]] = {}
+
+
+@dataclass
+class Drawing:
+    """A picture to be drawn, where its numbers come from, the deck's labels, the size (inches)."""
+
+    picture: Picture
+    filler: Filler
+    words: dict[str, str]
+    size: tuple[float, float]
+
+    def __post_init__(self):
+        self.ledger, self.lang = self.filler.facts.ledger, self.filler.lang
+
+    def __getitem__(self, key: str) -> str:
+        """The label of ``key``; ``//`` is a new line."""
+        return self.words[f"label.{key}"].replace("//", "\n")
+
+    def panels(self, n: int = 1, **how):
+        """A figure of this size, and its ``n`` axes side by side."""
+        fig, axes = plt.subplots(1, n, figsize=self.size, squeeze=False, **how)
+        return fig, *axes[0]
+
+    def change(self, value: float) -> str:
+        return said(value, "change", self.lang, 2 if abs(value) < 0.001 else 1)
+
+    def row(self, source: str, where: str = "") -> dict:
+        """``change``, ``low`` and ``high`` of a row of a forest; empty where it has not been run.
+        Raises ``UnknownName``, and ``ValueError`` for a query that more than one row answers."""
+        columns = ["change", "low", "high"]
+        if source == LACKING:
+            return {}
+        if "==" in source:
+            of = {k: type(getattr(Settings, k))(v) for k, v in self.picture.only.items()}
+            table = compared(self.ledger, **of)
+            found = table.query(" and ".join(filter(None, (where, source)))) if len(table) else ()
+            if len(found) > 1:
+                raise ValueError(f"{source}: {len(found)} comparisons")
+            return found[columns].iloc[0].to_dict() if len(found) else {}
+        try:
+            return {k: self.filler.facts.number(source + end)[0]
+                    for k, end in zip(columns, ("", ".low", ".high"), strict=True)}
+        except NotRun:
+            return {}
+
+    def runs(self, asked: dict, of: Callable[[pd.DataFrame], pd.Series],
+             table: str = "toy_errors") -> pd.DataFrame:
+        """What is recorded of the runs ``asked`` (variant -> runs): variant, attention, seed and
+        ``value``, which is ``of`` their rows. Raises ``NotRun``."""
+        rows = self.ledger.read(table)
+        if len(rows) and table == "toy_errors":
+            rows = rows[(rows.intervention == "none")
+                        & (rows.windows == rows.groupby("run_id").windows.transform("max"))]
+        named = pd.DataFrame([(s.run_id, k, s.attention, s.seed) for k, many in asked.items()
+                              for s in many], columns=["run_id", "variant", "attention", "seed"])
+        own = [c for c in rows if c == "run_id" or c not in named]
+        rows = named.merge(rows[own]) if len(rows) else rows
+        if rows.empty:
+            raise NotRun(table)
+        return rows.assign(value=of(rows))
+
+
+def drawn(function):
+    """Under its name, the one that the deck's text uses."""
+    DRAWN[function.__name__] = function
+    return function
+
+
+@contextmanager
+def look():
+    """The report's look at the size of a slide, in letters that Korean has too."""
+    with plt.rc_context():
+        figures.style()
+        sizes = [f"{part}size" for part in ("font.", "axes.label", "axes.title", "xtick.label",
+                                            "ytick.label", "legend.font")]
+        plt.rcParams.update({**dict.fromkeys(sizes, FONT), "savefig.bbox": "standard",
+                             "font.family": [*figures.east_asian()[:1], "DejaVu Sans"]})
+        yield
+
+
+def draw(drawing: Drawing) -> Figure | None:
+    """The picture; None where nothing of it has been run."""
+    with look():
+        try:
+            return DRAWN[drawing.picture.name](drawing)
+        except (NotRun, data.DataError):
+            return None
+
+
+def bare(ax, title: str = "", color: str = "black", **labels) -> None:
+    """Axes of which only the bottom counts."""
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.set(**labels)
+    ax.set_title(title, loc="left", color=color)
+
+
+@drawn
+def forest(d: Drawing) -> Figure | None:
+    """Changes with their intervals; a second source of a row is drawn hollow below the first."""
+    panels = [(heading, {row[0].replace("//", "\n"): ([d.row(s, *where) for s in row[1:-1]],
+                                                      HUES[row[-1]]) for row in rows})
+              for (heading, *where), rows in d.picture.panels]
+    if not any(any(found) for _, rows in panels for found, _ in rows.values()):
+        return None
+    several = len(panels) > 1
+    alike = several and all([*rows] == [*panels[0][1]] for _, rows in panels)
+    fig, *axes = d.panels(len(panels), sharex=alike, sharey=alike)
+    for ax, (heading, rows) in zip(axes, panels, strict=True):
+        colors = {label: color for label, (_, color) in rows.items()}
+        two = max(len(found) for found, _ in rows.values()) > 1
+        for k in range(1 + two):
+            table = [dict(variant=label, **found[k]) for label, (found, _) in rows.items()]
+            figures.forest(ax, pd.DataFrame(table, columns=["variant", "change", "low", "high"]),
+                           [*rows], offset=two * (0.4 * k - 0.2), filled=not k, colors=colors,
+                           label=d[("new", "standard")[k]] if two else None, said=d.change)
+        for name, color in zip(ax.get_yticklabels(), colors.values(), strict=False):
+            name.set_color(color)
+        for y, (found, _) in enumerate(rows.values()):
+            if not any(found):
+                ax.annotate(d["not-run"], (0, y), (8, 0), va="center", textcoords="offset points")
+        bare(ax, heading * several, xlabel="")
+        ax.locator_params(axis="x", nbins=round(d.size[0] / len(axes) / 1.5))
+    if two:
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=d.size[0] // 5)
+    elif not several:
+        fig.suptitle(heading, x=0, ha="left", fontsize=FONT, weight="bold")
+    fig.supxlabel(d["change" if d.size[0] > 9 else "change-short"], fontsize=FONT)
+    for ax in axes[: 1 if alike else None]:  # room for the numbers
+        low, high = ax.get_xlim()
+        ax.set_xlim(low, high + (high - low) * min(0.6, 1.6 * len(axes) / d.size[0]))
+    return fig
+
+
+@drawn
+def months(d: Drawing) -> Figure:
+    """Which months are trained on, and which are tested."""
+    fig, ax = d.panels()
+    start = 0
+    for name, n, color in (("train", 12, "0.9"), ("val", 4, "0.75"), ("test", 4, "white"),
+                           ("tail", 4, "0.3")):
+        bar = ax.barh(0, n, left=start, color=color, ec="0.3", lw=1.5)
+        ax.bar_label(bar, [d[f"months.{name}"]], label_type="center", weight="bold",
+                     color="white" if name == "tail" else "black")
+        start += n
+    ax.axis("off")
+    ax.margins(0.002, 0)
+    return fig
+
+
+@drawn
+def forecasts(d: Drawing) -> Figure | None:
+    """Two of the recorded test windows: where attention gains most, and where it loses most."""
+    models = {a: [make("paper", attention=a, seed=runs.FEW_SEEDS[0])] for a in WITH}
+    table = d.runs(models, lambda t: t.forecast, "forecasts")
+    test = data.load("ETTh1", 336, 96).test
+    true = {w: [v[0, -1].numpy() for v in test.batch([int(w)])] for w in table.window.unique()}
+    loss = [(r.value - true[r.window][1][r.step - 1]) ** 2 for r in table.itertuples()]
+    loss = table.assign(loss=loss).pivot_table(index="window", columns="attention", values="loss")
+    order = (loss.zero - loss.softmax).sort_values().index
+    fig, *axes = d.panels(2, sharey=True)
+    for ax, window, what in zip(axes, (order[-1], order[0]), ("helps", "hurts"), strict=True):
+        x, y = true[window]
+        ax.plot(np.arange(-96, 96), np.r_[x[-96:], y], color="black", lw=1.8, label=d["truth"])
+        for a, of in table[table.window == window].groupby("attention"):
+            ax.plot(of.step - 1, of.value, color=COLORS[a], lw=3, label=d[f"with.{a}"])
+        ax.axvline(0, color="0.5", ls="--", lw=1.5)
+        bare(ax, d[what].format(*loss.loc[window, list(WITH)]), xlabel=d["hours"], yticks=[],
+             xticks=range(-96, 97, 48))
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    return fig
+
+
+@drawn
+def model(d: Drawing) -> Figure:
+    """The blocks of PatchTST with the place that is exchanged, and what is put there."""
+    fig, axes = plt.subplot_mosaic("AAAAAA;BCDEFG", figsize=d.size, height_ratios=(1, 1.5))
+    ax, first, *axes = axes.values()
+    ax.set(xlim=(0, 100), ylim=(0, 20))
+    boxes = dict(layers=(36, 40), input=(0, 13), patches=(16.5, 15.5), attention=(37.5, 18.5),
+                 feedforward=(59, 15.5), head=(78.5, 8.5), output=(89.5, 10.5))
+    for name, (x, width) in boxes.items():
+        frame, here = name == "layers", name == "attention"
+        color = COLORS["zero"] if here else "0.3"
+        ax.add_patch(FancyBboxPatch((x, 1 if frame else 2.5), width, 18 if frame else 11,
+                                    "round,pad=0,rounding_size=1", lw=3 if here else 1.5, ec=color,
+                                    fc="0.94" if frame else "#FFF1DD" if here else "white"))
+        ax.text(x + width / 2, 16.2 if frame else 8, d[f"block.{name}"], ha="center", va="center",
+                color=color, weight="bold" if here else "normal")
+        if not frame and x:
+            ax.annotate("", (x, 8), (x - 3, 8), arrowprops=dict(arrowstyle="-|>", lw=2))
+    T, table = 22, d.ledger.read("trained_matrices")
+    A = {"softmax": None, "identity": np.eye(T), "zero": np.zeros((T, T)),
+         "mean": np.full((T, T), 1 / T), "fixed": None}
+    for run_id, of in table.groupby("run_id") if len(table) else ():
+        A[run_id.split("-")[4]] = of.pivot(index="query", columns="key", values="weight")
+    first.text(0, 0.5, d["exchanged"], va="center", color=COLORS["zero"], weight="bold")
+    for panel, (a, matrix) in zip(axes, A.items(), strict=True):
+        if matrix is not None:
+            panel.imshow(matrix, cmap="Blues", vmin=0, vmax=3 / T)
+        panel.set(xticks=[], yticks=[], xlabel=d[f"A.{a}"])
+        panel.set_title(a, loc="center", color=COLORS[a], pad=4)
+    ax.axis("off")
+    first.axis("off")
+    return fig
+
+
+@drawn
+def recall_window(d: Drawing) -> Figure:
+    """A window of recall: keys with their values, the question, the answer."""
+    example = data.toy.recall(1, 4, 7)
+    fig, ax = d.panels()
+    ax.plot(example.x[0], color="black", lw=1.2)
+    last = example.key.shape[1] - 1
+    for j in np.flatnonzero(example.key[0] >= 0):
+        asked = j in (example.slot[0], last)
+        color = COLORS["zero" if asked else "softmax"]
+        ax.axvspan(16 * j, 16 * (j + 1), color=color, alpha=0.4 if asked else 0.18, lw=0)
+        ax.text(16 * j + (16 if j == last else 8), 5.2, d["asks" if j == last else "this"] * asked,
+                color=color, weight="bold", va="top", ha="right" if j == last else "center")
+    ax.axvline(example.seq_len, color="0.4", ls="--", lw=1.5)
+    ax.text(384, -3.7, d["answer"], ha="center", weight="bold", color=COLORS["zero"])
+    bare(ax, d["pair"], COLORS["softmax"], ylim=(-3.9, 5.3), xlim=(0, 432), yticks=[],
+         xticks=(0, 336), xlabel=d["steps"])
+    return fig
+
+
+@drawn
+def recall_errors(d: Drawing) -> Figure:
+    """The error that is left on recall for a growing number of pairs."""
+    pairs = ("1", "2", "4", "8", "16")
+    table = d.runs({n: [runs.toy(f"recall-{n}", attention=a, seed=s) for a in WITH
+                        for s in runs.FEW_SEEDS] for n in pairs},
+                   lambda t: 100 * t.mse / t.zero_mse)
+    fig, ax = d.panels()
+    palette = {d[f"with.{a}"]: COLORS[a] for a in WITH}
+    table["attention"] = [d[f"with.{a}"] for a in table.attention]
+    figures.dots(ax, table, "variant", "value", pairs, palette, "attention")
+    ax.legend(loc="center right", bbox_to_anchor=(1, 0.4))
+    ax.set(ylim=(-4, 104), yticks=(0, 50, 100), xlabel=d["pairs"], ylabel=d["left"])
+    return fig
+
+
+@drawn
+def dose_window(d: Drawing) -> Figure:
+    """A window of ETTh1 as it is, and with recall's pattern at a dose of 30 %."""
+    x, y = (v[0, 0].numpy() for v in data.load("ETTh1", 336, 96).test.batch([0]))
+    fig, ax = d.panels()
+    added = data.dose.pattern(1, 1, 336, 96, 30).at([0])[0, 0].numpy()
+    ax.plot(np.r_[x, y] + added, color=COLORS["zero"], lw=2, label=d["dosed"])
+    ax.plot(np.r_[x, y], color="black", lw=1.2, label=d["undosed"])
+    ax.axvline(336, color="0.4", ls="--", lw=1.5)
+    bare(ax, yticks=[], xticks=(0, 336, 432), xlabel=d["window-hours"])
+    fig.legend(loc="outside upper left", ncols=d.size[0] // 5)
+    return fig
+
+
+@drawn
+def dose(d: Drawing) -> Figure | None:
+    """What attention saves of each dose of look-up, beside what a perfect look-up would save."""
+    table = registered_dose.judged(d.ledger)
+    if table.empty:
+        return None
+    fig, ax = d.panels()
+    doses = [0, *sorted(table.dose.unique())]
+    ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
+    ax.axhline(registered_dose.LEAST, color="0.7", lw=1.5)
+    for a, of in table.groupby("without", sort=False):
+        ax.errorbar(of.dose, of.saved, [of.saved - of.low, of.high - of.saved], fmt="o-", ms=10,
+                    lw=3, capsize=6, color=COLORS[a], label=d[f"over.{a}"])
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_yscale("symlog", linthresh=1)
+    ends = dict(xticks=doses, xticklabels=doses, yticks=doses, yticklabels=doses)
+    ax.set(xlabel=d["dose"], ylabel=d["saved"], **ends)
+    ax.minorticks_off()
+    ax.legend(loc="upper left")
+    return fig
+
+
+@drawn
+def codebook(d: Drawing) -> Figure:
+    """What attention is worth by embedding, an oracle beside the codebooks, on three series."""
+    known = runs.CODEBOOKS | runs.ORACLE
+    hues = {"linear": "black", "code-init": "softmax", "RQ-VAE": "softmax", "random": "grey",
+            "oracle": "mean"}
+    errors = {"state-machine": lambda t: t.event_mse, "recall-4-nonlinear": lambda t: t.mse,
+              "ETTh1": lambda t: t.test_mse}
+    colors = {d[f"code.{k}"]: HUES[hue] for k, hue in hues.items()}
+    fig, *axes = d.panels(3, sharey=True)
+    for ax, (on, error) in zip(axes, errors.items(), strict=True):
+        asked = {k: [runs.codebook_run(on, attention=a, seed=s, **known[k]) for a in WITH
+                     for s in runs.CODEBOOK_SEEDS[on]]
+                 for k in hues if k != "oracle" or on in runs.ORACLE_DATA}
+        table = d.runs(asked, error, "runs" if on == "ETTh1" else "toy_errors")
+        table = table[["variant", "attention", "seed", "value"]]
+        gap = gaps(table.set_axis(["embedding", "attention", "seed", "error"], axis=1))
+        gap = gap.relative.mul(100).reset_index()
+        gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
+        ax.axvline(0, color="0.4", lw=1.5)
+        figures.dots(ax, gap, "relative", "embedding", [*colors], colors)
+        for name, v in gap.groupby("embedding").relative:
+            ax.annotate(said(round(v.mean()) / 100 + 0.0, "share", d.lang, 0),
+                        (v.max(), [*colors].index(name)), (14, 0), textcoords="offset points",
+                        va="center", color=colors[name], weight="bold")
+        bare(ax, d[f"on.{on}"], xlim=(-25, 135), xticks=(0, 50, 100), xlabel=d["gap"], ylabel="")
+    return fig
+
+
+@drawn
+def toy_series(d: Drawing) -> Figure:
+    """A stretch of the toy series, its events and the state of each."""
+    machine = data.toy.state_machine(600)
+    fig, ax = d.panels()
+    ax.plot(machine.x[:432], color="black", lw=1.8)
+    for start, state in zip(machine.event_starts, machine.event_states, strict=True):
+        if 0 <= start < 422:
+            ax.axvspan(start - 3, start + 13, color=EVENT, alpha=0.3, lw=0)
+            value = f"{machine.process.states[state]:g}".replace("-", "−")
+            ax.text(start + 5, 2.05, value, ha="center", color=EVENT, weight="bold")
+    ax.axvline(336, color="0.4", ls="--", lw=1.5)
+    bare(ax, d["states"], EVENT, ylim=(-1.8, 2.6), yticks=[], xticks=(0, 336, 432),
+         xlabel=d["steps"])
+    return fig
+
+
+@drawn
+def surfaces(d: Drawing) -> Figure:
+    """The paper's own picture: attention and feed-forward of trained models disturbed."""
+    models = [make("paper", seed=s) for s in runs.FEW_SEEDS]
+    table = d.runs({"": models}, lambda t: t.test_mse, "perturbation").query("layers == 'all'")
+    table = table.set_index(["run_id", "sublayer"])
+    own = table.query("smoothing == 0 and noise == 0").value
+    table = table.assign(change=100 * (table.value / own - 1))
+    fig, *axes = d.panels(2)
+    for ax, part in zip(axes, ("attention", "feed_forward"), strict=True):
+        z = table.xs(part, level="sublayer").pivot_table("change", "noise", "smoothing")[::-1]
+        limit = abs(z).max(axis=None)
+        sns.heatmap(z, ax=ax, cmap="RdBu_r", vmin=-limit, vmax=limit, xticklabels=5,
+                    yticklabels=5, cbar_kws=dict(label=d["change-short"]))
+        ax.set(xlabel=d["smoothing"], ylabel=d["noise"])
+        ax.set_title(d[f"panel.{part}"], loc="left")
+    return fig
