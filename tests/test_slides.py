@@ -306,7 +306,8 @@ def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path, told):
 def test_the_registered_slides_wait_for_their_rows(told, facts, monkeypatch):
     rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .01],
                               low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .01, .05],
-                              p_not_worse=[.5, .9, .5], detectable=.01)).assign(rate=1e-4)
+                              p_not_worse=[.5, .9, .5], detectable=.01, rate=5e-5,
+                              rate_of_softmax=1e-4))
     doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
                               low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
     for slide in (s for s in told["en"] if "no result yet" in s.title):
@@ -318,6 +319,7 @@ def test_the_registered_slides_wait_for_their_rows(told, facts, monkeypatch):
     found = {s.name: s for s in story.slides(fresh, "en")[1]}
     assert found["rates"].title.startswith("A loss without attention, each arm at its own best")
     assert "+1.0 % [+0.2, +1.8]" in found["rates"].lines[0]
+    assert "softmax 0.00010, zero 0.00005" in found["rates"].source
     assert "4.0 % [3.0, 5.0]" in found["dose"].lines[0] and "4.0 %" in found["dose"].title
     drawing = pictures.Drawing(found["dose"].pictures[1], story.Filler(fresh, "en"),
                                story.read("en")[0], (6, 4))

@@ -83,6 +83,9 @@ NUMBERS = {
     **{f"rates.{name}{end}": (
         FORMS.get(end, "change"), lambda f, t=test, c=column: _rates(f.ledger).loc[t, c])
         for name, test in TESTS.items() for end, column in ENDS.items()},
+    "rates.rate.softmax": ("weight", lambda f: _rates(f.ledger).rate_of_softmax["primary"]),
+    **{f"rates.rate.{a}": ("weight", lambda f, t=TESTS[a]: _rates(f.ledger).rate[t])
+        for a in ("zero", "mean")},
     **{f"dose.saved-{n}{end}": (
         "share", lambda f, n=n, c=column: _doses(f.ledger).loc[("zero", n), c] / 100)
         for n in (1, 3, 10, 30) for end, column in SAVED.items()},

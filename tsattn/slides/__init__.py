@@ -70,16 +70,15 @@ def writable(out: Path) -> None:
 
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:
     """Write the deck's figures in English to ``folder`` as SVG; returns the files."""
-    facts, folder, files = Facts(ledger or Ledger(record=True)), Path(folder), []
-    words, told = story.slides(facts, "en")
-    folder.mkdir(parents=True, exist_ok=True)
-    for slide in told:
-        for picture in slide.pictures:
-            filler = story.Filler(facts, "en")
-            if fig := pictures.draw(pictures.Drawing(picture, filler, words, SIZE)):
-                name = slide.name if picture.name == "forest" else picture.name
-                files.append(folder / f"{name}.svg")
-                with pictures.look():
-                    fig.savefig(files[-1], metadata={"Date": None})
-                plt.close(fig)
+    filler = story.Filler(Facts(ledger or Ledger(record=True)), "en")
+    words, told = story.slides(filler.facts, "en")
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    files = []
+    for slide, picture in [(s, p) for s in told for p in s.pictures]:
+        if fig := pictures.draw(pictures.Drawing(picture, filler, words, SIZE)):
+            name = slide.name if picture.name == "forest" else picture.name
+            files.append(Path(folder) / f"{name}.svg")
+            with pictures.look():
+                fig.savefig(files[-1], metadata={"Date": None})
+            plt.close(fig)
     return files

@@ -236,23 +236,29 @@ def model(d: Drawing) -> Figure:
     return fig
 
 
+def window(d: Drawing, y, spans=(), **how) -> tuple[Figure, plt.Axes]:
+    """A window of 336 steps and the 96 to be forecast; ``spans``: start, width, colour, words."""
+    fig, ax = d.panels()
+    ax.plot(y, color="black", lw=1.5, zorder=3, label=d["undosed"])
+    for start, width, color, words in spans:
+        ax.axvspan(start, start + width, color=color, alpha=0.3, lw=0)
+        ax.text(start + width / 2, 1, words, transform=ax.get_xaxis_transform(), color=color,
+                weight="bold", va="top", ha="right" if start == 320 else "center")
+    ax.axvline(336, color="0.4", ls="--", lw=1.5)
+    bare(ax, **dict(yticks=[], xticks=(0, 336, 432), xlabel=d["steps"]) | how)
+    return fig, ax
+
+
 @drawn
 def recall_window(d: Drawing) -> Figure:
     """A window of recall: keys with their values, the question, the answer."""
     example = data.toy.recall(1, 4, 7)
-    fig, ax = d.panels()
-    ax.plot(example.x[0], color="black", lw=1.2)
-    last = example.key.shape[1] - 1
-    for j in np.flatnonzero(example.key[0] >= 0):
-        asked = j in (example.slot[0], last)
-        color = COLORS["zero" if asked else "softmax"]
-        ax.axvspan(16 * j, 16 * (j + 1), color=color, alpha=0.4 if asked else 0.18, lw=0)
-        ax.text(16 * j + (16 if j == last else 8), 5.2, d["asks" if j == last else "this"] * asked,
-                color=color, weight="bold", va="top", ha="right" if j == last else "center")
-    ax.axvline(example.seq_len, color="0.4", ls="--", lw=1.5)
+    words = {example.slot[0]: d["this"], 20: d["asks"]}  # the patch asked for, the one that asks
+    spans = [(16 * j, 16, COLORS["zero" if j in words else "softmax"], words.get(j, ""))
+             for j in np.flatnonzero(example.key[0] >= 0)]
+    fig, ax = window(d, example.x[0], spans, title=d["pair"], color=COLORS["softmax"],
+                     ylim=(-3.9, 5.3), xticks=(0, 336))
     ax.text(384, -3.7, d["answer"], ha="center", weight="bold", color=COLORS["zero"])
-    bare(ax, d["pair"], COLORS["softmax"], ylim=(-3.9, 5.3), xlim=(0, 432), yticks=[],
-         xticks=(0, 336), xlabel=d["steps"])
     return fig
 
 
@@ -276,12 +282,9 @@ def recall_errors(d: Drawing) -> Figure:
 def dose_window(d: Drawing) -> Figure:
     """A window of ETTh1 as it is, and with recall's pattern at a dose of 30 %."""
     x, y = (v[0, 0].numpy() for v in data.load("ETTh1", 336, 96).test.batch([0]))
-    fig, ax = d.panels()
+    fig, ax = window(d, np.r_[x, y], xlabel=d["window-hours"])
     added = data.dose.pattern(1, 1, 336, 96, 30).at([0])[0, 0].numpy()
     ax.plot(np.r_[x, y] + added, color=COLORS["zero"], lw=2, label=d["dosed"])
-    ax.plot(np.r_[x, y], color="black", lw=1.2, label=d["undosed"])
-    ax.axvline(336, color="0.4", ls="--", lw=1.5)
-    bare(ax, yticks=[], xticks=(0, 336, 432), xlabel=d["window-hours"])
     fig.legend(loc="outside upper left", ncols=d.size[0] // 5)
     return fig
 
@@ -341,17 +344,10 @@ def codebook(d: Drawing) -> Figure:
 def toy_series(d: Drawing) -> Figure:
     """A stretch of the toy series, its events and the state of each."""
     machine = data.toy.state_machine(600)
-    fig, ax = d.panels()
-    ax.plot(machine.x[:432], color="black", lw=1.8)
-    for start, state in zip(machine.event_starts, machine.event_states, strict=True):
-        if 0 <= start < 422:
-            ax.axvspan(start - 3, start + 13, color=EVENT, alpha=0.3, lw=0)
-            value = f"{machine.process.states[state]:g}".replace("-", "−")
-            ax.text(start + 5, 2.05, value, ha="center", color=EVENT, weight="bold")
-    ax.axvline(336, color="0.4", ls="--", lw=1.5)
-    bare(ax, d["states"], EVENT, ylim=(-1.8, 2.6), yticks=[], xticks=(0, 336, 432),
-         xlabel=d["steps"])
-    return fig
+    states = [f"{machine.process.states[k]:g}".replace("-", "−") for k in machine.event_states]
+    spans = [(start - 3, 16, EVENT, state) for start, state in zip(machine.event_starts, states,
+                                                                  strict=True) if 3 < start < 416]
+    return window(d, machine.x[:432], spans, title=d["states"], color=EVENT, ylim=(-1.8, 2.6))[0]
 
 
 @drawn

@@ -2,19 +2,17 @@
 
 A slide begins with ``## name``; a line of it is ``key: text``. Keys are title, source (what the
 slide rests on), say (notes), Q followed by A, ``-`` (a line on the slide), ``|`` (a row of a table;
-``//`` in a cell is a new line), and the parts of its pictures:
+``//`` in a cell is a new line), and of a picture
 
-    figure: NAME or forest, then settings that its comparisons have, as KEY=VALUE
+    figure: NAME, or forest KEY=VALUE ..., settings that its comparisons have
     alt: what is seen
     panel: what stands above a part of a forest | what the queries of its rows have in common
     ~ label | source | colour        a row of it, also ~ label | new months | standard | colour
 
-The source of a row is the name of a number, a query of ``compare.comparisons``, or – for none.
+A source is the name of a number, a query of ``compare.comparisons``, or – for none.
 
 ``{NAME}`` is a number of the report, ``{NAME:abs0}`` without its sign and decimals,
-``{NAME!interval}`` with its 95 % interval. ``{CLAIM!verdict}`` is a claim's verdict ("cannot tell"
-with the smallest difference that would have been found), ``{CLAIM!split}`` that for these test
-months alone.
+``{NAME!interval}`` with its 95 % interval, ``{CLAIM!verdict}`` a claim's verdict.
 
 ``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not;
 ``?NAME``: where there is a number of that name). Of several titles the first that holds and can be
@@ -35,7 +33,7 @@ from ..claims.rules import Number
 from ..numbers import NotRun, UnknownName
 
 LANGUAGES = ("ko", "en")
-PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|split|interval))?\}")
+PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|interval))?\}")
 LINE = re.compile(r"(title|figure|alt|panel|~|source|say|Q|A|-|\|)(?: \[([\w. ?-]+)\])?:? (.*)")
 LACKING = "–"
 
@@ -80,13 +78,15 @@ def read(lang: str) -> tuple[dict[str, str], list[tuple[str, list[tuple[str, str
     return dict(re.findall(r"^([\w.-]+): (.+)$", head, re.M)), slides
 
 
+def spelt(words: str, lang: str) -> str:
+    """Units as a language writes them: 1.5 % in English, 1.5% in Korean."""
+    return words.replace(" %", "%").replace(" pp", "%p") if lang == "ko" else words
+
+
 def said(value: float, form: str, lang: str, digits: int | None = None, sign: bool = True) -> str:
-    """One number as its language writes it: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
-    words = text.figure(value, form, digits, sign)
-    if lang == "ko":
-        words = words.replace(" %", "%").replace(" pp", "%p")
-        words = f"{words[1:]}배" if form == "times" else words
-    return words
+    """One number: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
+    words = spelt(text.figure(value, form, digits, sign), lang)
+    return f"{words[1:]}배" if form == "times" and lang == "ko" else words
 
 
 def split(written: str) -> list[str]:
@@ -101,40 +101,32 @@ class Filler:
 
     def holds(self, conditions: str) -> bool:
         """Whether all hold. Raises ``NotRun`` where the ledger cannot tell."""
-        def one(name):
-            if name.startswith("not-"):
-                return not one(name.removeprefix("not-"))
-            if not name.startswith("?"):
-                return self.facts.holds(name)
-            try:
-                return np.isfinite(self.facts.number(name[1:])[0])
-            except NotRun:
-                return False
+        return all(self.one(name) for name in conditions.split())
 
-        return all(map(one, conditions.split()))
+    def one(self, name: str) -> bool:
+        if name.startswith("not-"):
+            return not self.one(name.removeprefix("not-"))
+        try:
+            return self.facts.holds(name) if name[0] != "?" else bool(self.facts.number(name[1:]))
+        except NotRun:
+            if name[0] == "?":
+                return False
+            raise
 
     def number(self, match: re.Match) -> str:
         name, unsigned, digits, part = match.groups()
-        if part in ("verdict", "split"):
+        if part == "verdict":
             if name not in self.facts.outcomes:
                 raise UnknownName(f"{name}: no claim has this name")
-            outcome = self.facts.outcomes[name]
-            if part == "verdict":
-                return self._spelt(text.verdict(outcome, self.lang))
-            if not outcome.found.split_verdict:
-                raise NotRun(f"{name}: not run yet")
-            return text.VERDICTS[self.lang][outcome.found.split_verdict]
+            return spelt(text.verdict(self.facts.outcomes[name], self.lang), self.lang)
         value, form = self.facts.number(name)
         if not np.isfinite(value):
             raise NotRun(f"{name}: not in this ledger")
         if part:
             low, high = (self.facts.number(f"{name}.{end}")[0] for end in ("low", "high"))
-            return self._spelt(text.with_interval(Number(value, low, high, form)))
+            return spelt(text.with_interval(Number(value, low, high, form)), self.lang)
         return said(abs(value) if unsigned else value, form, self.lang,
                     int(digits) if digits else None, not unsigned)
-
-    def _spelt(self, words: str) -> str:
-        return words.replace(" %", "%").replace(" pp", "%p") if self.lang == "ko" else words
 
     def fill(self, written: str) -> str:
         """``written`` with its numbers. Raises ``NotRun`` for what has not been run."""
@@ -163,7 +155,7 @@ def slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide
     for key, conditions, written in lines:
         if key == "title" and s.title or key == "A" and not asked:
             continue
-        asked = asked if key == "A" else ""
+        question, asked = asked, ""
         try:
             if not filler.holds(conditions):
                 continue
@@ -175,24 +167,20 @@ def slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide
             cells, lacking = filler.cells(written)
             s.table.append(cells)
             s.incomplete |= lacking
-        elif key == "-":
-            s.lines.append(words)
-        elif key == "say":
-            s.say.append(words)
+        elif key in ("-", "say"):
+            (s.lines if key == "-" else s.say).append(words)
         elif key == "Q":
             asked = words
         elif key == "A":
-            s.questions.append((asked, words))
+            s.questions.append((question, words))
         elif key == "figure":
-            name, *only = words.split()
-            s.pictures.append(Picture(name, dict(pair.split("=") for pair in only)))
+            picture, *only = words.split()
+            s.pictures.append(Picture(picture, dict(pair.split("=") for pair in only)))
         elif key == "panel":
             s.pictures[-1].panels.append((split(words), []))
         elif key == "~":
             s.pictures[-1].panels = s.pictures[-1].panels or [([""], [])]
             s.pictures[-1].panels[-1][1].append(split(words))
-        elif key == "alt":
-            s.pictures[-1].alt = words
         else:
-            setattr(s, key, words)
+            setattr(s.pictures[-1] if key == "alt" else s, key, words)
     return s
