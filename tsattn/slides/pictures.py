@@ -159,7 +159,7 @@ def forest(d: Drawing) -> Figure | None:
     fig.supxlabel(d["change" if d.size[0] > 9 else "change-short"], fontsize=FONT)
     for ax in axes[: 1 if alike else None]:  # room for the numbers
         low, high = ax.get_xlim()
-        ax.set_xlim(low, high + (high - low) * min(0.6, 1.6 * len(axes) / d.size[0]))
+        ax.set_xlim(low, high + (high - low) * min(0.6, 2.6 * len(axes) / d.size[0]))
     return fig
 
 
@@ -219,7 +219,7 @@ def model(d: Drawing) -> Figure:
         ax.text(x + width / 2, 16.2 if frame else 8, d[f"block.{name}"], ha="center", va="center",
                 color=color, weight="bold" if here else "normal")
         if not frame and x:
-            ax.annotate("", (x, 8), (x - 3, 8), arrowprops=dict(arrowstyle="-|>", lw=2))
+            ax.annotate("", (x, 8), (x - 3, 8), arrowprops=dict(arrowstyle="-|>", color="0.3"))
     T, table = 22, d.ledger.read("trained_matrices")
     A = {"softmax": None, "identity": np.eye(T), "zero": np.zeros((T, T)),
          "mean": np.full((T, T), 1 / T), "fixed": None}
@@ -228,7 +228,7 @@ def model(d: Drawing) -> Figure:
     first.text(0, 0.5, d["exchanged"], va="center", color=COLORS["zero"], weight="bold")
     for panel, (a, matrix) in zip(axes, A.items(), strict=True):
         if matrix is not None:
-            panel.imshow(matrix, cmap="Blues", vmin=0, vmax=3 / T)
+            panel.imshow(matrix, cmap="Blues", vmin=0, vmax=3 / T, aspect="auto")
         panel.set(xticks=[], yticks=[], xlabel=d[f"A.{a}"])
         panel.set_title(a, loc="center", color=COLORS[a], pad=4)
     ax.axis("off")
