@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 
 from tsattn import analysis, runs
-from tsattn.analysis import places
 from tsattn.ledger import Ledger
-from tsattn.settings import make
 from tsattn.training import Result
 
 
@@ -37,7 +35,6 @@ def test_an_empty_ledger_gives_empty_tables_and_stays_empty(tmp_path):
         *analysis.families(ledger).values(),
         *(analysis.everywhere(ledger, title) for title in analysis.EVERYWHERE),
         analysis.published(ledger),
-        analysis.at_its_best(ledger),
         analysis.baselines_elsewhere(ledger),
         analysis.what_changes(ledger),
         analysis.share_of_zero(ledger, "recall-4"),
@@ -95,25 +92,6 @@ def test_every_baseline_is_also_taken_at_the_rate_that_validation_prefers(tmp_pa
     )
 
 
-def test_what_makes_attention_redundant_is_asked_of_the_changes_that_have_been_run(tmp_path):
-    ledger = Ledger(tmp_path)
-    for name, zero in (("1 layer", 0.5), ("stride 8", 0.4)):
-        for attention, error in (("softmax", 0.4), ("zero", zero)):
-            for seed in runs.FEW_SEEDS:
-                record(
-                    ledger,
-                    make(
-                        attention=attention,
-                        seed=seed,
-                        learning_rate=runs.LOW_RATE,
-                        **runs.CHANGES[name],
-                    ),
-                    error,
-                )
-    table = places.redundancy_alone(ledger, runs.redundancy()).set_index("label")
-    assert table.verdict.to_dict() == {"1 layer": "worse", "stride 8": "equivalent"}
-
-
 def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     ledger = Ledger(tmp_path)
     for (dataset, pred_len), zero in (
@@ -133,25 +111,6 @@ def test_other_horizons_and_data_are_families_of_their_own(tmp_path):
     of_one = analysis.everywhere(ledger, "iTransformer, learning rate 1e-4", dataset="ETTh2")
     assert of_one.cell.tolist() == ["ETTh2-96", "ETTh2-336"]
     assert analysis.everywhere(ledger, "PatchTST, learning rate 1e-4").empty
-
-
-def test_each_variant_is_compared_as_validation_prefers_to_train_it(tmp_path):
-    ledger, usual = Ledger(tmp_path), dict(model="iTransformer")
-    # Validation prefers small steps for softmax, the usual ones for zero.
-    for changes, mse in (
-        (usual, {"softmax": (0.40, 0.7), "zero": (0.36, 0.5)}),
-        (runs.SMALL_STEPS, {"softmax": (0.38, 0.6), "zero": (0.30, 0.6)}),
-    ):
-        for s in runs.attentions(**changes):
-            if s.attention in mse:
-                record(ledger, s, *mse[s.attention])
-    table = analysis.at_its_best(ledger)
-    assert table[["cell", "model", "softmax", "own", "verdict"]].values.tolist() == [
-        ["ETTh1-96", "zero", "constant learning rate 1e-5", "learning rate 1e-4", "better"]
-    ]
-    assert table.validation.iloc[0] == pytest.approx(0.5 / 0.6 - 1) and table.reference.iloc[
-        0
-    ] == pytest.approx(0.38, abs=1e-3)
 
 
 def test_the_rate_is_chosen_on_the_seeds_that_both_have(tmp_path):

@@ -16,6 +16,7 @@ from tsattn.settings import ROOT
 from tsattn.slides import story
 
 SAID = numbers.read(Ledger(record=True))
+PARTS = ("low", "high", "detectable", "seeds")
 RUN_IDS = [runs.toy("state-machine", attention="softmax", seed=s).run_id for s in runs.FEW_SEEDS]
 
 
@@ -24,9 +25,9 @@ def test_a_name_is_computed_in_one_place():
     assert len(SAID) and not set(SAID.index) & (set(NUMBERS) | set(STATEMENTS) | judged)
     chapters = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(SAID.chapter) <= chapters
-    without = {*SAID.index[SAID.digest.isna() & (SAID.chapter != "B_cost")]}  # of no runs
-    assert without <= {"codebook.cost.ETTh1", "codebook.cost.ETTh1.RQ-VAE",
-                       "codebook.none-collapsed"}
+    without = SAID.index[SAID.digest.isna() & (SAID.chapter != "B_cost")]  # others' runs, floors
+    assert all(name.startswith(("pairs", "others-pairs", "codebook.cost", "codebook.none-coll"))
+               for name in without)
 
 
 def test_every_name_is_used_by_a_text():
@@ -35,7 +36,7 @@ def test_every_name_is_used_by_a_text():
                for lang in story.LANGUAGES)]
     used = set(re.findall(r"[\w.-]+", "\n".join(texts)))
     lost = [name for name in SAID.index
-            if name not in used and not used & {f"{name}.{p}" for p in ("low", "high", "seeds")}]
+            if name not in used and not used & {f"{name}.{p}" for p in PARTS}]
     assert not (set(lost) - set(CLAIMS)), "no text says this number: do not compute it"
 
 

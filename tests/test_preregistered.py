@@ -137,5 +137,3 @@ def test_what_stands_beside_the_registered_tests_begins_with_them():
     weight = np.mean([ledger.channel_errors(s).mean(0) for s in softmax], axis=0)  # of each channel
     assert len(by_channel) == 7
     assert np.average(by_channel.change, weights=weight) / 100 == pytest.approx(mean.difference)
-    named = sensitivity.every_model(ledger).set_index(["cell", "model"])
-    assert named.loc[("PatchTST ETTh2-96", "attention only"), "said"].endswith("]")

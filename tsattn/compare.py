@@ -159,10 +159,9 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                                 if k not in SHOWN and getattr(s, k) != getattr(usual, k))
             tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},
                                                   settings=differs))
-    if not tables:
-        return pd.DataFrame()
-    table = pd.concat(tables, ignore_index=True)
-    return table[[*SHOWN, "settings", *[c for c in table if c not in (*SHOWN, "settings")]]]
+    columns = [*SHOWN, "settings", *COLUMNS]
+    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return found[columns]
 
 
 def disturbed(changes: pd.DataFrame, by: str = "intervention") -> pd.DataFrame:

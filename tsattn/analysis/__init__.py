@@ -9,7 +9,6 @@ from .cells import (
     RATES,
     TALK,
     WIDTHS,
-    at_its_best,
     attention_alone,
     baselines_elsewhere,
     everywhere,

@@ -4,13 +4,12 @@ published.
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from .. import preregistered, runs
 from ..ledger import ROOT, Ledger
 from ..runs import CELLS, FEW_SEEDS, MORE_SEEDS
-from ..settings import ATTENTIONS, Settings
+from ..settings import Settings
 from ..statistics import interval
 from .compare import (
     against,
@@ -18,8 +17,6 @@ from .compare import (
     at_preferred_rates,
     by_attention,
     joined,
-    preferred,
-    relative_mse,
     replacements,
 )
 
@@ -107,50 +104,6 @@ def everywhere(
         for cell in sorted(CELLS)
         if cell[0] == dataset or not dataset
     )
-
-
-def at_its_best(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """Every replacement against softmax in the iTransformer, each variant with those settings of
-    ``FAMILIES`` that validation prefers for it.
-
-    Every cell in which softmax has been run with more than one of them is a family of its own;
-    ``own`` and ``softmax`` are the titles of the preferred settings, without the model's name,
-    and ``validation`` is the mean of ``relative_mse``, with its interval ``validation_low``,
-    ``validation_high``.
-    """
-    name, tables = "iTransformer, ", []
-    for dataset, pred_len in sorted(CELLS):
-        named = {
-            title.removeprefix(name): by_attention(
-                runs.attentions(profile, dataset=dataset, pred_len=pred_len, **changes)
-            )
-            for title, changes in FAMILIES.items()
-            if title.startswith(name)
-        }
-        if sum(bool(ledger.complete(by["softmax"])) for by in named.values()) < 2:
-            continue
-        titles = {
-            s.run_id: title for title, by in named.items() for of in by.values() for s in of
-        }
-        best = {a: preferred(ledger, *(by[a] for by in named.values())) for a in ATTENTIONS}
-        table = replacements(ledger, [s for of in best.values() for s in of])
-        if len(table):
-            val = relative_mse(ledger, best)
-            on_val = {a: interval(val[a]) if a in val else (np.nan,) * 3 for a in table.model}
-            tables.append(
-                table.assign(
-                    cell=f"{dataset}-{pred_len}",
-                    own=[titles[best[a][0].run_id] for a in table.model],
-                    softmax=titles[best["softmax"][0].run_id],
-                    **{
-                        name: [on_val[a][i] for a in table.model]
-                        for i, name in enumerate(
-                            ("validation", "validation_low", "validation_high")
-                        )
-                    },
-                )
-            )
-    return joined(tables)
 
 
 def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:

@@ -104,18 +104,3 @@ def wider_margin(ledger: Ledger, cell: str, margin: float = 0.02,
     block = block_length(s.seq_len, s.pred_len, errors["softmax"].shape[1])
     return pd.Series({a: p_value(contrast(errors, {a: 1.0, "softmax": -1.0}, block), "not worse",
                                  margin * base) for a in REPLACEMENTS})
-
-
-def every_model(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """Each model of each complete registered cell against softmax, judged as the registered ones
-    and corrected for nothing: ``cell``, ``model``, the change in % with its interval as ``said``.
-    """
-    rows = []
-    for cell, runs in new_months(profile).items():
-        errors = by_window(ledger, cell, profile)
-        for name in [m for m in errors if m != "softmax"]:
-            block = block_length(runs[0].seq_len, runs[0].pred_len, errors[name].shape[1])
-            change = 100 * np.array(against(errors, block, (name,))[:3])
-            said = "{:+.1f} [{:+.1f}, {:+.1f}]".format(*change)
-            rows.append(dict(cell=cell, model=name, said=said))
-    return pd.DataFrame(rows)

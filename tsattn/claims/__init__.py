@@ -224,7 +224,7 @@ _ALL = (
         ("error with zero attention, against softmax", "zero attention의 오차 (softmax 대비)"),
         "superiority (two-sided, Holm), four replacements",
         "ETTh1, 96 hours ahead",
-        evidence.own_training,
+        None,
     ),
     Claim(
         "itransformer-etth2",
@@ -237,7 +237,7 @@ _ALL = (
         ),
         "superiority (two-sided, Holm in each horizon), four replacements at four horizons",
         "ETTh2, 96 to 720 hours ahead, learning rate 1e-4 halved every epoch",
-        evidence.attentions(analysis.CHOSEN, better, "ETTh2"),
+        None,
     ),
     Claim(
         "average-suffices",
@@ -292,7 +292,7 @@ _ALL = (
         ),
         "superiority: the interval over 12 data sets as clusters leaves out zero",
         "TimeRecipe: 12 data sets, four embeddings; whole encoders, not attention alone",
-        evidence.others_pairs,
+        None,
         target="other data sets",
     ),
 )

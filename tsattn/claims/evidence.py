@@ -10,14 +10,11 @@ from dataclasses import replace
 import pandas as pd
 
 from .. import analysis, runs
-from ..analysis import pairs
 from ..compare import relative
 from ..ledger import Ledger
 from . import rules
 from .rules import (
     Found,
-    Number,
-    better,
     number_of,
     word,
 )
@@ -75,17 +72,3 @@ def rate_matters_more(ledger: Ledger, profile: str) -> Found | None:
         (rate.detectable / rate.reference).iloc[0],
         comparisons=rate,
     )
-
-
-def own_training(ledger: Ledger, profile: str) -> Found | None:
-    table = analysis.at_its_best(ledger, profile)
-    return compared(table[table.cell == "ETTh1-96"], better, "zero") if len(table) else None
-
-
-def others_pairs(ledger: Ledger, profile: str) -> Found:
-    """Published results of others, the same in every ledger."""
-    table = pairs.overview()
-    row = table.iloc[0]
-    number = Number(row.value, row.low, row.high)
-    verdict = word(number.high < 0, number.low > 0)
-    return Found(verdict, number, detectable=row.detectable, comparisons=table)

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from .. import runs
+from .. import preregistered, runs
 from ..analysis import cells, places, sensitivity
 from ..statistics import block_length, holm
 
@@ -51,7 +51,7 @@ NUMBERS = {
         for dot, i in ENDS.items()},
     "standard-contrast.p": ("weight", lambda f: _against(f, "standard")[3]),
     "registered-contrasts.p": ("weight", lambda f: holm(
-        [f.row(c, "mean of 4").p_alone for c in ("registered-without", "registered-etth2")])[0]),
+        (t := preregistered.judged(f.ledger))[t.family.str.endswith("contrast")].p_alone)[0]),
     **{f"zero-over-attention-only{dot}": ("change", lambda f, i=i: _against(
         f, "unseen", ("zero",), "attention only")[i]) for dot, i in ENDS.items()},
     "window-losses.least": ("weight", lambda f: min(
@@ -69,8 +69,6 @@ STATEMENTS = {
     "loss-in-two-channels": lambda f: (
         f.number("channels.useful.low")[0] > 0 > f.number("channels.others")[0]
         and f.number("channels.others.high")[0] > 0 > f.number("channels.equally.low")[0]),
-    "no-loss-shown-elsewhere": lambda f: all(f.holds(name) for name in (
-        "registered-etth2.cannot-tell", "other-series-undecided", "periods-undecided")),
     "halves-not-shown-to-differ": lambda f: (
         f.number("zero-over-attention-only.low")[0] < 0
         < f.number("zero-over-attention-only.high")[0]),

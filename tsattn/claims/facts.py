@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 
 from .. import analysis, numbers, runs
-from ..analysis import cells, places, sensitivity
+from ..analysis import sensitivity
 from ..ledger import Ledger
 from ..numbers import NotRun
 from ..settings import ATTENTIONS
 from ..statistics import interval
 from . import (
     Outcome,
-    elsewhere,
     exploratory,
     judge,
     registered,
@@ -112,16 +111,6 @@ class Facts:
         row = self.row(claim, model, cell)
         return row[part] / row.reference
 
-    @cached_property
-    def other_series(self) -> pd.DataFrame:
-        """``places.by_list`` of the series beside ETT."""
-        return places.by_list(self.ledger, runs.other_series())
-
-    @cached_property
-    def periods(self) -> pd.DataFrame:
-        """``places.by_fold`` of ETTh1."""
-        return places.by_fold(self.ledger, "ETTh1")
-
     def errors_by_window(self, months: str) -> dict[str, np.ndarray]:
         """MSE [S, W] of the registered models on ETTh1: months "unseen" or "standard"."""
         found = sensitivity.by_window if months == "unseen" else sensitivity.standard
@@ -161,27 +150,6 @@ class Facts:
     def event_multiple(self, attention: str, intervention: str = "none") -> float:
         """Error on events in multiples of the best possible."""
         return analysis.event_multiples_of(self.ledger, attention, intervention).mean()
-
-    @cached_property
-    def places(self) -> dict[str, pd.DataFrame]:
-        """Chapter 9: the replacements in every place, by model, [cell, attention]."""
-        named = dict(patchtst=cells.EVERYWHERE[0], itransformer=cells.CHOSEN,
-                     narrow=cells.WIDTHS[128], steps=cells.SMALL_STEPS)
-        tables = {k: places.places(self.ledger, title) for k, title in named.items()}
-        return {k: t.set_index(["cell", "model"]) for k, t in tables.items() if len(t)}
-
-    @cached_property
-    def redundancy(self) -> pd.DataFrame:
-        changed = runs.redundancy(seeds=runs.MORE_SEEDS)
-        return places.redundancy_alone(self.ledger, changed).set_index("label")
-
-    @cached_property
-    def on_both(self) -> dict[str, pd.DataFrame]:
-        """Zero against softmax, mean over seeds, by model and cell: ``val`` and ``test``."""
-        named = dict(patchtst=cells.EVERYWHERE[0], steps=cells.SMALL_STEPS)
-        tables = {k: places.on_both(self.ledger, title) for k, title in named.items()}
-        return {k: t[t.model == "zero"].groupby("cell")[["val", "test"]].mean()
-                for k, t in tables.items() if len(t)}
 
 
 NUMBERS = {
@@ -264,7 +232,7 @@ STATEMENTS = {
     ),
 }
 
-for part in (replaced, elsewhere, registered, exploratory, talk):
+for part in (replaced, registered, exploratory, talk):
     for mine, more in ((NUMBERS, part.NUMBERS), (STATEMENTS, part.STATEMENTS)):
         assert not mine.keys() & more.keys(), f"{part.__name__}: {mine.keys() & more.keys()} again"
         mine.update(more)

@@ -4,13 +4,10 @@ series of other kinds; numbers and statements of both.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pandas as pd
 from scipy import stats
 
 from .. import preregistered, runs
-from ..analysis import places
 from ..ledger import Ledger
 from ..statistics import MARGIN, least_found
 from .rules import (
@@ -23,9 +20,6 @@ from .rules import (
     number_of,
     word,
 )
-
-HALVED, SMALL = (f"iTransformer ETTh1-96, {how}" for how in ("1e-4 halved", "constant 1e-5"))
-OTHERS = ("zero", "mean")  # attentions beside softmax on the other series
 
 
 def _error(row, df):
@@ -82,29 +76,6 @@ def exchanges(ledger: Ledger) -> pd.DataFrame:
     return table[table.run_id.isin(models)] if len(table) else table
 
 
-def over_places(tabled: Callable[[Ledger, str], pd.DataFrame], shown: str):
-    """A claim on the attention ``shown`` over several series or periods, by random effects: yes
-    where the interval of the mean change lies below the margin, no where it lies above zero."""
-
-    def judge(ledger: Ledger, profile: str) -> Found | None:
-        table = tabled(ledger, profile)
-        found = {a: places.next_place(table, a) for a in OTHERS}
-        if not all(found.values()):
-            return None
-        mean = pd.DataFrame(found).T.rename_axis("model").reset_index()
-        shares = mean[["low", "high", "new_low", "new_high", "seen"]] / 100
-        mean = mean.assign(difference=mean["mean"] / 100, reference=1.0, **shares)
-        row = mean[mean.model == shown].iloc[0]
-        return Found(word(row.high < MARGIN, row.low > 0), number_of(row), len(runs.FEW_SEEDS),
-                     row.seen, comparisons=mean)
-
-    return judge
-
-
-def other_series(ledger: Ledger, profile: str) -> pd.DataFrame:
-    return places.by_list(ledger, runs.other_series(profile))
-
-
 # -- the claims
 
 
@@ -144,7 +115,7 @@ ELSEWHERE = (
          "mean attention의 평균 오차 (softmax 대비)"),
         OVER,
         SERIES,
-        over_places(other_series, "mean"),
+        None,
         target="other series",
         scorecard=True,
     ),
@@ -158,7 +129,7 @@ ELSEWHERE = (
         ZERO_OVER,
         OVER,
         "ETTh1, 96 hours ahead, learning rate 1e-4; a rolling origin",
-        over_places(lambda ledger, profile: places.by_fold(ledger, "ETTh1", profile), "zero"),
+        None,
         scorecard=True,
     ),
 )
@@ -189,7 +160,7 @@ FURTHER = (
         ),
         f"superiority (one-sided, Holm), identity and zero in two schedules; {REGISTERED}",
         WHERE.replace("1e-4", "1e-4 halved every epoch, and constant 1e-5"),
-        family("P3", "zero", HALVED),
+        None,
     ),
     Claim(
         "registered-etth2",
@@ -199,7 +170,7 @@ FURTHER = (
         MEAN,
         RULE,
         WHERE.replace("ETTh1", "ETTh2"),
-        family("P4", "mean of 4"),
+        None,
     ),
     Claim(
         "content-unused",
@@ -223,7 +194,7 @@ FURTHER = (
         ZERO_OVER,
         OVER,
         SERIES,
-        over_places(other_series, "zero"),
+        None,
         target="other series",
     ),
 )
@@ -232,38 +203,14 @@ FURTHER = (
 
 
 ENDS = {"": "difference", ".low": "low", ".high": "high"}
-_ASKED = {  # name -> claim, cell, models
-    "registered-without": ("registered-without", "", ("mean of 4",)),
-    "registered-etth2": ("registered-etth2", "", ("mean of 4",)),
-    "registered-itransformer": ("registered-itransformer", HALVED, ("identity", "zero")),
-    "registered-small-steps": ("registered-itransformer", SMALL, ("identity", "zero")),
-}
 NUMBERS = {
-    **{
-        f"{name}.{model.replace(' ', '-')}{end}": (
-            "change",
-            lambda f, asked=(claim, model, column, cell): f.compared(*asked),
-        )
-        for name, (claim, cell, models) in _ASKED.items()
-        for model in models
-        for end, column in ENDS.items()
-    },
-    "registered-small-steps.zero.detectable": (
-        "share",
-        lambda f: f.compared("registered-itransformer", "zero", "detectable", SMALL),
-    ),
+    **{f"registered-without.mean-of-4{end}": (
+        "change", lambda f, column=column: f.compared("registered-without", "mean of 4", column))
+        for end, column in ENDS.items()},
     "registered-without.p": (
         "weight",
         lambda f: f.row("registered-without", "mean of 4").p,
     ),
-    **{
-        f"other-series.{a}{end}": (
-            "change",
-            lambda f, a=a, column=column: f.compared("other-series", a, column),
-        )
-        for a in OTHERS
-        for end, column in (*ENDS.items(), (".new_low", "new_low"), (".new_high", "new_high"))
-    },
 }
 STATEMENTS = {
     "registered-none-excluded": lambda f: (
@@ -281,17 +228,4 @@ STATEMENTS = {
         (t := f.outcomes["registered-halves"].found.comparisons)[t.confirmed].model.tolist()
         == ["attention only"]
     ),
-    "registered-itransformer-halved-alone": lambda f: (
-        set((t := f.outcomes["registered-itransformer"].found.comparisons)[t.confirmed].cell)
-        == {HALVED}
-    ),
-    "other-series-undecided": lambda f: all(
-        f.number(f"other-series.{a}.low")[0] < 0 < f.number(f"other-series.{a}.high")[0]
-        for a in OTHERS
-    ),
-    "other-series-mean-lower-on-each": lambda f: bool(
-        (f.other_series.query("model == 'mean'").set_index("cell").change[
-            list(runs.other_series())] < 0).all()
-    ),
-    "patchtst-elsewhere-undecided": lambda f: f.places["patchtst"].verdict.eq("undecided").all(),
 }
