@@ -35,7 +35,6 @@ def test_an_empty_ledger_gives_empty_tables_and_stays_empty(tmp_path):
         *analysis.families(ledger).values(),
         *(analysis.everywhere(ledger, title) for title in analysis.EVERYWHERE),
         analysis.published(ledger),
-        analysis.baselines_elsewhere(ledger),
         analysis.what_changes(ledger),
         analysis.share_of_zero(ledger, "recall-4"),
     ]

@@ -106,26 +106,6 @@ def everywhere(
     )
 
 
-def baselines_elsewhere(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
-    """The baselines against PatchTST with softmax, all at the authors' learning rate, in every
-    other ``cell`` than the talk's that has been run; each cell is a family of its own.
-    ``unfinished``: some run was kept after the last epoch allowed.
-    """
-    tables = []
-    for dataset, pred_len in sorted(CELLS[1:]):
-        changes = dict(dataset=dataset, pred_len=pred_len, learning_rate=runs.LOW_RATE)
-        named = runs.baselines(profile, **changes)
-        table = against(ledger, by_attention(runs.attentions(profile, **changes))["softmax"], named)
-        if len(table):
-            tables.append(
-                table.assign(
-                    cell=f"{dataset}-{pred_len}",
-                    unfinished=[at_last_epoch(ledger, named[name]).any() for name in table.model],
-                )
-            )
-    return joined(tables)
-
-
 def published(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """Our mean test MSE and MAE beside the authors', one row per cell and family (``title``) of
     which we have a run, in the families' order.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..ledger import Ledger
 from ..settings import ATTENTIONS, Settings
-from ..statistics import as_family, block_length, compare, over_blocks
+from ..statistics import as_family, block_length, compare
 
 
 def against(
@@ -45,23 +45,6 @@ def replacements(ledger: Ledger, named: list[Settings]) -> pd.DataFrame:
     by = by_attention([s for s in named if s.feed_forward])
     by["attention only"] = [s for s in named if not s.feed_forward]
     return against(ledger, by.pop("softmax"), by, pooled=True)
-
-
-def moves_with_blocks(
-    ledger: Ledger, base: list[Settings], other: list[Settings], factors=(0.25, 0.5, 1, 1.5)
-) -> pd.DataFrame:
-    """``over_blocks`` of ``other`` against ``base``, for these multiples of the block length
-    that is used.
-    """
-    a, b = ledger.errors_by_seed(other), ledger.errors_by_seed(base)
-    seeds = sorted(set(a) & set(b))
-    n = len(b[seeds[0]])
-    usual = block_length(base[0].seq_len, base[0].pred_len, n)
-    return over_blocks(
-        [a[s] for s in seeds],
-        [b[s] for s in seeds],
-        [round(f * usual) for f in factors if f * usual <= n // 2],
-    )
 
 
 def one_family(rows: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -218,18 +218,6 @@ STATEMENTS = {
         .dropna(subset="authors")
         .inside.all()
     ),
-    "no-verdict-depends-on-block-length": lambda f: (
-        len(
-            {
-                (p < 0.05)
-                for p in analysis.moves_with_blocks(
-                    f.ledger,
-                    *(analysis.patchtst(runs.LOW_RATE)[a] for a in ("softmax", "zero")),
-                ).p_different
-            }
-        )
-        == 1
-    ),
 }
 
 for part in (replaced, registered, exploratory, talk):
