@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 
 from . import settings
@@ -55,8 +57,13 @@ def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Setti
 
 def matched(s: Settings, target: Settings, cost: str = "parameters") -> Settings:
     """``models.match``, by the shapes of the models alone: no number of theirs is computed."""
+    return s.but(d_ff=_width(s.but(**SHAPELESS), target.but(**SHAPELESS), cost))
+
+
+@cache
+def _width(s: Settings, target: Settings, cost: str) -> int:
     with torch.device("meta"):
-        return s.but(d_ff=match(s.but(**SHAPELESS), target.but(**SHAPELESS), cost).d_ff)
+        return match(s, target, cost).d_ff
 
 
 def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list[Settings]]:

@@ -18,7 +18,7 @@ from pptx.util import Emu, Inches, Pt
 from .pictures import Drawing, draw
 from .story import Filler, Picture, Slide
 
-MADE_BY, DPI = "tsattn", 200
+MADE_BY, DPI = "tsattn", 180
 BODY, ANSWER, FIRST, SOURCE, SECOND = 1, 13, 14, 15, 16  # placeholders, by their idx
 APPEAR = (Path(__file__).parent / "appear.xml").read_text()  # a shape, on a click
 
@@ -74,7 +74,7 @@ def put(place, picture: Picture, words: dict[str, str], filler: Filler):
     if (fig := draw(Drawing(picture, filler, words, size))) is None:
         return None
     content = BytesIO()
-    fig.savefig(content, format="png", dpi=DPI)
+    fig.savefig(content, format="png", dpi=DPI, pil_kwargs=dict(compress_level=3))  # in less time
     plt.close(fig)
     shown = place.insert_picture(content)
     shown.name = picture.name
