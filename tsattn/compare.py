@@ -82,6 +82,14 @@ def selection(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     return f"({') or ('.join(each)})"
 
 
+def beside(rows: pd.DataFrame, asked: list[Settings]) -> pd.DataFrame:
+    """``rows`` of a table of measurements with data set, attention, seed and tokens of their run;
+    an empty table has these columns too."""
+    names = ("run_id", "dataset", "attention", "seed", "n_tokens")
+    named = pd.DataFrame({s.run_id: [getattr(s, k) for k in names] for s in asked}, names).T
+    return rows.merge(named.infer_objects(), on="run_id") if len(rows) else named[:0]
+
+
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
            pooled: bool = False, name: str = "softmax") -> pd.DataFrame:
     """Test errors of ``others`` (name -> runs) against ``reference``, one family: a row each.
