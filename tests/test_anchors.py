@@ -5,8 +5,6 @@ come out as they should.
 import re
 
 import nbformat
-import numpy as np
-import pandas as pd
 import pytest
 from prose import unanchored
 
@@ -154,14 +152,6 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
 
 def test_names_from_files_are_text():
     assert text.escape("<b>a|b</b>\n*x*") == "&lt;b&gt;a\\|b&lt;/b&gt; \\*x\\*"
-    table = pd.DataFrame({"a|b": [0.4], "m": [np.nan], "m: verdict": [None]}, index=["<i>"])
-    shown = text.talk_table(table)
-    assert (
-        "a\\|b" in shown
-        and "&lt;i&gt;" in shown
-        and "not run yet" in shown
-        and {line.count(" | ") for line in shown.splitlines()[::2]} == {2}
-    )
 
 
 def test_interval_as_text():

@@ -301,7 +301,7 @@ def test_without_the_data_every_chapter_asks_for_synthetic_series(profile, tmp_p
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         chapter = read(path)
         chapter.values = {"profile": profile}
-        assert needed(chapter, Ledger(tmp_path)) is not None or path.stem == "00_summary"
+        assert needed(chapter, Ledger(tmp_path)) is not None, path
         assert not {s.dataset for s in chapter.asked} & set(SERIES), path
 
 
@@ -318,14 +318,6 @@ def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path)
     chapter = read(ROOT / "notebooks" / "01_attention_replacement.ipynb")
     chapter.values = {**asked, "profile": "smoke"}
     assert needed(chapter, Ledger(tmp_path / "results")) == []  # a second time nothing is trained
-
-
-def test_chapter_0_executes_on_an_empty_ledger(tmp_path):
-    shown = text(executed(tmp_path, "00"))
-    assert "not run yet" in shown and "SMOKE PROFILE" in shown
-    assert "nothing trained or measured here" in shown
-    assert (tmp_path / "figures" / "00_hero.png").is_file()
-    assert not (tmp_path / "results" / "runs.csv").exists()
 
 
 def test_chapter_4_executes_on_etth1(etth1, tmp_path):

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn.analysis import sensitivity
 from tsattn.ledger import RESULTS, ROOT, Ledger
 from tsattn.preregistered import (
-    HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, judged, name_of,
+    HYPOTHESES, REPLACEMENTS, Hypothesis, contrast, decide, exchanged, name_of,
 )
 from tsattn.runs import EXCHANGES, new_months
 
@@ -123,17 +122,3 @@ def test_the_hypotheses_are_older_than_the_first_row_of_the_new_months():
 def test_a_hypothesis_whose_models_are_missing_is_left_out():
     h = Hypothesis("X", CELL, ("nothing",), "better")
     assert decide({CELL: simulated(np.random.default_rng(5), {})}, BLOCK, [h]).empty
-
-
-def test_what_stands_beside_the_registered_tests_begins_with_them():
-    ledger = Ledger(record=True)
-    judged_ = judged(ledger)
-    mean = judged_[judged_.family == "P1 contrast"].iloc[0]
-    table = sensitivity.ways(ledger, mean.cell).set_index("how")
-    found = table.loc["as registered", ["change", "change_low", "change_high"]] / 100
-    assert np.allclose(found.astype(float), [mean.difference, mean.low, mean.high])
-    by_channel = table[table.index.str.startswith("channel")]
-    softmax = [s for s in new_months()[mean.cell] if s.attention == "softmax" and s.feed_forward]
-    weight = np.mean([ledger.channel_errors(s).mean(0) for s in softmax], axis=0)  # of each channel
-    assert len(by_channel) == 7
-    assert np.average(by_channel.change, weights=weight) / 100 == pytest.approx(mean.difference)

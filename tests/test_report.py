@@ -315,7 +315,7 @@ def test_only_the_report_itself_replaces_what_the_report_says(checkout):
     said, beside = (checkout / at / name for at, name in (
         ("results", "numbers.csv"), ("build/figures", "numbers-01_one.csv")))
     assert call(checkout) == 0 and not said.is_file()
-    assert "hours,96,,,count,,,01_one,," in beside.read_text()
+    assert "hours,96,,,,count,,,01_one,," in beside.read_text()
     assert call(checkout, in_place=True) == 0 and "hours,96," in (first := said.read_text())
     for other in (dict(profile="smoke"), dict(parameters={"pred_len": 48})):
         assert call(checkout, in_place=True, overwrite=True, **other) == 0

@@ -16,7 +16,6 @@ from pathlib import Path
 import nbformat
 
 from . import text
-from .analysis import talk_table
 from .claims import CLAIMS
 from .claims.facts import Facts
 from .ledger import Ledger, write
@@ -39,7 +38,6 @@ BLOCKS: dict[str, Callable[[Facts], str]] = {
     "scorecard-ko": _scorecard("ko", "notebooks/"),
     "scorecard-chapter": _scorecard("en", ""),
     "scorecard-chapter-ko": _scorecard("ko", ""),
-    "talk-table": lambda facts: text.talk_table(talk_table(facts.ledger)),
     **{f"verdict-{i}": lambda facts, i=i: text.sentence(facts.outcomes[i]) for i in CLAIMS},
 }
 

@@ -138,10 +138,11 @@ class Chapter:
             self.said[name] = numbers.row(self.ledger, self.name, name, value, low, high, form,
                                           seeds, rows, words, detectable)
 
-    def compared(self, name: str, row: pd.Series) -> None:
-        """Hand on a row of a table of ``compare``: its change with its interval, and the change
-        that would have been seen."""
-        self.number(name, row.change, row.low, row.high, rows=row, detectable=row.detectable)
+    def compared(self, name: str, row: pd.Series, rows=None) -> None:
+        """Hand on a row of a table of ``compare``, or one like it that rests on ``rows``: its
+        change with its interval, and the change that would have been seen."""
+        self.number(name, row.change, row.low, row.high, rows=row if rows is None else rows,
+                    detectable=row.detectable)
 
     def holds(self, name: str, value: bool, words: str, rows=None) -> None:
         """Hand on whether the statement ``words`` is true."""

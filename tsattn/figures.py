@@ -73,8 +73,9 @@ def _only_math_is_math(fig) -> None:
     """Text with ``$`` that is no mathematics, such as a file's name, is drawn as it stands."""
     for text in fig.findobj(Text):
         try:
-            if text.get_text().count("$") > 1:
-                MathTextParser("agg").parse(text.get_text())
+            for line in text.get_text().split("\n"):
+                if line.count("$") > 1:
+                    MathTextParser("agg").parse(line)
         except ValueError:
             text.set_parse_math(False)
 
@@ -205,56 +206,6 @@ CHANGES = {"no feed-forward": ("without feed-forward", FEED_FORWARD),
            "no attention, unseen": ("without attention,\nunseen months", COLORS["zero"]),
            "seeds": ("another seed", COLORS["softmax"]),
            "learning rate": ("learning rate 1e-3, not 1e-4", "#000000")}
-
-
-def hero(changed: pd.DataFrame, recall: dict[str, float]):
-    """What changes the test error, smallest first, and recall, where attention is needed.
-
-    ``changed`` is ``analysis.what_changes``; ``recall`` the error as a share of predicting zero, by
-    attention. What is missing is left out.
-    """
-    fig, (ax, right) = plt.subplots(1, 2, figsize=(16, 7), width_ratios=(2.6, 1))
-    rows = changed.assign(size=changed.value.abs().where(
-        changed.what != "seeds", changed.high - changed.low)).sort_values("size")
-    ax.axvline(0, color="0.4", lw=1.5)
-    for y, row in enumerate(rows.itertuples()):
-        label, color = CHANGES[row.what]
-        value, low, high = (100 * v for v in (row.value, row.low, row.high))
-        ax.plot([low, high], [y, y], color=color, lw=14 if row.what == "seeds" else 4,
-                solid_capstyle="butt", alpha=0.75)
-        said = (f"{high - low:.1f} % from lowest to highest" if row.what == "seeds"
-                else f"{value:+.1f} %".replace("-", "−"))
-        if row.what != "seeds":
-            ax.plot(value, y, "o", ms=15, color=color)
-        ax.text(max(high, 0) + 0.25, y, said, va="center", color=color, weight="bold", fontsize=20)
-    ax.set(yticks=range(len(rows)), xlabel="change of the test error (%); right: worse",
-           ylim=(len(rows) - 0.4, -0.6))
-    by = rows.set_index("what")
-    larger = bool({"learning rate", "no attention"} <= set(by.index)
-                  and by.low["learning rate"] > by.high["no attention"])
-    helps = bool("no attention, unseen" in by.index and by.low["no attention, unseen"] > 0)
-    ax.set_title(("Attention is worth a little" * helps
-                  + ", the learning rate more" * (helps and larger)
-                  or "The learning rate changes the error more than attention does" * larger)
-                 + "\n" * (helps or larger)
-                 + "PatchTST trained anew, ETTh1, 96 hours ahead; bars: 95 % intervals")
-    ax.set_yticklabels([CHANGES[w][0] for w in rows.what], fontsize=20)
-    for x, (attention, label) in enumerate((("softmax", "with"), ("zero", "without"))):
-        if attention in recall:
-            share = 100 * recall[attention]
-            right.bar(x, share, color=COLORS[attention], width=0.6)
-            right.text(x, share + 1.5, f"{share:.0f} %", ha="center", color=COLORS[attention],
-                       weight="bold", fontsize=24)
-            right.text(x, -3, label, ha="center", va="top", fontsize=20)
-    right.set(xticks=[], ylim=(0, 100), xlim=(-0.6, 1.6), ylabel="error (%); 100: predicting zero")
-    right.set_xlabel("attention", labelpad=36)
-    needed = bool({"softmax", "zero"} <= set(recall) and 2 * recall["softmax"] < recall["zero"])
-    right.set_title("Recall needs attention\n" * needed + "synthetic series, 4 pairs")
-    for each in (ax, right):
-        each.title.set_fontsize(20)
-        each.xaxis.label.set_fontsize(18)
-        each.yaxis.label.set_fontsize(18)
-    return fig
 
 
 def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:

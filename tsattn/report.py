@@ -348,6 +348,8 @@ def replace_committed(chapters: list[Chapter], work: Path) -> None:
     ready = []
     for c in chapters:
         figures = sorted((work / "figures").glob(f"{c.label}_*"))
+        if c.label == "01":  # draws the figure of the start page, too
+            figures += sorted((work / "figures").glob("00_*"))
         written = work / c.path.name
         nbformat.write(c.notebook, written)
         ready += [*((f, ROOT / "figures" / f.name) for f in figures), (written, c.path)]

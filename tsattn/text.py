@@ -185,28 +185,6 @@ def scorecard(outcomes: list[Outcome], lang: str = "en", folder: str = "notebook
     return "\n".join(lines)
 
 
-def talk_table(table: pd.DataFrame) -> str:
-    """``analysis.talk_table`` as Markdown: our errors beside the column that each belongs to."""
-    ours = [c for c in table if f"{c}: verdict" in table]
-    heads = [
-        "attention",
-        *(c for c in table if c not in ours and not c.endswith(": verdict")),
-        *(f"ours: {c}" for c in ours),
-    ]
-    lines = [f"| {' | '.join(map(escape, heads))} |", "|---" * len(heads) + "|"]
-    for attention, row in table.iterrows():
-        cells = [f"{row[c]:.3f}" for c in heads[1:] if c in table]
-        for c in ours:
-            word = row[f"{c}: verdict"]
-            cells.append(
-                NOT_RUN
-                if pd.isna(row[c])
-                else f"{row[c]:.3f}" + (f" ({word})" if isinstance(word, str) else "")
-            )
-        lines.append(f"| {escape(attention)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 # -- tables of the chapters
 
 
@@ -237,8 +215,3 @@ def compared(table: pd.DataFrame, columns: dict[str, str] | None = None) -> pd.D
         "would be seen": [figure(v, "share") if pd.notna(v) else "–" for v in table.detectable],
         **{head: table[column].map(shown) for head, column in (columns or {}).items()},
     }, index=table.index)
-
-
-def in_percent(row) -> str:
-    """Difference of a row of ``compare`` in % of the reference, with its interval."""
-    return as_text(np.array([row.difference, row.low, row.high]) / row.reference, "+.1%")

@@ -6,13 +6,11 @@ Two targets are kept apart. *Other months*: uncertainty from the seeds and from 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from ..ledger import Ledger
 from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS
 
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
@@ -43,17 +41,15 @@ class Number:
 class Found:
     """What the ledger says of a claim.
 
-    ``detectable`` and ``provable`` are relative and belong to the comparison that its number
-    shows: the difference that is found in 80 % of cases, and the loss that is excluded (one-sided,
-    that comparison alone). ``few_blocks``: some cell has too few separate weeks for its intervals.
-    ``lost``: some loss is shown, though not that it reaches the margin.
+    ``detectable`` is the true change that is found in 80 % of cases. ``few_blocks``: some cell has
+    too few separate weeks for its intervals. ``lost``: some loss is shown, though not that it
+    reaches the margin. ``split_verdict``: that for these test months alone.
     """
 
     verdict: str
     number: Number | None = None
     seeds: int = 0
     detectable: float = np.nan
-    provable: float = np.nan
     split_verdict: str = ""
     few_blocks: bool = False
     lost: bool = False
@@ -64,7 +60,7 @@ class Found:
 class Claim:
     """A statement in English and Korean; ``shown`` says what its number measures.
 
-    ``rule`` is in words what ``judge`` computes; ``target`` is what the verdict speaks of;
+    ``rule`` is in words what its chapter computes; ``target`` is what the verdict speaks of;
     ``where`` names data, horizon and learning rate.
     """
 
@@ -75,7 +71,6 @@ class Claim:
     shown: tuple[str, str]
     rule: str
     where: str
-    judge: Callable[[Ledger, str], Found | None] | None  # None: its chapter decides
     target: str = OTHER_MONTHS
     scorecard: bool = False
 
@@ -168,10 +163,6 @@ def increased(row) -> str:
     return word(shown and row.change > 0, shown)
 
 
-def number_of(row) -> Number:
-    return Number(row.difference / row.reference, row.low / row.reference, row.high / row.reference)
-
-
 def compared(
     table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None
 ) -> Found | None:
@@ -187,7 +178,6 @@ def compared(
         Number(row.change, row.low, row.high),
         int(rows.seeds.max()),
         detectable=row.detectable,
-        provable=row.excluded,
         split_verdict=combine(rule(rows, here=True)),
         few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
         comparisons=table,
