@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from tsattn import analysis, claims, runs, text
+from tsattn import claims, runs, text
 from tsattn.claims import CLAIMS, rules
 from tsattn.claims.facts import NUMBERS, Facts
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, PARTLY, YES
@@ -313,14 +313,3 @@ def test_what_could_have_been_seen_is_of_the_comparison_that_is_shown():
         for seen in (0.2, 0.4) for variant, more in (("mean", 0.1), ("zero", 0.0))])
     found = rules.compared(table, lambda rows, here=False: ["cannot tell"] * len(rows), "zero")
     assert found.detectable == 0.2
-
-
-def test_ours_beside_the_published(tmp_path):
-    ledger = Ledger(tmp_path)
-    assert analysis.published(ledger).empty
-    for s in runs.attentions():
-        if s.attention in ("softmax", "identity"):
-            record(ledger, s, 0.383 if s.attention == "softmax" else 0.5)
-    cells = analysis.published(ledger).set_index(["metric", "attention"])
-    assert cells.gap["MSE", "softmax"] == pytest.approx(0, abs=1e-3)
-    assert cells.z["MSE", "identity"] > 10 and not cells.inside["MSE", "identity"]

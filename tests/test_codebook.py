@@ -11,7 +11,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tsattn import runs, tokenizers
-from tsattn.analysis.embeddings import codebook_runs
+from tsattn.by_embedding import codebook_runs
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import gaps, woken
 from tsattn.data import load, toy

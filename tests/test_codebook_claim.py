@@ -5,7 +5,7 @@ import pandas as pd
 import papermill
 import pytest
 
-from tsattn.analysis import embeddings
+from tsattn import by_embedding as embeddings
 from tsattn.claims import rules
 from tsattn.claims.rules import NOT_RUN, NOT_SHOWN, PARTLY, YES
 from tsattn.ledger import ROOT, Ledger

@@ -22,8 +22,8 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
          "provenance", "ledger", "numbers", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
-         "registered_rates", "registered_dose", "compare", "analysis", "claims", "text", "anchors",
-         "figures", "own_series", "chapter", "slides", "harmless", "folders",
+         "registered_rates", "registered_dose", "compare", "by_embedding", "claims", "text",
+         "anchors", "figures", "own_series", "chapter", "slides", "harmless", "folders",
          "explore", "site", "kernels", "execution", "report", "bench", "__main__"]
 
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from tsattn.analysis.embeddings import codebook_runs
+from tsattn.by_embedding import codebook_runs
 from tsattn.ledger import ROOT, Ledger
 from tsattn.models import match
 from tsattn.runs import (

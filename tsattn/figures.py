@@ -211,7 +211,7 @@ CHANGES = {"no feed-forward": ("without feed-forward", FEED_FORWARD),
 def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:
     """Errors on the x axis, an embedding a row, an attention a colour; right is worse.
 
-    ``table`` is ``analysis.embeddings.errors``: seeds as dots, below them the mean with its 95 %
+    ``table`` is ``by_embedding.errors``: seeds as dots, below them the mean with its 95 %
     interval. Intervals much longer than all dots together may end outside the axis. ``floors`` are
     errors that are known to be reachable, by embedding: black bars.
     """

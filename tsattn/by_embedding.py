@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .. import runs
-from ..codebook_rule import gaps
-from ..data import SYNTHETIC, toy
-from ..ledger import Ledger
-from ..settings import Settings, make
-from ..statistics import detectable, holm, paired
+from . import runs
+from .codebook_rule import gaps
+from .data import SYNTHETIC, toy
+from .ledger import Ledger
+from .settings import Settings, make
+from .statistics import detectable, holm, paired
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
 BOTH = ("softmax", "zero")
