@@ -199,15 +199,6 @@ def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> Non
     plt.close(fig)
 
 
-CHANGES = {"no feed-forward": ("without feed-forward", FEED_FORWARD),
-           "linear model": ("a linear model", PUBLISHED),
-           "no attention": ("without attention", COLORS["zero"]),
-           "no feed-forward, unseen": ("without feed-forward,\nunseen months", FEED_FORWARD),
-           "no attention, unseen": ("without attention,\nunseen months", COLORS["zero"]),
-           "seeds": ("another seed", COLORS["softmax"]),
-           "learning rate": ("learning rate 1e-3, not 1e-4", "#000000")}
-
-
 def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:
     """Errors on the x axis, an embedding a row, an attention a colour; right is worse.
 
