@@ -251,6 +251,13 @@ def test_staging_leaves_the_notebook_as_it_is():
     assert shown.cells[0].source == "# 99. A strange chapter"
 
 
+@pytest.mark.parametrize("rows, open_", [(12, True), (13, False)])
+def test_a_long_table_is_folded(rows, open_):
+    html = pd.DataFrame({"a": range(rows)}).to_html()
+    shown = site.folded(nbformat.v4.new_output("display_data", data={"text/html": html}))
+    assert ("<details>" not in shown.data["text/html"]) == open_ and html in shown.data["text/html"]
+
+
 def test_a_link_that_leads_nowhere_is_text(tmp_path):
     chapter = next((ROOT / "notebooks").glob("*.ipynb")).name
     text = (

@@ -26,6 +26,7 @@ from .settings import ROOT
 from .workers import cores
 
 STATIC = Path(__file__).parent / "site_static"
+ROWS = 12  # of a table that is shown unfolded
 TITLE = "Does attention matter in time-series transformers?"
 START, KOREAN = "index", "ko"  # pages made of README.md and README.ko.md
 ENGLISH_LINK, KOREAN_LINK = "[English](index.md)\n\n", "[한국어](ko.md)\n\n"
@@ -163,7 +164,7 @@ def staged(page: Page, shown: set[str] | None = None, source: Path | None = None
         elif "parameters" not in cell.metadata.get("tags", []):  # they stand in their box
             cells += figures_apart(cell)
     for cell in cells:
-        cell.get("outputs", [])[:] = [harmless(o) for o in cell.get("outputs", [])]
+        cell.get("outputs", [])[:] = [folded(harmless(o)) for o in cell.get("outputs", [])]
     notebook.cells = cells
     first = notebook.cells[0] if notebook.cells else None
     titled = first is not None and first.cell_type == "markdown"
@@ -175,6 +176,15 @@ def staged(page: Page, shown: set[str] | None = None, source: Path | None = None
     else:
         notebook.cells[:0] = [nbformat.v4.new_markdown_cell(f"# {page.name}"), *notes]
     return notebook
+
+
+def folded(output):
+    """The output, a table of more than ``ROWS`` rows behind a line that opens it."""
+    table = output.get("data", {}).get("text/html", "")
+    if (rows := table.count("<tr") - table.count("</thead>")) > ROWS and "<details" not in table:
+        output["data"]["text/html"] = (
+            f"<details><summary>A table of {rows} rows</summary>{table}</details>")
+    return output
 
 
 RESULT = re.compile("<!-- (?:n|holds|block):")  # the anchor of a number or of a statement
