@@ -61,7 +61,6 @@ GRID = dict(windows=64, draws=2, smoothings=strengths(SMOOTHINGS), noises=streng
 UNTOUCHED = dict(windows=1000, intervention="none", draw=0)
 CONTINUED = dict(first=100_000, length=400_000, windows=4000, blocks=40)
 BY_CHAPTER = {  # table -> runs and the points at which the chapters ask for them
-    "forecasts": [([make(attention=a) for a in ATTENTIONS], [{}])],
     "interventions": [
         (softmax(rate), [dict(intervention=name, layers=layers, draw=0) for layers, names in (
             ("all", (*WHOLE, "W_pos = 0", "W_pos = 0.5")),
@@ -121,7 +120,8 @@ def test_every_recorded_row_is_found_at_the_point_of_its_measure(table):
 
 def test_every_measurement_fills_a_table():
     assert set(BY_CHAPTER) <= set(RECORDED)
-    assert set(BY_CHAPTER) | {"content_or_mixing", "trained_matrices"} == set(MEASURES)
+    elsewhere = {"content_or_mixing", "trained_matrices", "forecasts", "lead_errors"}
+    assert set(BY_CHAPTER) | elsewhere == set(MEASURES)
 
 
 # What each measures on an untrained model, as the root mean square of each column: measured.csv.
@@ -133,7 +133,8 @@ TINY = {
                          smoothings="0 0.5", noises="0 1"),
     "corners": dict(sublayer="feed_forward", smoothing=0.5, noise=1.0),
     "disturbance": dict(sublayer="attention", kind="output noise", strength=0.5, windows=8),
-    "equal_disturbance": dict(sublayer="feed_forward", draws=2), "forecasts": {}, "positions": {},
+    "equal_disturbance": dict(sublayer="feed_forward", draws=2), "positions": {},
+    "forecasts": dict(channel=0, which="3 7"), "lead_errors": dict(every=24),
     "attention_by_head": dict(windows=16), "attention_by_query": dict(windows=16),
     "attention_by_event": dict(windows=16), "trained_matrices": dict(layer=1, head=1),
     "toy_received": dict(window=5),

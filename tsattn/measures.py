@@ -223,13 +223,23 @@ def equal_disturbance(model, splits, sublayer: str, draws: int) -> list[dict]:
 # -- forecasts and positions
 
 
-def forecasts(model, splits) -> list[dict]:
-    """Forecasts of the last channel in three test windows, a quarter of the split apart."""
-    chosen = np.linspace(0, len(splits.test) - 1, 5).astype(int)[1:4]
-    channel = len(splits.channels) - 1
-    y = model(splits.test.batch(torch.tensor(chosen))[0])[:, channel]
-    return [dict(window=w, channel=channel, step=t + 1, forecast=v)
-            for w, row in zip(chosen, y.tolist(), strict=True) for t, v in enumerate(row)]
+def forecasts(model, splits, channel: int, which: str) -> list[dict]:
+    """Forecasts of a channel in the test windows ``which``, numbers with a space between them."""
+    index = [int(i) for i in which.split()]
+    y = model(splits.test.batch(torch.tensor(index))[0])[:, channel]
+    return [dict(window=w, step=t + 1, forecast=v)
+            for w, row in zip(index, y.tolist(), strict=True) for t, v in enumerate(row)]
+
+
+def lead_errors(model, splits, every: int) -> list[dict]:
+    """Test MSE of each channel by how far ahead: steps ``from`` to ``from + every``."""
+    total, windows = 0.0, splits.test.first(model.s.max_windows)
+    for i in range(0, len(windows), 64):
+        x, y = windows.batch(slice(i, i + 64))
+        total = total + (model(x) - y).double().square().sum(0)  # [C, pred_len]
+    mse = (total / len(windows)).unfold(1, every, every).mean(-1)
+    return [{"channel": c, "from": k * every + 1, "mse": v}
+            for c, row in enumerate(mse.tolist()) for k, v in enumerate(row)]
 
 
 def positions(model, splits) -> list[dict]:
@@ -319,7 +329,8 @@ def toy_event_heights(model, splits, windows: int) -> list[dict]:
 MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fill
     "interventions": intervened, "content_or_mixing": content_or_mixing,
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
-    "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
+    "equal_disturbance": equal_disturbance, "forecasts": forecasts,
+    "lead_errors": lead_errors, "positions": positions,
     "attention_by_head": maps.by_head, "attention_by_query": maps.by_query,
     "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,

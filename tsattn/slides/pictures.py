@@ -181,11 +181,12 @@ def months(d: Drawing) -> Figure:
 
 @drawn
 def forecasts(d: Drawing) -> Figure | None:
-    """Two of the recorded test windows: where attention gains most, and where it loses most."""
-    models = {a: [make("paper", attention=a, seed=runs.FEW_SEEDS[0])] for a in WITH}
+    """Two recorded windows of the unseen months: where attention gains, and where it loses."""
+    models = {a: [make("paper", attention=a, learning_rate=runs.LOW_RATE, split="tail",
+                       seed=runs.FEW_SEEDS[0])] for a in WITH}
     table = d.runs(models, lambda t: t.forecast, "forecasts")
-    test = data.load("ETTh1", 336, 96).test
-    true = {w: [v[0, -1].numpy() for v in test.batch([int(w)])] for w in table.window.unique()}
+    test, k = data.load("ETTh1", 336, 96, split="tail").test, int(table.channel.iloc[0])
+    true = {w: [v[0, k].numpy() for v in test.batch([int(w)])] for w in table.window.unique()}
     loss = [(r.value - true[r.window][1][r.step - 1]) ** 2 for r in table.itertuples()]
     loss = table.assign(loss=loss).pivot_table(index="window", columns="attention", values="loss")
     order = (loss.zero - loss.softmax).sort_values().index
