@@ -22,6 +22,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_of_a_readers_own(tmp_path_factory):
+    """What has been trained in this checkout and not recorded changes no test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsattn.ledger.OWN", tmp_path_factory.mktemp("own") / "my-results")
+        yield
+
+
 @pytest.fixture(scope="session")
 def etth1():
     """Name of the real data set; skips the test where it can be neither found nor downloaded."""

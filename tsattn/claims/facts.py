@@ -68,10 +68,15 @@ class Facts:
             raise NotRun(f"{name}: not in this ledger ({error!r})") from error
 
 
+def _complete(ledger: Ledger) -> pd.DataFrame:
+    """Complete full runs."""
+    table = ledger.read("runs")
+    return table[(table.status == "complete") & (table.profile == "paper")]
+
+
 NUMBERS = {
-    "runs": ("count", lambda f: (f.ledger.read("runs").status == "complete").sum()),
-    "runs.graphics-card": ("count", lambda f: (
-        (t := f.ledger.read("runs"))[t.status == "complete"].device != "cpu").sum()),
+    "runs": ("count", lambda f: len(_complete(f.ledger))),
+    "runs.graphics-card": ("count", lambda f: (_complete(f.ledger).device != "cpu").sum()),
     **talk.NUMBERS,
 }
 STATEMENTS = {**talk.STATEMENTS}
