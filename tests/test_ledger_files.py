@@ -19,7 +19,7 @@ from own_csv import BASE
 
 import tsattn.ledger as module
 from tsattn.__main__ import main
-from tsattn.ledger import RESULTS, ROOT, Ledger, LedgerError, check, line_of, show
+from tsattn.ledger import OWN, RESULTS, ROOT, Ledger, LedgerError, check, line_of, show
 from tsattn.provenance import VERSIONS
 from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.sweep import sweep
@@ -329,9 +329,10 @@ def test_what_a_reader_makes_goes_to_a_folder_of_the_readers_and_is_read_with_th
     assert files(ledger.folder) == committed and not ledger.complete([more])
 
 
-def test_only_record_writes_to_the_committed_ledger():
-    assert Ledger().own == Ledger(ROOT / "notebooks" / ".." / "results").own == module.OWN
-    assert Ledger().target.path == module.OWN and Ledger(record=True).target.path == RESULTS
+def test_only_record_writes_to_the_committed_ledger(monkeypatch):
+    monkeypatch.setattr(module, "OWN", OWN)
+    assert Ledger().own == Ledger(ROOT / "notebooks" / ".." / "results").own == OWN
+    assert Ledger().target.path == OWN and Ledger(record=True).target.path == RESULTS
     ignored = ["my-results/runs.csv", "results/.runs.csv.1.tmp", "results/.lock",
                "results/window_errors/a.npy.tmp"]
     found = subprocess.run(["git", "-C", str(ROOT), "check-ignore", *ignored], text=True,

@@ -324,6 +324,11 @@ def test_the_grid_is_what_single_interventions_measure(splits):
     assert len({row["test_mse"] for row in rows}) == 4
 
 
+def test_a_place_with_several_rows_is_measured_once():
+    rows = [{"run_id": "a", "channel": "0", "which": "3 7", "window": w} for w in ("3", "7")]
+    assert measures.points("forecasts", rows) == [dict(channel=0, which="3 7")]
+
+
 def test_measured_again_on_the_same_weights_nothing_is_apart(tmp_path):
     from tsattn.sweep import measured_again, on_trained, sweep
 

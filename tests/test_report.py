@@ -16,7 +16,7 @@ from tsattn import report as report_module
 from tsattn.__main__ import main, options
 from tsattn.chapter import checked, start
 from tsattn.checkpoints import alive
-from tsattn.ledger import RESULTS, Ledger, LedgerError
+from tsattn.ledger import OWN, RESULTS, Ledger, LedgerError
 from tsattn.report import report
 from tsattn.settings import ROOT, make
 
@@ -407,9 +407,10 @@ def test_folders_left_empty_are_those_of_the_checkout_wherever_a_notebook_is_cal
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tsattn.ledger.OWN", OWN)
     c = start("smoke", dataset="state-machine")
     drawn = ROOT / "build" / "figures"  # figures/ is what report --in-place replaces, and it alone
-    assert (c.ledger.folder, c.ledger.own, c.figures_dir) == (RESULTS, Ledger().own, drawn)
+    assert (c.ledger.folder, c.ledger.own, c.figures_dir) == (RESULTS, OWN, drawn)
     assert c.ledger.folder.is_absolute() and not list(tmp_path.iterdir())
 
 

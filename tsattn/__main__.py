@@ -13,10 +13,9 @@ from tempfile import TemporaryDirectory
 
 from . import settings as settings_module
 from .data.findings import said_once
-from .ledger import Ledger, LedgerError, needs_checkout
+from .ledger import Ledger, LedgerError, needs_checkout, outdated
 from .ledger import check as check_ledger
 from .ledger import show as show_ledger
-from .provenance import version
 from .runs import PLANS, exchanged
 from .settings import ATTENTIONS, PROFILES, Settings, make
 
@@ -189,15 +188,16 @@ def measure(args) -> int:
     from .sweep import on_trained, trained
 
     measures, ledger, lost = _room("measures"), ledger_of(args), set()
-    todo = [(table, models, points) for table, models, points in exchanged()]
+    todo = exchanged()
     for table in measures.MEASURES:
-        old: dict = {}  # run_id -> its points that another version has measured
+        old: dict = {}  # run_id -> its rows of another version
         for row in ledger.rows(table):
-            if int(row.get("version") or 1) != version(table):
-                old.setdefault(row["run_id"], []).append(measures.point(table, row))
-        lost |= {run_id for run_id in old if not ledger.known(run_id)}
-        todo += [(table, [s], points) for run_id, points in old.items()
-                 if (s := ledger.known(run_id))]
+            if outdated(table, row):
+                old.setdefault(row["run_id"], []).append(row)
+        known = {run_id: ledger.known(run_id) for run_id in old}
+        lost |= {run_id for run_id, s in known.items() if not s}
+        todo += [(table, [s], measures.points(table, old[run_id]))
+                 for run_id, s in known.items() if s]
     for table, models, points in todo:
         if args.tables and table not in args.tables:
             continue

@@ -27,17 +27,15 @@ HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
 BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n)(.*?)(<!-- /block -->)", re.S)
 
 
-def _scorecard(lang: str, folder: str) -> Callable[[Facts], str]:
+def _scorecard(lang: str) -> Callable[[Facts], str]:
     return lambda facts: text.scorecard(
-        [o for o in facts.outcomes.values() if o.claim.scorecard], lang, folder
+        [o for o in facts.outcomes.values() if o.claim.scorecard], lang
     )
 
 
 BLOCKS: dict[str, Callable[[Facts], str]] = {
-    "scorecard": _scorecard("en", "notebooks/"),
-    "scorecard-ko": _scorecard("ko", "notebooks/"),
-    "scorecard-chapter": _scorecard("en", ""),
-    "scorecard-chapter-ko": _scorecard("ko", ""),
+    "scorecard": _scorecard("en"),
+    "scorecard-ko": _scorecard("ko"),
     **{f"verdict-{i}": lambda facts, i=i: text.sentence(facts.outcomes[i]) for i in CLAIMS},
 }
 

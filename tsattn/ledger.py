@@ -430,7 +430,7 @@ class Ledger:
             header += [k for k in columns if k not in header]
             by_key: dict = {}
             for row in rows if keys else []:
-                if int(row.get("version") or 1) != version(table):
+                if outdated(table, row):
                     continue
                 by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
             for i, key in enumerate(keys):
@@ -599,6 +599,11 @@ def settings_of(row: dict) -> Settings:
         raise LedgerError(f"{row['run_id']}: the settings in its row are those of {s.run_id}; "
                           f"{GIT}.")
     return s
+
+
+def outdated(table: str, row: dict) -> bool:
+    """Whether another version of its measure has made a row; one without a version is of 1."""
+    return int(row.get("version") or 1) != version(table)
 
 
 def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:

@@ -341,6 +341,11 @@ MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fil
 }
 
 
+def points(table: str, rows: list[dict]) -> list[dict]:
+    """Where ``rows`` of ``table`` were measured, each place once."""
+    return [dict(p) for p in dict.fromkeys(tuple(point(table, row).items()) for row in rows)]
+
+
 def point(table: str, row: dict) -> dict:
     """Where a row of ``table`` (texts as in the file) was measured: arguments of its measure."""
     kinds = {"int": int, "float": float, "str": str, "int | None": lambda v: int(v) if v else None}

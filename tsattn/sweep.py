@@ -351,13 +351,14 @@ def measured_again(s: Settings, ledger: Ledger, data_dir=None,
     ``checkpoints``: a row per table with its ``points``, the number of ``values``, and how far the
     new ones are ``apart`` (median and ``largest``), in units of the root mean square of a column's
     recorded values. Nothing is recorded."""
-    from .measures import MEASURES, point
+    from .measures import MEASURES
+    from .measures import points as measured_at
 
     splits, found = data.of(s, data_dir), []
     model = load_trained(s, len(splits.channels), checkpoints)
     for table, measure in MEASURES.items():
         old = [row for row in ledger.rows(table) if row["run_id"] == s.run_id]
-        points = [dict(p) for p in dict.fromkeys(tuple(point(table, row).items()) for row in old)]
+        points = measured_at(table, old)
         with torch.no_grad():
             new = pd.DataFrame([row for p in points for row in measure(model, splits, **p)])
         new = new.drop(columns=["seconds", *points[0]] if points else [], errors="ignore")

@@ -79,4 +79,4 @@ NUMBERS = {
     "runs.graphics-card": ("count", lambda f: (_complete(f.ledger).device != "cpu").sum()),
     **talk.NUMBERS,
 }
-STATEMENTS = {**talk.STATEMENTS}
+STATEMENTS = talk.STATEMENTS

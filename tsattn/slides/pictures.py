@@ -17,7 +17,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from .. import data, figures, registered_dose, runs
+from .. import by_embedding, data, figures, registered_dose, runs
 from ..codebook_rule import gaps
 from ..compare import comparisons
 from ..figures import COLORS
@@ -80,8 +80,7 @@ class Drawing:
         ``value``, which is ``of`` their rows. Raises ``NotRun``."""
         rows = self.ledger.read(table)
         if len(rows) and table == "toy_errors":
-            rows = rows[(rows.intervention == "none")
-                        & (rows.windows == rows.groupby("run_id").windows.transform("max"))]
+            rows = by_embedding.on_most_windows(rows[rows.intervention == "none"])
         named = pd.DataFrame([(s.run_id, k, s.attention, s.seed) for k, many in asked.items()
                               for s in many], columns=["run_id", "variant", "attention", "seed"])
         own = [c for c in rows if c == "run_id" or c not in named]
@@ -315,21 +314,17 @@ def dose(d: Drawing) -> Figure | None:
 @drawn
 def codebook(d: Drawing) -> Figure:
     """What attention is worth by embedding, an oracle beside the codebooks, on three series."""
-    known = runs.CODEBOOKS | runs.ORACLE
     hues = {"linear": "black", "code-init": "softmax", "RQ-VAE": "softmax", "random": "grey",
             "oracle": "mean"}
-    errors = {"state-machine": lambda t: t.event_mse, "recall-4-nonlinear": lambda t: t.mse,
-              "ETTh1": lambda t: t.test_mse}
     colors = {d[f"code.{k}"]: HUES[hue] for k, hue in hues.items()}
     fig, *axes = d.panels(3, sharey=True)
-    for ax, (on, error) in zip(axes, errors.items(), strict=True):
-        asked = {k: [runs.codebook_run(on, attention=a, seed=s, **known[k]) for a in WITH
-                     for s in runs.CODEBOOK_SEEDS[on]]
-                 for k in hues if k != "oracle" or on in runs.ORACLE_DATA}
-        table = d.runs(asked, error, "runs" if on == "ETTh1" else "toy_errors")
-        table = table[["variant", "attention", "seed", "value"]]
-        gap = gaps(table.set_axis(["embedding", "attention", "seed", "error"], axis=1))
-        gap = gap.relative.mul(100).reset_index()
+    for ax, on in zip(axes, ("state-machine", "recall-4-nonlinear", "ETTh1"), strict=True):
+        asked = by_embedding.codebook_runs(on, attentions=WITH, names=[
+            k for k in hues if k != "oracle" or on in runs.ORACLE_DATA])
+        errors = by_embedding.errors(d.ledger, asked)
+        if errors.empty:
+            raise NotRun(on)
+        gap = gaps(errors).relative.mul(100).reset_index()
         gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
         ax.axvline(0, color="0.4", lw=1.5)
         figures.dots(ax, gap, "relative", "embedding", [*colors], colors)
