@@ -128,14 +128,6 @@ def test_a_file_may_have_any_name_and_its_runs_have_a_short_and_plain_one(
     assert train(s, checkpoints=tmp_path / "c", progress=False, n_threads=1).run_id == s.run_id
 
 
-def test_only_the_published_ett_series_have_other_splits(save):
-    path = save(BASE, "ETTmine.csv")
-    with pytest.raises(DataError, match="split tail is a part of the ETT series"):
-        load(path, 48, 24, split="tail")
-    with pytest.raises(ValueError, match="split='tail'"):
-        make(dataset=path, split="tail")
-
-
 def test_a_file_that_cannot_be_read_gets_one_sentence(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     for name, words in (("no.csv", "no such file"), ("한" * 200 + ".csv", "too long"),

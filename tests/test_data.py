@@ -50,6 +50,8 @@ def test_the_tail_is_the_months_after_the_standard_test(etth1):
     assert fold.rows[-1] == (15_840, 17_280) and scaled.mean(1).abs().max() < 1e-5
     with pytest.raises(DataError, match="split tail is a part of the ETT series"):
         load(SYNTHETIC, 336, 96, split="tail")
+    with pytest.raises(ValueError, match="split='tail'"):
+        make(dataset="vic", split="tail")
 
 
 def test_scaling_knows_only_the_training_rows():

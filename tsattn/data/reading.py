@@ -10,7 +10,6 @@ import csv
 import re
 import warnings
 from itertools import combinations, islice
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,10 +31,11 @@ def plain(text) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
-def read_csv(path, name: str | None = None, columns=(),
+def read_csv(path, name: str, columns=(),
              repeats: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """Channels of a CSV file as float columns, indexed by time (the index has the name of the time
     column); and one sentence for each column left out: an empty one, and one that counts the rows.
+    Sentences call the file ``name``.
 
     The time column is one called date, time, timestamp or datetime, else the first whose text is
     times. Times are ISO 8601, without UTC offset or in UTC: other orders of day and month would
@@ -46,7 +46,6 @@ def read_csv(path, name: str | None = None, columns=(),
     not numeric or not exact in a double, naming the first offending row (1 is the first row below
     the header). NaN and infinite cells are left in place: ``findings.hold`` decides about them.
     """
-    name = name or plain(Path(path).name)
     for rows in (HEAD, None):
         table = _parse(path, name, rows)
         chosen = _time_column(table, name)

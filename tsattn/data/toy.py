@@ -117,11 +117,10 @@ def state_machine(n: int, seed: int = 0) -> StateMachine:
     cumulative, draws = p.P.cumsum(1), rng.random(len(event_starts))
     for i in range(1, len(event_starts)):  # a chain is sequential; one step per event, not sample
         event_states[i] = np.searchsorted(cumulative[event_states[i - 1]], draws[i], side="right")
-    at = event_starts[:, None] + np.arange(p.width)
-    inside = (at >= 0) & (at < n)
-    event, number = np.zeros(n), np.full(n, -1)
-    event[at[inside]] = (p.levels[event_states][:, None] * p.triangle)[inside]
-    number[at[inside]] = np.broadcast_to(np.arange(len(at))[:, None], at.shape)[inside]
+    into, nth = (t - phase) % p.period, (t - phase) // p.period + 1
+    number = np.where(into < p.width, nth, -1)
+    shape = p.triangle[np.minimum(into, p.width - 1)]
+    event = np.where(number >= 0, p.levels[event_states[nth]] * shape, 0)
     eps = rng.normal(0, p.noise, n)
     return StateMachine(p, carrier + event + eps, carrier, event, eps, number, event_starts,
                         event_states)
@@ -161,12 +160,9 @@ def _best_forecast(x, pred_len, p):
     waves = np.stack([np.sin(omega * t), np.cos(omega * t)])  # [2, L + pred_len]
     firsts = np.arange(p.period) - p.period  # an event begun before the window may be under way
     n_events = -(-(L + pred_len) // p.period) + 1
-    at = firsts[:, None, None] + np.arange(n_events)[:, None] * p.period + np.arange(p.width)
-    inside = (at >= 0) & (at < L + pred_len)
-    shapes = np.zeros((p.period, n_events, L + pred_len))  # of every event, for every phase
-    phase, event, _ = np.nonzero(inside)
-    shapes[phase, event, at[inside]] = np.broadcast_to(p.triangle, at.shape)[inside]
-
+    # Of every event, for every phase: [period, K, L + pred_len].
+    into = t - (firsts[:, None] + np.arange(n_events) * p.period)[..., None]
+    shapes = np.where((into >= 0) & (into < p.width), p.triangle[into.clip(0, p.width - 1)], 0)
     residual, weights = np.empty((p.period, N)), np.empty((p.period, N, 2))
     for i, seen in enumerate(shapes[:, :, :L]):
         A = np.concatenate([waves[:, :L], seen[seen.any(1)]]).T  # [L, 2 + events seen]
