@@ -328,8 +328,6 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
         shapes.sum(1), 0
     )
     assert np.allclose((shapes**2).mean(-1), 1)
-    with pytest.raises(ValueError, match="exactly 8 keys"):
-        toy.key_shapes(16, 8, parity=True)
 
 
 def test_recall_with_one_waveform_per_key_is_what_it_was():

@@ -165,7 +165,7 @@ def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys
     first, second, third, *progress = capsys.readouterr().err.splitlines()
     assert not any("warning" in line for line in progress)  # none from the workers
     assert first.startswith("warning: mine.csv: channel off is constant (0.1)")
-    assert second.startswith("warning: mine.csv, column OT: 1 value (1e+12), the first in row 701")
+    assert second.startswith("warning: mine.csv, column OT: 1 of 1500 values (1e+12), ")
     assert third.startswith("2 of 2 runs are missing")
 
 

@@ -5,7 +5,7 @@ Each test says where the two agree to rounding and, for a resampled figure, with
 
 import numpy as np
 import pytest
-from arch.bootstrap import CircularBlockBootstrap, MovingBlockBootstrap, StationaryBootstrap
+from arch.bootstrap import MovingBlockBootstrap
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
@@ -60,12 +60,6 @@ def test_holm_does_not_count_what_is_unknown():
     assert np.isnan(holm(p)[~known]).all()
 
 
-def bootstrapped(kind, series, block):
-    """Standard error of the mean of ``series``, by drawing."""
-    means = kind(block, series, seed=0).apply(lambda x: np.array([x.mean()]), REPEATS)
-    return means.std()
-
-
 def overlap(n, block):
     """What ``block_error`` divides by, for ``n`` windows, computed from the blocks themselves.
 
@@ -82,19 +76,6 @@ def overlap(n, block):
 def test_block_error_is_the_moving_block_bootstrap_of_arch(n, block):
     """Theirs, but for the correction for overlap, which theirs does not have."""
     series = autoregressive(2, n, 0.7)
-    drawn = bootstrapped(MovingBlockBootstrap, series, block)
+    bootstrap = MovingBlockBootstrap(block, series, seed=0)
+    drawn = bootstrap.apply(lambda x: np.array([x.mean()]), REPEATS).std()  # of the mean
     assert block_error(series, block) * overlap(n, block) == pytest.approx(drawn, rel=0.05)
-
-
-def test_the_correction_of_block_error_matters_when_blocks_are_few():
-    """At 720 hours two separate blocks remain: without it the error would be 42 % too small."""
-    assert overlap(600, 12) == pytest.approx(1, abs=0.02)
-    assert overlap(600, 300) == pytest.approx(0.578, abs=0.002)
-
-
-@pytest.mark.parametrize("kind", [StationaryBootstrap, CircularBlockBootstrap])
-def test_block_error_agrees_with_other_block_bootstraps(kind):
-    """Blocks of random length, and blocks on a circle: other weights of the same covariances."""
-    series = autoregressive(3, 4000, 0.7)
-    assert block_error(series, 50) == pytest.approx(bootstrapped(kind, series, 50), rel=0.1)
-    assert block_error(series, 50) > 1.8 * series.std() / np.sqrt(len(series)), "dependence counts"

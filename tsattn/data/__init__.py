@@ -3,6 +3,7 @@ from."""
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..settings import DOSED
 from . import findings, toy
-from .catalogue import CATALOGUE, borders, card, rows_needed
+from .catalogue import CATALOGUE, adjoining, card, ett_rows, split_rows
 from .dose import dosed
 from .files import DataError, DataUnavailable, find
 from .findings import DataWarning, Findings
@@ -20,14 +21,14 @@ from .windows import (
     CALENDAR,
     Splits,
     Windows,
-    adjoining,
     calendar_features,
     check_lengths,
     cut,
 )
 
 __all__ = ["CALENDAR", "CATALOGUE", "DataError", "DataUnavailable", "DataWarning", "Findings",
-           "Splits", "Windows", "available", "best", "card", "load", "of", "toy", "truth"]
+           "Splits", "Windows", "available", "best", "card", "ett_rows", "load", "of", "toy",
+           "truth"]
 
 SYNTHETIC = "state-machine"
 
@@ -88,21 +89,15 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
     if split != "standard" and not (published and published.months):
         raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
     if not published and not dataset.lower().endswith(".csv"):
-        if calendar:
-            raise DataError(f"{dataset}: a synthetic series has no dates; set calendar to false.")
         return _synthetic(dataset, seq_len, pred_len, oracle)
     name = dataset if published else plain(Path(dataset).name)
     if published:
-        path, columns = find(dataset, data_dir), published.columns
-        table, notes = read_csv(path, name, columns, repeats=published.as_published)
+        table, notes = read_csv(find(dataset, data_dir), name, published.columns,
+                                repeats=published.as_published)
     else:
         table, notes = read_csv(Path(dataset).expanduser(), name)
-    n, time = len(table), table.index
-    if published and published.months:
-        rows, enough = ett_rows(split, n, round(published.per_day / 24)), 0
-    else:
-        rows, enough = adjoining(*borders(n)), rows_needed(seq_len, pred_len)
-    check_lengths(rows, seq_len, pred_len, name, enough)
+    time, rows = table.index, split_rows(len(table), published, split)
+    check_lengths(rows, seq_len, pred_len, name)
     table, held, found = findings.hold(table, missing, name)
     notes += found
     step, breaks = findings.steps(time)
@@ -116,18 +111,19 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
             raise DataError(f"{where}; {findings.close_up(time, breaks, step, seq_len + pred_len)}")
     dropped, found = findings.constant(table, *rows[0], name)
     table = table.drop(columns=dropped)
-    strange, more = findings.strange(table, name)
-    notes += found + more
+    notes += found + findings.strange(table, name)
     if not published:  # the defects of a published series stand on its card
-        findings.warn(notes)
+        for note in notes:
+            warnings.warn(note, DataWarning, stacklevel=2)
     season = findings.season(step)
     if season > seq_len:
         notes.append(f"{name}: a season has {season} steps of {findings.words(step)}, more than "
                      f"seq_len={seq_len}; the seasonal rule repeats the last value instead.")
         season = 1
     found = Findings(notes=tuple(notes), step=step, season=season, gaps=len(breaks),
-                     dropped=tuple(dropped), held=held, strange=strange,
-                     spans=findings.spans(time, rows))
+                     dropped=tuple(dropped), held=held,
+                     spans={part: (time[first], time[end - 1]) for part, (first, end) in
+                            zip(("training", "validation", "test"), rows, strict=True)})
     return cut(table.to_numpy(), rows, seq_len, pred_len, name=name, channels=table.columns,
                calendar=calendar_features(time) if calendar else None,
                breaks=breaks if gaps == "split" else (), time=time, found=found)
@@ -149,19 +145,18 @@ def names(dataset: str, seq_len: int, pred_len: int) -> np.ndarray:
     """
     known = truth(dataset, seq_len, pred_len)
     if dataset == SYNTHETIC:
-        found, middle = np.zeros(len(known.x)), known.event_starts + known.process.width // 2
-        inside = (middle >= 0) & (middle < len(found))
-        found[middle[inside]] = 1 + known.event_states[inside]
-        return found
+        number = known.middles
+        return np.where(number >= 0, 1 + known.event_states[number], 0)
     found = np.zeros(known.x.shape, np.float32)
     found[:, : seq_len : seq_len // known.key.shape[1]] = 1 + known.key
     return found.ravel()
 
 
-def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool = False) -> Splits:
+def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool) -> Splits:
     """Splits of a generated series, which is not scaled."""
     if dataset == SYNTHETIC:
         series, rows, step = truth(dataset).x[:, None], adjoining(70_000, 80_000, 100_000), 1
+        check_lengths(rows, seq_len, pred_len, dataset)
     else:
         try:
             series = truth(dataset, seq_len, pred_len).x.reshape(-1, 1)
@@ -171,24 +166,6 @@ def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool = False) 
         rows = adjoining(*accumulate(n * step for n in toy.RECALL_WINDOWS))
     told = names(dataset, seq_len, pred_len)[None] if oracle else None
     return cut(series, rows, seq_len, pred_len, name=dataset, scale=False, step=step, calendar=told)
-
-
-def ett_rows(split: str, n: int, per_hour: int = 1) -> list[tuple[int, int]]:
-    """(first, end) of the training, validation and test targets of an ETT series of ``n`` rows.
-
-    standard  12/4/4 months of 30 days
-    tail      training and validation as standard, test on the rows after the standard test
-    fold-k    12 months for training, 2 for validation, 2 for the test, 2 (k - 1) months later
-    """
-    month = 30 * 24 * per_hour
-    standard = adjoining(*borders(n, (12, 4, 4), 24 * per_hour))
-    if split == "standard":
-        return standard
-    if split == "tail":
-        return [*standard[:2], (20 * month, n)]
-    late = 2 * month * (int(split.removeprefix("fold-")) - 1)
-    parts = adjoining(12 * month, 14 * month, 16 * month)
-    return [(late + first, late + end) for first, end in parts]
 
 
 def available(dataset: str, data_dir=None, profile: str = "") -> str:

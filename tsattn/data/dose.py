@@ -16,13 +16,13 @@ import torch
 
 from . import toy
 from .files import DataError
-from .windows import Pattern, Splits, Windows
+from .toy import PATCH
+from .windows import Pattern, Splits
 
 ERROR = 0.371  # test MSE of PatchTST with softmax on ETTh1, 336 -> 96, at 1e-4: mean of five seeds
 PAIRS, SEED = 4, 39
 # Sizes in standard deviations of the series: root mean square of a key, height of a value of 1.
 KEYS, VALUES = 1.5, 2.0
-PATCH = 16
 
 
 def key_shapes() -> np.ndarray:
@@ -33,39 +33,24 @@ def key_shapes() -> np.ndarray:
     return KEYS * both[:, 4:].reshape(8, PATCH // 2)
 
 
-def pattern(
-    channels: int, rows: int, seq_len: int, pred_len: int, dose: float, seed: int = SEED
-) -> Pattern:
+def pattern(channels: int, rows: int, seq_len: int, pred_len: int, dose: float) -> Pattern:
     """The pattern of all windows, drawn once: a window has the same in every split and dose.
 
-    Raises ``DataError`` unless ``seq_len`` is a multiple of 16 with room for the pairs.
-    """
+    Raises ``DataError`` unless ``seq_len`` is a multiple of 16 with room for the pairs."""
     if seq_len % PATCH or seq_len <= PAIRS * PATCH:
-        raise DataError(
-            f"seq_len={seq_len}: a dose of look-up needs a multiple of {PATCH} of at least "
-            f"{(PAIRS + 1) * PATCH}; the report has 336."
-        )
-    key, value, _, answer = toy.pairs_shown(
-        np.random.default_rng(seed), rows * channels, seq_len // PATCH, PAIRS, lookup=1.0
-    )
+        raise DataError(f"seq_len={seq_len}: a dose of look-up needs a multiple of {PATCH} of at "
+                        f"least {(PAIRS + 1) * PATCH}; the report has 336.")
+    key, value, _, answer = toy.pairs_shown(np.random.default_rng(SEED), rows * channels,
+                                            seq_len // PATCH, PAIRS, lookup=1.0)
     value[:, -1] = 0  # the patch that asks shows no value
-    key, value, answer = (
-        v.reshape(rows, channels, -1).swapaxes(0, 1) for v in (key, value, answer)
-    )
+    key, value, answer = (np.ascontiguousarray(v.reshape(rows, channels, -1).swapaxes(0, 1))
+                          for v in (key, value, answer))
     horizon = toy.bump(pred_len)
     height = np.sqrt(dose / 100 * ERROR / (horizon**2).mean())
-
-    def single(x):
-        return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-
-    return Pattern(
-        torch.from_numpy(np.ascontiguousarray(key)),
-        single(value),
-        single(height * answer[..., 0]),
-        single(np.vstack([key_shapes(), np.zeros(PATCH // 2)])),
-        single(VALUES * toy.bump(PATCH // 2)),
-        single(horizon),
-    )
+    shapes = np.vstack([key_shapes(), np.zeros(PATCH // 2)])
+    return Pattern(torch.from_numpy(key), *(
+        torch.from_numpy(v.astype(np.float32))
+        for v in (value, height * answer[..., 0], shapes, VALUES * toy.bump(PATCH // 2), horizon)))
 
 
 def dosed(splits: Splits, dose: float) -> Splits:
@@ -77,23 +62,3 @@ def dosed(splits: Splits, dose: float) -> Splits:
         digest.update(getattr(added, f.name).numpy().tobytes())
     parts = {k: replace(getattr(splits, k), added=added) for k in ("train", "val", "test")}
     return replace(splits, name=f"{splits.name}-dose-{dose:g}", sha256=digest.hexdigest(), **parts)
-
-
-def worth(windows: Windows) -> float:
-    """What a perfect look-up saves on these windows: the mean square that it alone can forecast, in
-    the unit of a run's MSE."""
-    return windows.added.at(windows.starts)[..., windows.seq_len :].square().mean().item()
-
-
-def look_up(x) -> np.ndarray:
-    """Heights [N] that the look-up written out reads from inputs ``x`` [N, seq_len], series and
-    pattern together: the value, of variance 1, shown beside the key that the last patch shows.
-
-    Keys are read by their correlation; a value is the least-squares height of its bump beside a
-    constant.
-    """
-    cut, rows = np.asarray(x).reshape(len(x), -1, 2, PATCH // 2), np.arange(len(x))
-    like = cut[:, :, 0] @ key_shapes().T  # [N, T, 8]
-    slot = like[rows, :-1, like[:, -1].argmax(1)].argmax(1)
-    bump = VALUES * (toy.bump(PATCH // 2) - toy.bump(PATCH // 2).mean())
-    return cut[rows, slot, 1] @ bump / (bump @ bump)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from contextlib import contextmanager
@@ -33,7 +34,6 @@ class Findings:
     gaps: int = 0  # steps that are not the usual one
     dropped: tuple[str, ...] = ()  # channels that are constant in the training rows
     held: int = 0  # cells that hold the value of the row before
-    strange: dict[str, int] = field(default_factory=dict)  # channel -> cells far outside the others
     # First and last target of each split.
     spans: dict[str, tuple[pd.Timestamp, pd.Timestamp]] = field(default_factory=dict)
 
@@ -41,11 +41,9 @@ class Findings:
 def words(step: pd.Timedelta) -> str:
     """A step in words: 15 minutes, 1 hour, 7 days, 1.5 seconds."""
     units = ((DAY, "day"), (HOUR, "hour"), (HOUR / 60, "minute"), (HOUR / 3600, "second"))
-    for unit, name in units:
-        if step >= unit:
-            n = step / unit
-            return f"{n:.4g} {name}{'' if n == 1 else 's'}"
-    return f"{step / (HOUR / 3600) * 1000:.4g} milliseconds"
+    unit, name = next((pair for pair in units if step >= pair[0]), units[-1])
+    n = step / unit
+    return f"{n:.4g} {name}{'' if n == 1 else 's'}"
 
 
 def season(step: pd.Timedelta) -> int:
@@ -79,13 +77,11 @@ def close_up(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, siz
     """What to do about irregular steps where a window has ``size`` rows."""
     longest = int(np.diff([0, *breaks, len(time)]).max())
     split = " set gaps to split (then no window crosses one)," if longest >= size else ""
-    apart = pd.Series(np.diff(breaks)).value_counts(normalize=True)  # rows from gap to gap
-    season = f" (season {apart.index[0]} for seasonal-naive)" if (apart > 0.5).any() else ""
     return (f"the longest stretch without one has {longest} rows, a window {size}; fill in the "
             f"missing rows,{split} or, where the rows follow one another all the same (trading "
-            f"days, say), number them by evenly spaced times{season}, in pandas: "
+            "days, say, whose season is 5), number them by evenly spaced times, in pandas: "
             f"table[{time.name!r}] = pandas.date_range({str(time[0])!r}, periods=len(table), "
-            f"freq={pd.tseries.frequencies.to_offset(step).freqstr!r})")
+            f"freq='{step.total_seconds():g}s')")
 
 
 def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, int, list[str]]:
@@ -95,28 +91,26 @@ def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, in
     Raises ``DataError`` for a missing value in the first row, and for NaN or infinite values that
     are not named.
     """
-    values = table.to_numpy()
-    named = [float(text) for text in missing.split(",") if text]
-    gone = np.isin(values, named) | (np.isnan(values) if np.isnan(named).any() else False)
-    bad = ~np.isfinite(values) & ~gone
+    gone = table.isin([float(text) for text in missing.split(",") if text])
+    bad = (~np.isfinite(table) & ~gone).to_numpy()
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise DataError(f"{name}, row {row + 1}, column {table.columns[column]}: the value is "
-                        f"{values[row, column]}; fill or remove missing and infinite values, or "
+                        f"{table.iat[row, column]}; fill or remove missing and infinite values, or "
                         "set missing to nan to hold the value of the row before.")
-    if not gone.any():
-        return table, 0, [f"{name}: no value is {missing}, which missing names."] if named else []
-    if gone[0].any():
-        raise DataError(f"{name}, row 1, column {table.columns[int(np.argmax(gone[0]))]}: the "
-                        "value is missing and no row is before it; begin the file with a complete "
-                        "row.")
-    at = np.arange(len(values))[:, None]
-    before = np.maximum.accumulate(np.where(gone, 0, at))
-    held = np.take_along_axis(values, before, 0)
-    where = ", ".join(f"{c} ({n})" for c, n in zip(table.columns, gone.sum(0), strict=True) if n)
-    note = (f"{name}: {gone.sum()} missing cells ({missing}) hold the value of the row before: "
-            f"{where}; the longest stretch is {(at - before).max()} rows.")
-    return pd.DataFrame(held, table.index, table.columns), int(gone.sum()), [note]
+    cells = gone.sum()
+    if not cells.any():
+        return table, 0, [f"{name}: no value is {missing}, which missing names."] * bool(missing)
+    if gone.iloc[0].any():
+        raise DataError(f"{name}, row 1, column {gone.iloc[0].idxmax()}: the value is missing and "
+                        "no row is before it; begin the file with a complete row.")
+    seen = gone.cumsum()
+    longest = (seen - seen.mask(gone).ffill()).max(axis=None)
+    where = ", ".join(f"{column} ({n})" for column, n in cells.items() if n)
+    note = (f"{name}: {cells.sum()} missing cells ({missing}) hold the value of the row before: "
+            f"{where}; the longest stretch is {longest:g} rows.")
+    held = np.ascontiguousarray(table.mask(gone).ffill())  # its layout rules how sums are rounded
+    return pd.DataFrame(held, table.index, table.columns), int(cells.sum()), [note]
 
 
 def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list[str], list[str]]:
@@ -127,83 +121,55 @@ def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list
     so of the mean error. Raises ``DataError`` if no channel is left.
     """
     rows = table.iloc[first:end]
-    flat = [c for c in table if rows[c].max() - rows[c].min() <= CONSTANT * rows[c].abs().max()]
+    flat = [c for c in table if np.ptp(rows[c]) <= CONSTANT * rows[c].abs().max()]
     if len(flat) == table.shape[1]:
         raise DataError(f"{name}: every channel is constant in the training rows; there is nothing "
                         "to forecast.")
-    notes = []
-    for c in flat:
-        moves = np.ptp(table[c]) > CONSTANT * table[c].abs().max()
-        notes.append(f"{name}: channel {c} is constant ({rows[c].iloc[0]:.7g}) in the training "
-                     "rows; it is left out of data and error"
-                     f"{', though it moves later' if moves else ''}.")
-    return flat, notes
+    return flat, [f"{name}: channel {c} is constant ({rows[c].iloc[0]:.7g}) in the training rows; "
+                  "it is left out of data and error." for c in flat]
 
 
-def strange(table: pd.DataFrame, name: str) -> tuple[dict[str, int], list[str]]:
-    """Channels with values that may stand for something else, how many cells, and a sentence for
-    each channel.
+def strange(table: pd.DataFrame, name: str) -> list[str]:
+    """A sentence for each channel with values that may stand for something else.
 
-    Reported are the smallest and the largest value of a channel if it is a code such as -999, -9999
-    or 32767 and farther from the others than these are apart, and any value more than ``SPIKE``
-    times as far from the median as 99 of 100 are.
+    These are its smallest or largest value if written in nines (-999, -9999) and farther from the
+    others than these are apart, and any value more than ``SPIKE`` times as far from the median as
+    99 of 100 are.
     """
-    found, notes = {}, []
+    notes = []
     for column in table:
         x = table[column].to_numpy()
-        odd = np.zeros(len(x), bool)
+        distance = np.abs(x - np.median(x))
+        odd = distance > SPIKE * (np.quantile(distance, 0.99) or np.inf)
         for edge in (x.min(), x.max()):
             others = x[x != edge]
-            if _is_code(edge) and len(others) and np.abs(others - edge).min() > np.ptp(others):
+            if re.fullmatch(r"-?999+(\.9+)?", f"{edge:.15g}") and len(others) \
+                    and np.abs(others - edge).min() > np.ptp(others):
                 odd |= x == edge
-        distance = np.abs(x - np.median(x))
-        odd |= distance > SPIKE * (np.quantile(distance, 0.99) or np.inf)
         if odd.any():
-            rows, others = np.flatnonzero(odd), x[~odd]
+            row, others = int(np.argmax(odd)), x[~odd]
             seen = ", ".join(f"{v:g}" for v in np.unique(x[odd])[:3])
-            found[column] = len(rows)
-            many = len(rows) > 1
             notes.append(
-                f"{name}, column {column}: {len(rows)} value{'s' * many} ({seen}), the first in "
-                f"row {rows[0] + 1} ({table.index[rows[0]]}), far outside the others "
-                f"({others.min():g} to {others.max():g}), which would rule its scale and its "
-                f"errors; if {'they stand' if many else 'it stands'} for a missing value, set "
-                f"missing to {seen.replace(' ', '')}, else mend or keep with care.")
-    return found, notes
-
-
-def _is_code(value: float) -> bool:
-    """Whether instruments write this number where they have no value: three nines or more, an
-    integer's limit, 1e20."""
-    digits = f"{abs(value):.15g}"
-    nines = set(digits.replace(".", "")) == {"9"} and len(digits.split(".")[0]) >= 3
-    return nines or abs(value) in (32767, 32768, 65535, 2147483647, 2147483648, 1e20, 1e30, 1e36)
-
-
-def spans(time: pd.DatetimeIndex, rows) -> dict[str, tuple[pd.Timestamp, pd.Timestamp]]:
-    """Times of the first and the last target row of each split."""
-    return {which: (time[first], time[end - 1])
-            for which, (first, end) in zip(("training", "validation", "test"), rows, strict=True)}
-
-
-def warn(notes: list[str]) -> None:
-    """A ``DataWarning`` for each sentence."""
-    for note in notes:
-        warnings.warn(note, DataWarning, stacklevel=3)
+                f"{name}, column {column}: {odd.sum()} of {len(x)} values ({seen}), the first in "
+                f"row {row + 1} ({table.index[row]}), far outside the others ({others.min():g} to "
+                f"{others.max():g}), which would rule its scale and its errors; for what stands "
+                f"for a missing value, set missing to {seen.replace(' ', '')}, else mend or keep "
+                "with care.")
+    return notes
 
 
 @contextmanager
 def said_once():
     """Within the block a ``DataWarning`` is one line on stderr, however often a file is read."""
-    said, others = set(), warnings.showwarning
+    usual = warnings.showwarning
 
     def show(message, category, *where):
-        if category is not DataWarning:
-            others(message, category, *where)
-        elif str(message) not in said:
-            said.add(str(message))
+        if category is DataWarning:
             print(f"warning: {message}", file=sys.stderr, flush=True)
+        else:
+            usual(message, category, *where)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("once", DataWarning)
         warnings.showwarning = show
         yield

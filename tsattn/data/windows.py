@@ -31,9 +31,8 @@ class Pattern:
 
     def at(self, starts) -> torch.Tensor:
         """The pattern [B, C, seq_len + pred_len] of the windows at rows ``starts`` [B]."""
-        key, value, answer = (
-            t[:, starts].transpose(0, 1) for t in (self.key, self.value, self.answer)
-        )
+        key, value, answer = (t[:, starts].transpose(0, 1)
+                              for t in (self.key, self.value, self.answer))
         shown = torch.cat([self.keys[key], value[..., None] * self.bump], -1)  # [B, C, T, P]
         return torch.cat([shown.flatten(-2), answer[..., None] * self.horizon], -1)
 
@@ -123,22 +122,20 @@ def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
                      (time.day_of_year - 1) / 365]) - 0.5
 
 
-def check_lengths(rows, seq_len: int, pred_len: int, name: str, enough: int = 0) -> None:
+def check_lengths(rows, seq_len: int, pred_len: int, name: str) -> None:
     """Raises ``DataError`` unless each part of ``rows`` holds a window; the message says which
-    windows fit, and that ``enough`` rows would hold this one (0: unknown).
+    windows fit.
 
     A training window lies within its part; of the others only the targets do.
     """
     train, val, test = (end - first for first, end in rows)
     if train >= seq_len + pred_len and min(val, test) >= pred_len:
         return
-    do = [f"at least {enough} rows"] * bool(enough)
-    if min(train - 1, val, test) > 0:
-        do.append(f"a window with pred_len at most {min(train - 1, val, test)} and seq_len + "
-                  f"pred_len at most {train}")
+    fits = min(train - 1, val, test)
+    do = f", or a window with pred_len at most {fits} and seq_len + pred_len at most {train}"
     raise DataError(f"{name}: training, validation and test have {train}, {val} and {test} rows, "
                     f"too few for one window of seq_len={seq_len} and pred_len={pred_len} each; "
-                    f"give {' or '.join(do)}.")
+                    f"give a longer series{do if fits > 0 else ''}.")
 
 
 def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
@@ -152,8 +149,8 @@ def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series",
     training. The three need not adjoin. ``step`` is the distance of window starts (1, or the
     window's size for series made of independent windows). ``calendar`` [F, L] joins every input.
     Scaling is that of the training rows, in which no channel may be constant. No window holds both
-    a row of ``breaks`` and the row before it. Raises ``DataError`` if a part is too short for one
-    window, or has none without such a break.
+    a row of ``breaks`` and the row before it. Raises ``DataError`` if a part has no window without
+    such a break.
     """
     (first, end), *_ = rows
     mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
@@ -163,8 +160,6 @@ def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series",
     series = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if calendar is not None:
         calendar = torch.from_numpy(calendar.astype(np.float32))
-    if step == 1:
-        check_lengths(rows, seq_len, pred_len, name)
     parts, size = [], seq_len + pred_len
     broken = np.isin(np.arange(len(values)), breaks).cumsum()  # breaks up to and including each row
     for which, (begin, end) in zip(("training", "validation", "test"), rows, strict=True):
@@ -172,18 +167,11 @@ def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series",
         starts = np.arange(begin - reach, end - size + 1, step)
         starts = starts[broken[starts + size - 1] == broken[starts]]
         if not len(starts):
-            longest = np.bincount(broken[begin - reach : end]).max()
-            raise DataError(
-                f"{name}: every window of seq_len + pred_len = {size} rows in the {which} split "
-                f"crosses a gap, as its longest stretch has {longest} rows; give a shorter window "
-                "or a series with longer stretches.")
+            raise DataError(f"{name}: every window of seq_len + pred_len = {size} rows in the "
+                            f"{which} split crosses a gap; give a shorter window or a series with "
+                            "longer stretches.")
         parts.append(Windows(series, torch.from_numpy(starts), seq_len, pred_len, calendar))
     names = tuple(map(str, range(values.shape[1]) if channels is None else channels))
     sha256 = hashlib.sha256(series.numpy().tobytes()).hexdigest()
     return Splits(name, names, *parts, tuple(map(tuple, rows)), mean, std, sha256,
                   found or Findings(), time)
-
-
-def adjoining(*borders: int) -> list[tuple[int, int]]:
-    """(first, end) of parts that follow one another from row 0 and end at ``borders``."""
-    return list(zip((0, *borders), borders, strict=False))

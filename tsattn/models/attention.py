@@ -22,9 +22,9 @@ from .points import Point
 class Attention(nn.Module):
     """``forward(x [N, T, D], scores or None) -> (out [N, T, D], scores [N, H, T, T] or None)``."""
 
-    def __init__(self, d_model: int, n_heads: int, n_tokens: int):
+    def __init__(self, d_model: int, n_heads: int):
         super().__init__()
-        self.n_heads, self.d_k, self.n_tokens = n_heads, d_model // n_heads, n_tokens
+        self.n_heads, self.d_k = n_heads, d_model // n_heads
         self.W_q, self.W_k, self.W_v, self.W_o = (Linear(d_model, d_model) for _ in range(4))
 
     def heads(self, x):
@@ -37,8 +37,8 @@ class SoftmaxAttention(Attention):
 
     Points: ``scores`` (before the softmax) and ``weights`` (A), both [N, H, T, T]."""
 
-    def __init__(self, d_model: int, n_heads: int, n_tokens: int, residual: bool = True):
-        super().__init__(d_model, n_heads, n_tokens)
+    def __init__(self, d_model: int, n_heads: int, residual: bool):
+        super().__init__(d_model, n_heads)
         self.residual = residual
         self.scores, self.weights = Point(), Point()
 
@@ -79,7 +79,7 @@ class FixedAttention(Attention):
     """A is a parameter [H, T, T], the same for every window. Point: ``weights`` (A)."""
 
     def __init__(self, d_model: int, n_heads: int, n_tokens: int):
-        super().__init__(d_model, n_heads, n_tokens)
+        super().__init__(d_model, n_heads)
         self.A = nn.Parameter(torch.full((n_heads, n_tokens, n_tokens), 1 / n_tokens))
         self.weights = Point()
 
@@ -94,5 +94,5 @@ VARIANTS = {"softmax": SoftmaxAttention, "identity": IdentityAttention, "zero": 
 
 def make_attention(s, n_tokens: int) -> Attention:
     """The variant that ``s.attention`` names, for sequences of ``n_tokens``."""
-    extra = {"residual": s.residual_attention} if s.attention == "softmax" else {}
-    return VARIANTS[s.attention](s.d_model, s.n_heads, n_tokens, **extra)
+    extra = {"softmax": [s.residual_attention], "fixed": [n_tokens]}.get(s.attention, [])
+    return VARIANTS[s.attention](s.d_model, s.n_heads, *extra)
