@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
 
-from tsattn import runs, tokenizers
+from tsattn import runs, tokenizers, training
 from tsattn.by_embedding import codebook_runs
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import gaps, woken
@@ -19,7 +21,6 @@ from tsattn.floors import _best, decoded, floors
 from tsattn.models import build, count_parameters
 from tsattn.models.codebook import Codebook
 from tsattn.settings import CODED, Settings, make
-from tsattn.training import train
 
 TOKENIZERS = ("k-means", "vq-vae", "random")
 QUIET = dict(progress=False, n_threads=1)
@@ -37,14 +38,18 @@ def splits():
 @pytest.fixture
 def short(monkeypatch):
     pytest.importorskip("vector_quantize_pytorch")
-    monkeypatch.setitem(tokenizers.VQ_VAE, "steps", 60)
+    monkeypatch.setattr(tokenizers, "VQ_VAE_STEPS", 60)
 
 
-def four_codes():
+def four_codes(levels=1):
     """Patches of two samples; the four corners of a square are the codes."""
-    book = Codebook(2, 4, 1)
+    book = Codebook(2, 4, levels)
     book.vectors[0] = torch.tensor([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
     return book
+
+
+def same(a, b):
+    return all(torch.equal(v, b[k]) for k, v in a.items())
 
 
 # -- fitting
@@ -52,46 +57,32 @@ def four_codes():
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_a_seed_gives_one_codebook_and_random_states_stay_as_they_are(tokenizer, splits, short):
+    def states():
+        return (np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist(),
+                random.getstate(), torch.get_num_threads())
+
     s = smoke(tokenizer=tokenizer)
-    np.random.seed(3), torch.manual_seed(4), random.seed(5)
-    before = (
-        np.random.get_state()[1].copy(),
-        torch.random.get_rng_state(),
-        random.getstate(),
-        torch.get_num_threads(),
-    )
+    before = states()
     a = tokenizers.fit(s, splits.train)
-    after = (
-        np.random.get_state()[1],
-        torch.random.get_rng_state(),
-        random.getstate(),
-        torch.get_num_threads(),
-    )
-    assert (
-        np.array_equal(before[0], after[0])
-        and torch.equal(before[1], after[1])
-        and before[2:] == after[2:]
-    )
+    assert states() == before
     torch.manual_seed(9)
-    b, c = (
-        tokenizers.fit(t, splits.train).state_dict()
-        for t in (s.but(attention="zero", embedding="decoded"), s.but(seed=7))
-    )
-    assert all(torch.equal(v, b[k]) for k, v in a.state_dict().items())
-    assert not torch.equal(a.vectors, c["vectors"])
+    b, c = (tokenizers.fit(t, splits.train).state_dict()
+            for t in (s.but(attention="zero", embedding="decoded"), s.but(seed=7)))
+    assert same(a.state_dict(), b) and not torch.equal(a.vectors, c["vectors"])
     assert a.counts.sum(1).tolist() == [len(tokenizers.patches(s, splits.train, 256 * s.codes))] * 2
 
 
 def test_nothing_outside_the_training_rows_enters_the_codebook(splits):
     s, end = smoke(), splits.rows[0][1]
-    series = splits.train.series.clone()
-    series[:, end:] = 1e6
+    series, fitted = splits.train.series.clone(), tokenizers.fit(s, splits.train).vectors
     changed = replace(splits.train, series=series)
-    assert torch.equal(tokenizers.fit(s, splits.train).vectors, tokenizers.fit(s, changed).vectors)
+    series[:, end:] = 1e6
+    assert torch.equal(fitted, tokenizers.fit(s, changed).vectors)
     series[:, :end] += torch.randn(end, generator=torch.Generator().manual_seed(0))
-    assert not torch.equal(
-        tokenizers.fit(s, splits.train).vectors, tokenizers.fit(s, changed).vectors
-    )
+    assert not torch.equal(fitted, tokenizers.fit(s, changed).vectors)
+    series[:] = 0
+    with pytest.raises(ValueError, match="codes=16: more than there are different training"):
+        tokenizers.fit(s, changed)
 
 
 @pytest.mark.parametrize("revin", [True, False])
@@ -105,14 +96,6 @@ def test_a_codebook_is_fitted_on_the_very_patches_that_the_model_embeds(revin, s
     assert found.shape == (110, 16) and torch.equal(found, seen[0].flatten(0, 1))
 
 
-def test_more_codes_than_patches_are_refused(splits):
-    flat = replace(splits.train, series=torch.zeros_like(splits.train.series))
-    with pytest.raises(
-        ValueError, match="codes=16: more than there are different training patches"
-    ):
-        tokenizers.fit(smoke(), flat)
-
-
 def test_every_level_of_residual_k_means_loses_less_and_random_more(splits):
     lost = {}
     for tokenizer, levels in (("k-means", 1), ("k-means", 2), ("random", 1)):
@@ -121,9 +104,8 @@ def test_every_level_of_residual_k_means_loses_less_and_random_more(splits):
     assert 0 < lost["k-means", 2] < lost["k-means", 1] / 2 < lost["random", 1] / 2
 
 
-def test_a_trained_vq_vae_keeps_the_patches(splits, monkeypatch):
-    pytest.importorskip("vector_quantize_pytorch")
-    monkeypatch.setitem(tokenizers.VQ_VAE, "steps", 300)
+def test_a_trained_vq_vae_keeps_the_patches(splits, short, monkeypatch):
+    monkeypatch.setattr(tokenizers, "VQ_VAE_STEPS", 300)
     s = smoke(tokenizer="vq-vae")
     assert tokenizers.fit_and_measure(s, splits)[1]["codebook_loss"] < 0.1
 
@@ -152,8 +134,8 @@ def test_soft_weights_of_four_codes_by_hand():
 
 
 def test_a_second_level_codes_what_the_first_has_left():
-    book = Codebook(2, 4, 2)
-    book.vectors[:] = torch.stack([four_codes().vectors[0], four_codes().vectors[0] / 10])
+    book = four_codes(levels=2)
+    book.vectors[1] = book.vectors[0] / 10
     codes = book(torch.tensor([[1.1, 0.9], [-0.9, 1.1]]))
     assert codes.tolist() == [[0, 1], [2, 0]]
     torch.testing.assert_close(book.decode(codes), torch.tensor([[1.1, 0.9], [-0.9, 1.1]]))
@@ -161,35 +143,24 @@ def test_a_second_level_codes_what_the_first_has_left():
 
 def test_the_floor_of_a_four_code_recall_by_hand():
     """Two keys and two heights, a code for each of the four: the look-up finds that of the code."""
-    half, b = 8, toy.bump(8)
-    keys = toy.key_shapes(8, half)[:2, 0]
-    book = Codebook(16, 4, 1)
-    book.vectors[0] = torch.tensor(
-        np.array([np.r_[k, v * b] for k in keys for v in (1.0, -1.0)]), dtype=torch.float32
-    )
-    s = make(dataset="recall-2", embedding="code", codes=4, code_levels=1, revin=False)
-    window = np.concatenate(
-        [np.r_[keys[0], 1.4 * b], np.r_[keys[1], -0.7 * b], np.r_[keys[1], 0 * b]]
-    )
-    x = torch.tensor(window, dtype=torch.float32).view(1, 1, -1)
-    s = s.but(seq_len=48)
-    seen = decoded(s, book, x)
-    part = load("recall-2", 336, 96).test
-    forecast, matters = _best("recall-2", part, seen[:, 0].numpy(), 0.0)
-    np.testing.assert_allclose(forecast[0], -toy.bump(96), atol=1e-6)  # where raw says -0.7
-    assert matters.all() and _best("recall-2", part, x[:, 0].numpy(), 0.0)[0][
-        0
-    ].min() == pytest.approx(-0.7, abs=1e-3)
+    b, keys, book = toy.bump(8), toy.key_shapes(8, 8)[:2, 0], Codebook(16, 4, 1)
+    book.vectors[0] = torch.tensor(np.array([np.r_[k, v * b] for k in keys for v in (1.0, -1.0)]))
+    s = make(dataset="recall-2", embedding="code", codes=4, code_levels=1, revin=False, seq_len=48)
+    window = np.concatenate([np.r_[keys[0], 1.4 * b], np.r_[keys[1], -0.7 * b],
+                             np.r_[keys[1], 0 * b]])
+    x, part = torch.tensor(window).float().view(1, 1, -1), load("recall-2", 336, 96).test
+    raw, _ = _best("recall-2", part, x[:, 0].numpy(), 0.0)
+    coded, matters = _best("recall-2", part, decoded(s, book, x)[:, 0].numpy(), 0.0)
+    assert raw[0].min() == pytest.approx(-0.7, abs=1e-3) and matters.all()
+    np.testing.assert_allclose(coded[0], -toy.bump(96), atol=1e-6)
 
 
 @pytest.mark.parametrize("dataset", ["recall-4", "state-machine"])
 def test_codes_leave_more_than_raw_windows_and_more_codes_less(dataset):
     few, many = (floors(dataset, codes=k, max_windows=300) for k in (8, 64))
     assert [r["given"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
-    assert (
-        few[0]["error"] < many[1]["error"] < few[1]["error"]
-        and 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
-    )
+    assert few[0]["error"] < many[1]["error"] < few[1]["error"]
+    assert 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
 
 
 def test_a_collapsed_codebook_is_reported_by_its_level():
@@ -198,10 +169,8 @@ def test_a_collapsed_codebook_is_reported_by_its_level():
     book.vectors[1, 1:] = 1e6
     x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(1))
     found = tokenizers.quality(book, x)
-    assert (
-        found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
-        and found["codes_used"] == 1
-    )
+    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
+    assert found["codes_used"] == 1
 
 
 # -- in a model
@@ -217,8 +186,7 @@ def test_a_changed_patch_changes_its_own_token_alone(embedding, splits):
     book = model.W_P.codebook
     other = (book(model.patches(x)) != book(model.patches(changed))).any(-1)
     assert other.nonzero().tolist() == [[i, 2] for i in range(3)], "the change must change the code"
-    moved = (model.embed(x) != model.embed(changed)).any(-1)
-    assert torch.equal(moved, other)
+    assert torch.equal((model.embed(x) != model.embed(changed)).any(-1), other)
 
 
 @pytest.mark.parametrize("levels", [1, 2])
@@ -230,9 +198,8 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
     tokens = {e: m.W_P(x).detach() for e, m in models.items()}
     torch.testing.assert_close(tokens["code-init"], tokens["decoded"])
     scale = {e: (t - t.mean(0)).square().mean().sqrt().item() for e, t in tokens.items()}
-    assert (
-        abs(scale["code"] / scale["decoded"] - 1) < 0.15 and scale["decoded"] < 0.7
-    )  # N(0, 1) would be 1
+    assert abs(scale["code"] / scale["decoded"] - 1) < 0.15
+    assert scale["decoded"] < 0.7  # N(0, 1) would be 1
     assert not torch.allclose(tokens["code"], tokens["code-init"], atol=0.1)
     linear = build(s.but(embedding="linear"), 1)
     assert all(torch.equal(m.head.weight, linear.head.weight) for m in models.values())
@@ -242,34 +209,23 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
 @pytest.mark.parametrize("embedding", CODED)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_a_codebook_is_trained_with_stays_frozen_and_travels_with_the_weights(
-    embedding, tokenizer, splits, short, tmp_path
-):
+        embedding, tokenizer, splits, short, tmp_path):
     s = smoke(embedding=embedding, tokenizer=tokenizer)
-    result = train(s, checkpoints=tmp_path, **QUIET)
+    result = training.train(s, checkpoints=tmp_path, **QUIET)
     model, book = load_trained(s, 1, tmp_path), tokenizers.fit(s, splits.train)
-    assert all(
-        torch.equal(v, model.W_P.codebook.state_dict()[k]) for k, v in book.state_dict().items()
-    )
-    start = build(s, 1, book)
+    assert same(book.state_dict(), model.W_P.codebook.state_dict())
     learned = "linear.weight" if embedding == "decoded" else "table"
-    assert not torch.equal(model.W_P.state_dict()[learned], start.W_P.state_dict()[learned])
-    assert {
-        "codebook_loss",
-        "codes_used",
-        "code_perplexity",
-        "codebook",
-        "codebook_seconds",
-    } <= set(result.how)
+    start = build(s, 1, book).W_P.state_dict()[learned]
+    assert not torch.equal(model.W_P.state_dict()[learned], start)
+    assert {"codebook_loss", "codes_used", "code_perplexity", "codebook",
+            "codebook_seconds"} <= set(result.how)
     assert result.how["parameters_used"] == count_parameters(s)[1] > 0
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_resume_with_a_codebook_is_bit_equal(tokenizer, short, tmp_path, monkeypatch):
-    s = smoke(tokenizer=tokenizer, epochs=4)
-    whole = train(s, checkpoints=tmp_path / "whole", **QUIET)
-    from tsattn.training import _Run
-
-    epoch = _Run.epoch
+    s, epoch = smoke(tokenizer=tokenizer, epochs=4), training._Run.epoch
+    whole = training.train(s, checkpoints=tmp_path / "whole", **QUIET)
 
     def killed(run, bar):
         if len(run.result.curves) == 2:
@@ -277,57 +233,41 @@ def test_resume_with_a_codebook_is_bit_equal(tokenizer, short, tmp_path, monkeyp
         epoch(run, bar)
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(_Run, "epoch", killed)
-        train(s, checkpoints=tmp_path / "killed", **QUIET)
+        m.setattr(training._Run, "epoch", killed)
+        training.train(s, checkpoints=tmp_path / "killed", **QUIET)
     tensors, metadata = load_tensors(tmp_path / "killed" / s.run_id / "resume.safetensors")
     assert len(metadata["curves"]) == 2 and "model.W_P.codebook.vectors" in tensors
-    resumed = train(s, checkpoints=tmp_path / "killed", **QUIET)
+    resumed = training.train(s, checkpoints=tmp_path / "killed", **QUIET)
     assert np.array_equal(resumed.test_errors, whole.test_errors)
-    a, b = (load_trained(s, 1, tmp_path / name).state_dict() for name in ("whole", "killed"))
-    assert all(torch.equal(v, b[k]) for k, v in a.items())
+    assert same(*(load_trained(s, 1, tmp_path / name).state_dict() for name in ("whole", "killed")))
 
 
 def test_only_embeddings_of_codes_are_named_by_their_codebook():
     other = dict(tokenizer="random", codes=64, code_levels=1)
-    for embedding in ("linear", "mlp", "conv", "residual"):
+    for embedding in ("linear", "mlp", "conv", "residual", *CODED):
         s = Settings(embedding=embedding)
-        assert all(s.but(**{k: v}).run_id == s.run_id for k, v in other.items())
-    for embedding in CODED:
-        s = Settings(embedding=embedding)
-        assert len({s.run_id, *(s.but(**{k: v}).run_id for k, v in other.items())}) == 4
+        names = {s.run_id, *(s.but(**{k: v}).run_id for k, v in other.items())}
+        assert len(names) == (4 if embedding in CODED else 1)
 
 
 # -- recall whose keys are not linearly separable
 
 
 def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
-    from sklearn.metrics import log_loss
-    from sklearn.neural_network import MLPClassifier
-
-    r = toy.recall(3000, seed=5, **toy.RECALL["recall-4-nonlinear"])
-    x = r.x[:, :336].reshape(-1, 16)[r.key.ravel() >= 0].astype(np.float64)
-    key = r.key.ravel()[r.key.ravel() >= 0]
-    half = len(x) // 2
-    linear = LogisticRegression().fit(x[:half], key[:half])
-    hidden = (
-        MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0)
-        .fit(x[:half], key[:half])
-        .score(x[half:], key[half:])
-    )
-    assert linear.score(x[half:], key[half:]) < 0.2 and hidden > 0.95  # chance is 0.125
-    assert log_loss(key[half:], linear.predict_proba(x[half:])) == pytest.approx(
-        math.log(8), rel=0.005
-    )
+    parities = toy.RECALL["recall-4-nonlinear"]
+    r = toy.recall(3000, seed=5, **parities)
+    known, shown = r.key.ravel() >= 0, r.x[:, :336].reshape(-1, 16)
+    x, key = np.array_split(shown[known].astype(float), 2), np.array_split(r.key.ravel()[known], 2)
+    linear = LogisticRegression().fit(x[0], key[0])
+    hidden = MLPClassifier((64,), max_iter=60, tol=1e-3, random_state=0).fit(x[0], key[0])
+    assert linear.score(x[1], key[1]) < 0.2 and hidden.score(x[1], key[1]) > 0.95  # chance: 0.125
+    loss = log_loss(key[1], linear.predict_proba(x[1]))
+    assert loss == pytest.approx(math.log(8), rel=0.005)
     y = r.x[:, 336:]
-    left = ((toy.look_up(r.x[:, :336], **toy.RECALL["recall-4-nonlinear"]) - y) ** 2).mean() / (
-        y**2
-    ).mean()
-    assert left < 0.01
+    assert ((toy.look_up(r.x[:, :336], **parities) - y) ** 2).mean() < 0.01 * (y**2).mean()
     shapes = toy.key_shapes(8, 8, parity=True)
-    assert len(np.unique(shapes.reshape(-1, 8).round(6), axis=0)) == 64 and np.allclose(
-        shapes.sum(1), 0
-    )
-    assert np.allclose((shapes**2).mean(-1), 1)
+    assert len(np.unique(shapes.reshape(-1, 8).round(6), axis=0)) == 64
+    assert np.allclose(shapes.sum(1), 0) and np.allclose((shapes**2).mean(-1), 1)
 
 
 def test_recall_with_one_waveform_per_key_is_what_it_was():
@@ -359,67 +299,55 @@ def test_the_oracle_is_judged_by_the_rule_like_a_codebook():
     assert len({s.run_id for part in runs.oracle().values() for s in part}) == 3 * 3 + 3 * 5
 
 
-def table(**errors):
-    """Errors [attention -> values by seed] of each embedding."""
-    return pd.DataFrame(
-        [
-            dict(embedding=e, attention=a, seed=seed, error=v)
-            for e, by in errors.items()
-            for a, values in by.items()
-            for seed, v in enumerate(values)
-        ]
-    )
+def table(cells):
+    """Errors by embedding, attention and seed (``cells``: embedding -> attention -> values)."""
+    return pd.DataFrame([dict(embedding=e, attention=a, seed=seed, error=v)
+                         for e, by in cells.items() for a, values in by.items()
+                         for seed, v in enumerate(values)])
 
 
 def cells(**changes):
     """Errors of five seeds, 0.002 around cells in which the codebook has woken attention."""
     rng = np.random.default_rng(0)
-    means = {
-        e: dict(softmax=1, zero=1.25, fixed=1.2) for e in ("linear", "decoded", "mlp", "random")
-    }
-    means["code"] = dict(softmax=0.9, zero=1.5, fixed=1.1) | changes
-    return {
-        e: {a: mean + 0.002 * rng.standard_normal(5) for a, mean in by.items()}
-        for e, by in means.items()
-    }
+    others = dict(softmax=1, zero=1.25, fixed=1.2)
+    means = dict.fromkeys(("linear", "decoded", "mlp", "random"), others) | {
+        "code": dict(softmax=0.9, zero=1.5, fixed=1.1) | changes}
+    return {e: {a: mean + 0.002 * rng.standard_normal(5) for a, mean in by.items()}
+            for e, by in means.items()}
 
 
 def test_gaps_by_hand():
-    found = gaps(table(linear=dict(softmax=[0.8], zero=[1.0]), code=dict(softmax=[0.5])))
-    assert found.index.tolist() == [("linear", 0)] and found.iloc[0].tolist() == pytest.approx(
-        [0.2, 0.2]
-    )
+    found = gaps(table(dict(linear=dict(softmax=[0.8], zero=[1.0]), code=dict(softmax=[0.5]))))
+    assert found.index.tolist() == [("linear", 0)]
+    assert found.iloc[0].tolist() == pytest.approx([0.2, 0.2])
 
 
-@pytest.mark.parametrize(
-    "changes, answer",
-    [
-        ({}, "woken"),
-        (dict(softmax=1.02, zero=2.0), "wider because zero got worse"),
-        (dict(zero=1.1), "not woken"),
-        (dict(fixed=0.9), "not woken"),
-        (dict(softmax=0.999, zero=2), "not woken"),
-    ],
-)
+@pytest.mark.parametrize("changes, answer", [
+    ({}, "woken"), (dict(softmax=1.02, zero=2.0), "wider because zero got worse"),
+    (dict(zero=1.1), "not woken"), (dict(fixed=0.9), "not woken"),
+    (dict(softmax=0.999, zero=2), "not woken")])
 def test_woken_needs_all_four_conditions(changes, answer):
     base = cells(**changes)
     if changes.get("softmax") == 0.999:
         base["random"]["softmax"] = base["code"]["softmax"] - 0.01  # the placebo does as well
-    found = woken(table(**base), "code", "random")
+    found = woken(table(base), "code", "random")
     assert found["answer"] == answer, found["conditions"]
     assert found["conditions"].index.str[0].tolist() == ["i"] * 5
 
 
 def test_one_seed_or_an_absent_cell_cannot_tell():
     base = cells()
-    assert (
-        woken(
-            table(**{e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}),
-            "code",
-            "random",
-        )["answer"]
-        == "cannot tell"
-    )
+    one = {e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}
+    assert woken(table(one), "code", "random")["answer"] == "cannot tell"
     del base["mlp"]
-    found = woken(table(**base), "code", "random")
+    found = woken(table(base), "code", "random")
     assert found["answer"] == "cannot tell" and found["conditions"].holds.sum() == 4
+
+
+def test_an_excluded_condition_decides_where_the_last_two_are_not_run():
+    for fixed, answer in ((1.2, "cannot tell"), (0.85, "not woken")):
+        base = cells(fixed=fixed)
+        del base["random"]
+        assert woken(table(base), "code", "random")["answer"] == answer
+    del base["code"]["fixed"]
+    assert woken(table(base), "code", "random")["answer"] == "cannot tell"

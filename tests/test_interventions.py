@@ -1,3 +1,7 @@
+"""Interventions: what each does, that it ends, and that bad input is refused."""
+
+from functools import partial
+
 import pytest
 import torch
 
@@ -14,7 +18,6 @@ NOTHING = [lambda m: iv.perturb_attention(m), lambda m: iv.perturb_feed_forward(
 SOMETHING = [lambda m: iv.perturb_attention(m, smoothing=0.5),
              lambda m: iv.perturb_attention(m, noise=1.0, layers=[1]),
              lambda m: iv.perturb_attention(m, smoothing=1.0, uniform="ones"),
-             lambda m: iv.perturb_attention(m, noise=1.0, relative=False),
              lambda m: iv.perturb_feed_forward(m, smoothing=0.5),
              lambda m: iv.perturb_feed_forward(m, noise=1.0),
              lambda m: iv.give_attention(m, [torch.eye(m.s.n_tokens).expand(4, -1, -1)] * 2),
@@ -63,32 +66,19 @@ def test_every_intervention_acts_and_is_restored_exactly_also_after_an_exception
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
-def test_smoothing_1_is_attention_with_the_uniform_matrix(model, x):
-    """Softmax weights with A = 1/T by hand: the mean variant, with the same weights."""
-    mean = build(make("smoke", attention="mean"), 1).eval()
-    mean.load_state_dict(model.state_dict())
-    for block in (lambda m: iv.perturb_attention(m, smoothing=1.0),
-                  lambda m: iv.replace_attention(m, "mean"),
-                  lambda m: iv.perturb_attention(m, smoothing=1.0, noise=2.0)):
-        torch.testing.assert_close(changed(model, x, block), mean(x))
-
-
-def test_given_matrices_are_one_for_all_or_one_for_each(model, x):
-    A = torch.eye(22).expand(4, 22, 22)  # [H, T, T]
-    identity = changed(model, x, lambda m: iv.replace_attention(m, "identity"))
-    for given in (A, A.expand(8, 4, 22, 22)):
-        assert torch.equal(changed(model, x, lambda m, A=given: iv.give_attention(m, [A] * 2)),
-                           identity)
-    with pytest.raises(ValueError, match="matrices of 5 sequences where 8 pass"):
-        changed(model, x, lambda m: iv.give_attention(m, [A.expand(5, 4, 22, 22)] * 2))
-
-
-@pytest.mark.parametrize("attention", ["identity", "zero"])
-def test_replacing_the_matrix_is_the_variant_with_the_same_weights(model, x, attention):
-    other = build(make("smoke", attention=attention), 1).eval()
-    other.load_state_dict(model.state_dict())
-    torch.testing.assert_close(changed(model, x, lambda m: iv.replace_attention(m, attention)),
-                               other(x))
+@pytest.mark.parametrize("attention, block", [
+    ("identity", lambda m: iv.replace_attention(m, "identity")),
+    ("zero", lambda m: iv.replace_attention(m, "zero")),
+    ("mean", lambda m: iv.replace_attention(m, "mean")),
+    ("mean", lambda m: iv.perturb_attention(m, smoothing=1.0)),
+    ("mean", lambda m: iv.perturb_attention(m, smoothing=1.0, noise=2.0)),
+    ("identity", lambda m: iv.give_attention(m, [torch.eye(22).expand(4, 22, 22)] * 2)),
+    ("identity", lambda m: iv.give_attention(m, [torch.eye(22).expand(8, 4, 22, 22)] * 2))])
+def test_another_matrix_makes_the_variant_with_the_same_weights(model, x, attention, block):
+    """Given matrices are one for all sequences [H, T, T] or one for each [N, H, T, T]."""
+    variant = build(make("smoke", attention=attention), 1).eval()
+    variant.load_state_dict(model.state_dict())
+    torch.testing.assert_close(changed(model, x, block), variant(x))
 
 
 def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
@@ -101,17 +91,13 @@ def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
     torch.testing.assert_close(seen["ones"], model.s.n_tokens * seen["mean"], rtol=1e-4, atol=1e-4)
 
 
-def test_noise_has_the_size_it_says(model, x):
-    layer, tokens, kept = model.layers[0], model.embed(x.flatten(0, 1)), []
-    clean = layer.feed_forward.W_1(tokens)
-    with iv.perturb_feed_forward(model, noise=0.5, layers=[0],
-                                 generator=torch.Generator().manual_seed(1)):
-        kept.append(layer.feed_forward.hidden(clean))
-    ratio = (kept[0] - clean).std(-1) / clean.std(-1)
-    assert abs(ratio.mean().item() - 0.5) < 0.02
-
-
-def test_a_disturbance_has_exactly_the_relative_size_asked_for(model, x):
+def test_noise_has_the_size_it_says(model):
+    hidden, scores = torch.randn(8, 22, 32), torch.randn(8, 4, 22, 22)
+    with iv.perturb_feed_forward(model, noise=0.5), iv.perturb_attention(model, noise=0.5):
+        for point, clean in ((model.layers[0].feed_forward.hidden, hidden),
+                             (model.layers[1].attention.scores, 3 * scores)):
+            ratio = (point(clean) - clean).std(-1) / clean.std(-1)
+            assert abs(ratio.mean().item() - 0.5) < 0.02
     out = torch.randn(8, 22, 16)
     with iv.disturb_output(model, "attention", 0.3):
         delta = model.layers[0].attention_out(out) - out
@@ -134,39 +120,22 @@ def test_the_flatten_head_sees_order_and_the_mean_head_does_not(x):
         assert torch.allclose(permuted, model(x), atol=1e-5) == blind
 
 
-def test_a_model_in_training_mode_is_refused(model):
-    with pytest.raises(ValueError, match="training mode"):
-        with iv.remove(model.train(), "attention"):
-            pass
-
-
 def test_relative_size_of_a_known_disturbance(model):
     windows = load("state-machine", 336, 96).test.first(20)
-    size = iv.relative_size(model, windows, "feed_forward",
-                            lambda layers: iv.disturb_output(model, "feed_forward", 0.7,
-                                                             layers=layers),
-                            batch_size=8)
-    assert size == pytest.approx(0.7, rel=1e-5)
-    gone = iv.relative_size(model, windows, "attention",
-                            lambda layers: iv.remove(model, "attention", layers=layers))
-    assert gone == pytest.approx(1.0)
-
-
-def test_the_same_draws_come_again(model):
-    draws, x = iv.Draws(3), torch.zeros(4, 5)
-    first = [draws(x), draws(x)]
-    assert all(torch.equal(a, draws.rewind()(x) if i == 0 else draws(x))
-               for i, a in enumerate(first))
-    assert not torch.equal(*first)
+    for sublayer, size, change in (
+            ("feed_forward", 0.7, partial(iv.disturb_output, model, "feed_forward", 0.7)),
+            ("attention", 1.0, partial(iv.remove, model, "attention"))):
+        found = iv.relative_size(model, windows, sublayer, change, batch_size=8)
+        assert found == pytest.approx(size, rel=1e-5)
 
 
 @pytest.mark.parametrize("block, words", [
-    (lambda m: iv.perturb_attention(m, layers=[7]), "layers 0 to 1"),
-    (lambda m: iv.remove(m, "norm"), "feed_forward"),
+    (lambda m: iv.remove(m, "norm"), "layers.0.norm_out: no such point; .*feed_forward_out"),
+    (lambda m: iv.remove(m, "attention", layers=[7]), "layers.7.attention_out: no such point"),
+    (lambda m: iv.remove(m.train(), "attention"), "training mode"),
     (lambda m: iv.perturb_attention(m, uniform="two"), "mean or ones"),
     (lambda m: iv.replace_attention(m, "fixed"), "identity, zero, mean"),
-    (lambda m: iv.act(m, {"nowhere": abs}).__enter__(), "nowhere: no such point"),
     (lambda m: iv.permute_tokens(m, torch.zeros(22), with_positions=True), "exactly once")])
 def test_bad_input_gets_one_sentence(model, block, words):
-    with pytest.raises(ValueError, match=words):
-        block(model)
+    with pytest.raises(ValueError, match=words), block(model):
+        pass

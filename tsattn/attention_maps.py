@@ -6,10 +6,20 @@ to be looked at.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 
 from . import data
 from .interventions import observe
+
+
+def long_form(values, name: str, **axes) -> list[dict]:
+    """A row per entry of the tensor ``values``, which stands under ``name``, with its place on each
+    of ``axes`` (their labels; None counts from 1)."""
+    labels = (own or range(1, n + 1) for own, n in zip(axes.values(), values.shape, strict=True))
+    return [dict(zip(axes, place, strict=True), **{name: v}) for place, v in zip(
+        itertools.product(*labels), values.flatten().tolist(), strict=True)]
 
 
 @torch.no_grad()
@@ -26,10 +36,8 @@ def matrices(model, x) -> list[torch.Tensor]:
 
 
 def capture(model, windows, batch_size: int = 64) -> torch.Tensor:
-    """A for every window and channel of a PatchTST: [N, layers, heads, T, T].
-
-    Raises ``ValueError`` as ``matrices``.
-    """
+    """A for every window and channel of a PatchTST: [N, layers, heads, T, T]; raises as
+    ``matrices``."""
     found = []
     for i in range(0, len(windows), batch_size):
         x, _ = windows.batch(slice(i, i + batch_size))
@@ -39,10 +47,8 @@ def capture(model, windows, batch_size: int = 64) -> torch.Tensor:
 
 
 def average(model, windows, n: int = 512) -> list[torch.Tensor]:
-    """A of every layer, averaged over ``n`` evenly spread ``windows`` and all channels: [H, T, T].
-
-    Raises ``ValueError`` as ``matrices``.
-    """
+    """A of every layer, averaged over ``n`` evenly spread ``windows`` and all channels: [H, T, T];
+    raises as ``matrices``."""
     part, totals, sequences = windows.first(n), [0.0] * len(model.layers), 0
     for i in range(0, len(part), 16):
         x, _ = part.batch(slice(i, i + 16))
@@ -104,25 +110,23 @@ def by_head(model, splits, windows: int, query: int | None = None) -> list[dict]
     part = splits.test.first(windows)
     A, event = capture(model, part), informative(model.s, part)
     found = {"lift": lift(A, event), "entropy": entropy(A), "auc": auc(A, event)}
-    found = {k: (v if query is None else v[..., query, None]).nanmean((0, 3))  # [layers, heads]
-             for k, v in found.items()}
-    return [dict(layer=i + 1, head=h + 1, **{k: v[i, h].item() for k, v in found.items()})
-            for i in range(A.shape[1]) for h in range(A.shape[2])]
+    of_query = slice(None) if query is None else [query]
+    rows = [long_form(v[..., of_query].nanmean((0, 3)), k, layer=None, head=None)
+            for k, v in found.items()]
+    return [lift | entropy | auc for lift, entropy, auc in zip(*rows, strict=True)]
 
 
 def trained_matrix(model, splits, layer: int, head: int) -> list[dict]:
     """A of one head (counted from 1), averaged over test windows and channels (``average``)."""
     A = average(model, splits.test)[layer - 1][head - 1]  # [T, T]
-    return [dict(query=i + 1, key=j + 1, weight=v)
-            for i, row in enumerate(A.tolist()) for j, v in enumerate(row)]
+    return long_form(A, "weight", query=None, key=None)
 
 
 def by_query(model, splits, windows: int) -> list[dict]:
     """Mean lift over test windows and heads, by layer and query patch."""
     part = splits.test.first(windows)
     found = lift(capture(model, part), informative(model.s, part)).nanmean((0, 2))
-    return [dict(layer=i + 1, query=q + 1, lift=v)
-            for i, row in enumerate(found.tolist()) for q, v in enumerate(row)]
+    return long_form(found, "lift", layer=None, query=None)
 
 
 def by_event(model, splits, windows: int) -> list[dict]:
@@ -130,8 +134,8 @@ def by_event(model, splits, windows: int) -> list[dict]:
     part = splits.test.first(windows)
     number = _events(model.s, part)
     A, last = capture(model, part), number.max(1, keepdim=True).values
-    return [dict(layer=i + 1, event=k, lift=v) for k in range(1, 5)
-            for i, v in enumerate(lift(A, number == last + 1 - k).nanmean((0, 2, 3)).tolist())]
+    found = [lift(A, number == last - k).nanmean((0, 2, 3)) for k in range(4)]
+    return long_form(torch.stack(found), "lift", event=None, layer=None)
 
 
 def received(model, splits, window: int, *, windows: int = 1000) -> list[dict]:
@@ -140,5 +144,4 @@ def received(model, splits, window: int, *, windows: int = 1000) -> list[dict]:
     ``window`` counts among ``windows`` test windows, evenly spread.
     """
     A = capture(model, splits.test.first(windows)[torch.tensor([window])])[0, -1].mean(1)  # [H, T]
-    return [dict(head=h + 1, patch=j + 1, weight=v)
-            for h, row in enumerate(A.tolist()) for j, v in enumerate(row)]
+    return long_form(A, "weight", head=None, patch=None)

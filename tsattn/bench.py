@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -33,28 +31,60 @@ CURVES = {
     "batch_size": ((8, 16, 32, 64, 128), {}),
     "d_model": ((32, 64, 128, 256, 512), dict(batch_size=32)),
 }
+# What each piece of the speed work brings: the step without it, everything else as it is.
+PIECES = ("products by oneDNN", "masks drawn in bulk", "kept pages", "fused Adam")
+KEYS = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
+        "pieces": ["piece", "attention", "profile"],
+        "curves": ["grows", "value", "attention", "profile"]}
 
 
-def stepper(s: Settings, channels: int = CHANNELS, fused: bool = True, bulk: bool = True):
-    """A function that makes one training step of ``s`` on random windows, as in ``training.py``.
+def bench(profile: str = "paper", rounds: int = 8, growth: bool = False,
+          ledger: Ledger | None = None) -> dict:
+    """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``; recorded
+    in ``ledger`` if given."""
+    tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=rounds),
+              "around": around(profile)}
+    if growth:
+        tables["curves"] = curves(profile)
+        large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
+        tables["around"] = pd.concat([tables["around"], pd.DataFrame([large])])
+    tables = {name: table.assign(profile=profile) for name, table in tables.items()}
+    for name, table in tables.items() if ledger else ():
+        rows = [{**row, "cpu": processor(), **provenance()} for row in table.to_dict("records")]
+        ledger.record(f"bench_{name}", rows, KEYS[name])
+    return tables
 
-    Without ``bulk`` dropout is PyTorch's own.
-    """
+
+# -- one step
+
+
+def stepper(s: Settings, channels: int = CHANNELS, without: str = ""):
+    """A function that makes one training step of ``s`` on random windows, as in ``training.py``,
+    but for one of ``PIECES``."""
     torch.manual_seed(0)
     model = models.build(s, channels).train()
-    for module in [] if bulk else model.modules():
-        if isinstance(module, Dropout):
-            module.forward = partial(_plain_dropout, module.p)
-    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate, fused=fused)
+    if without == "masks drawn in bulk":
+        for module in model.modules():
+            if isinstance(module, Dropout):
+                module.forward = partial(_plain_dropout, module.p)
+    optimiser = torch.optim.Adam(model.parameters(), lr=s.learning_rate,
+                                 fused=without != "fused Adam")
     x = torch.randn(s.batch_size, channels, s.seq_len)
     y = torch.randn(s.batch_size, channels, s.pred_len)
 
-    def step():
-        (model(x) - y).square().mean().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+    step = partial(_step, lambda: (model(x) - y).square().mean().backward(), optimiser)
+    return partial(_by_mkl, step) if without == "products by oneDNN" else step
 
-    return step
+
+def _step(backward, optimiser) -> None:
+    backward()
+    optimiser.step()
+    optimiser.zero_grad()
+
+
+def _by_mkl(step) -> None:
+    with torch.backends.mkldnn.flags(enabled=False):
+        step()
 
 
 def _plain_dropout(p: float, x, residual=None):
@@ -78,12 +108,7 @@ def peer_stepper(s: Settings, channels: int = CHANNELS):
     x = torch.randn(s.batch_size, s.seq_len, channels)
     y = torch.randn(s.batch_size, s.pred_len, channels)
 
-    def step():
-        model(past_values=x, future_values=y).loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
-
-    return step
+    return partial(_step, lambda: model(past_values=x, future_values=y).loss.backward(), optimiser)
 
 
 def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]]:
@@ -100,37 +125,37 @@ def products(s: Settings, channels: int = CHANNELS) -> list[tuple[int, int, int]
     return layer * s.n_layers + [(M, s.patch_len, D), (N, T * D, s.pred_len)]
 
 
-def floor_ms(s: Settings, channels: int = CHANNELS) -> float:
+def floor_ms(s: Settings) -> float:
     """Milliseconds of a step's matrix products alone, by the least of five times.
 
     Forward, and two more of the same work backward.
     """
     total = 0.0
-    for m, k, n in products(s, channels):
+    for m, k, n in products(s):
         x, W, b = torch.randn(m, k), torch.randn(n, k), torch.zeros(n)
-        total += 3 * min(_time(partial(linear, x, W, b)) for _ in range(5))
+        total += 3 * min(_seconds(partial(linear, x, W, b)) for _ in range(5))
     return 1000 * total
 
 
-def peak_mb(s: Settings, channels: int = CHANNELS, peer: bool = False, n_threads: int = 1) -> float:
-    """Memory in MB that three steps add at their peak to a fresh process without any model."""
-    return _in_process("_peak", s, channels, peer, n_threads)["peak_mb"]
+def _seconds(function) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
 
 
-def _peak(s, channels, peer, n_threads) -> dict:
-    if peer:
-        # Its import is not its training's memory.
-        import transformers.models.patchtst.modeling_patchtst  # noqa: F401
-    keep_pages()
-    # What PyTorch loads at the first step of any model is not the memory of this one.
-    first = torch.nn.Linear(1, 1)
-    first(torch.ones(1, 1)).sum().backward()
-    torch.optim.Adam(first.parameters()).step()
-    before = _memory("VmRSS")
-    with use_threads(n_threads):
-        step = (peer_stepper if peer else stepper)(s, channels)
-        seconds = min(_time(step) for _ in range(3))
-    return {"peak_mb": _memory("VmHWM") - before, "step_ms": 1000 * seconds}
+def _turns(steppers: dict, rounds: int) -> pd.DataFrame:
+    """Milliseconds of all ``steppers`` in turn, [rounds, name]; a round before does not count."""
+    return 1000 * pd.DataFrame([{name: _seconds(step) for name, step in steppers.items()}
+                                for _ in range(rounds + 1)])[1:]
+
+
+# -- in a fresh process, for its memory
+
+
+def _in_process(function, *arguments):
+    """``function(*arguments)``, called in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(function, *arguments).result()
 
 
 def _memory(field: str) -> float:
@@ -145,86 +170,70 @@ def _memory(field: str) -> float:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _in_process(name: str, s: Settings, *arguments) -> dict:
-    """Result of a function of this file, called in a process of its own."""
-    code = ("import json, sys; from tsattn import bench; from tsattn.settings import Settings; "
-            "s, *rest = json.loads(sys.argv[1]); "
-            f"print(json.dumps(bench.{name}(Settings(**s), *rest)))")
-    done = subprocess.run([sys.executable, "-c", code, json.dumps([asdict(s), *arguments])],
-                          capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name} at {arguments} ended with {done.returncode}: "
-                           f"{done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+def _peak(s: Settings, n_threads: int, channels: int = CHANNELS, peer: bool = False) -> dict:
+    """MB that three steps add at their peak to this process, and the least time of one."""
+    if peer:
+        # Its import is not its training's memory.
+        import transformers.models.patchtst.modeling_patchtst  # noqa: F401
+    keep_pages()
+    # What PyTorch loads at the first step of any model is not the memory of this one.
+    first = torch.nn.Linear(1, 1)
+    first(torch.ones(1, 1)).sum().backward()
+    torch.optim.Adam(first.parameters()).step()
+    before = _memory("VmRSS")
+    with use_threads(n_threads):
+        step = (peer_stepper if peer else stepper)(s, channels)
+        seconds = min(_seconds(step) for _ in range(3))
+    return {"peak_mb": _memory("VmHWM") - before, "step_ms": 1000 * seconds}
 
 
-def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8,
-          n_threads: int | None = None) -> pd.DataFrame:
+def _pieces(s: Settings, rounds: int) -> pd.Series:
+    """The least milliseconds of a step without each of ``PIECES``, and without none ("")."""
+    steppers = {without: stepper(s, without=without) for without in ("", *PIECES)}
+    with use_threads(1):
+        # Kept pages cannot be given up again.
+        first = _turns({"kept pages": steppers.pop("kept pages")}, rounds)
+        keep_pages()
+        return first.join(_turns(steppers, rounds)).min()
+
+
+def _load(s: Settings, folder: str) -> dict:
+    """Seconds to load the data of ``s``, and MB that this and the training add."""
+    before = _memory("VmRSS")
+    seconds = _seconds(lambda: data.of(s))
+    train(s, checkpoints=folder, progress=False, n_threads=1)
+    return {"seconds": seconds, "peak_mb": _memory("VmHWM") - before}
+
+
+# -- the tables
+
+
+def steps(profile: str = "paper", attentions=ATTENTIONS, rounds: int = 8) -> pd.DataFrame:
     """One row per attention; the peer and every variant take turns in one process.
 
     The least time counts, because whatever else the machine does can only add to it. ``ratio`` is
     the median over the rounds of the peer's time over the variant's in the same round. Without the
     peer's package its columns are empty.
     """
-    n_threads = n_threads or os.cpu_count() or 1
     keep_pages()
+    n_threads = os.cpu_count() or 1
     runs = {a: make(profile, attention=a) for a in attentions}
-    ours = {a: stepper(s) for a, s in runs.items()}
+    one, steppers = next(iter(runs.values())), {a: stepper(s) for a, s in runs.items()}
     try:
-        peer = peer_stepper(next(iter(runs.values())))
+        steppers["peer"] = peer_stepper(one)
     except ImportError:
-        peer = None
-    times: dict = {name: [] for name in [*ours, "peer"]}
-    for _ in range(rounds + 1):
-        with use_threads(n_threads):
-            if peer:
-                times["peer"].append(_time(peer))
-            for a, step in ours.items():
-                times[a].append(_time(step))
-    del ours, peer, step  # and their memory, before that of others is measured
-    # The peer has one attention, whatever ours is: its memory is measured once.
-    peer_mb = (peak_mb(next(iter(runs.values())), peer=True, n_threads=n_threads)
-               if times["peer"] else None)
-    rows = []
-    for a, s in runs.items():
-        with use_threads(n_threads):
-            took, floor = 1000 * min(times[a][1:]), floor_ms(s)
-        rows.append(dict(attention=a, step_ms=took, floor_ms=floor, floor_share=floor / took,
-                         peak_mb=peak_mb(s, n_threads=n_threads), threads=n_threads,
-                         profile=profile,
-                         peer_step_ms=1000 * min(times["peer"][1:]) if times["peer"] else None,
-                         ratio=statistics.median(
-                             p / t for p, t in zip(times["peer"][1:], times[a][1:], strict=True)
-                         ) if times["peer"] else None,
-                         peer_peak_mb=peer_mb))
-    return pd.DataFrame(rows)
-
-
-def _time(step) -> float:
-    started = time.perf_counter()
-    step()
-    return time.perf_counter() - started
-
-
-def around(profile: str = "paper") -> pd.DataFrame:
-    """What is not a step: seconds to measure 1,000 windows, and one of chapter 2's surfaces."""
-    s = make(profile, dataset=data.SYNTHETIC)
-    splits = data.of(s)
-    model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
-    with use_threads(os.cpu_count() or 1):
-        least = min(_time(lambda: evaluate(model, windows)) for _ in range(3))
-        evaluation = least * 1000 / len(windows)
-    grid = np.linspace(0, 1, 11).tolist()
-    few = windows.first(16)
-    surface = _time(lambda: measures.perturbation_grid(model, few, "attention", grid, grid,
-                                                       draws=1))
-    return pd.DataFrame([dict(what="measure 1,000 windows", seconds=evaluation, profile=profile),
-                         dict(what="121-point surface on 128 windows, one thread",
-                              seconds=surface * 128 / len(few), profile=profile)])
-
-
-# What each piece of the speed work brings: the step without it, everything else as it is.
-PIECES = ("products by oneDNN", "masks drawn in bulk", "kept pages", "fused Adam")
+        peer_mb = None
+    else:
+        peer_mb = _in_process(_peak, one, n_threads, CHANNELS, True)["peak_mb"]
+    with use_threads(n_threads):
+        times = _turns(steppers, rounds).reindex(columns=[*runs, "peer"])
+        floors = {a: floor_ms(s) for a, s in runs.items()}
+    least = times.min()
+    return pd.DataFrame([
+        dict(attention=a, step_ms=least[a], floor_ms=floors[a], floor_share=floors[a] / least[a],
+             peak_mb=_in_process(_peak, s, n_threads)["peak_mb"], threads=n_threads,
+             peer_step_ms=least.peer, ratio=(times.peer / times[a]).median(),
+             peer_peak_mb=peer_mb) for a, s in runs.items()])
 
 
 def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int = 8) -> pd.DataFrame:
@@ -235,45 +244,38 @@ def pieces(profile: str = "paper", attentions=("softmax", "zero"), rounds: int =
     """
     rows = []
     for a in attentions:
-        s = make(profile, attention=a)
-        least = _in_process("_pieces", s, rounds)
-        rows += [dict(piece=piece, attention=a, threads=1, profile=profile, step_ms=least[""],
+        least = _in_process(_pieces, make(profile, attention=a), rounds)
+        rows += [dict(piece=piece, attention=a, threads=1, step_ms=least[""],
                       without_ms=least[piece], ratio=least[piece] / least[""]) for piece in PIECES]
     return pd.DataFrame(rows)
 
 
-def _pieces(s: Settings, rounds: int) -> dict:
-    steps_ = {without: stepper(s, fused=without != "fused Adam",
-                               bulk=without != "masks drawn in bulk")
-              for without in ("", *PIECES)}
-    steps_[PIECES[0]] = partial(_by_mkl, steps_[PIECES[0]])
-    least = dict.fromkeys(steps_, float("inf"))
+def around(profile: str = "paper") -> pd.DataFrame:
+    """What is not a step: seconds to measure 1,000 windows, and one of chapter 2's surfaces."""
+    s = make(profile, dataset=data.SYNTHETIC)
+    splits = data.of(s)
+    model, windows = models.build(s, len(splits.channels)).eval(), splits.test.first(256)
+    with use_threads(os.cpu_count() or 1):
+        evaluation = min(_seconds(lambda: evaluate(model, windows)) for _ in range(3))
+    few, grid = windows.first(16), np.linspace(0, 1, 11).tolist()
     with use_threads(1):
-        for first in (True, False):
-            for _ in range(rounds + 1):
-                for without in steps_:
-                    if (without == "kept pages") == first:
-                        least[without] = min(least[without], 1000 * _time(steps_[without]))
-            keep_pages()
-    return least
+        surface = _seconds(lambda: measures.perturbation_grid(model, few, "attention", grid, grid,
+                                                              draws=1))
+    return pd.DataFrame({
+        "what": ["measure 1,000 windows", "121-point surface on 128 windows, one thread"],
+        "seconds": [evaluation * 1000 / len(windows), surface * 128 / len(few)]})
 
 
-def _by_mkl(step) -> None:
-    with torch.backends.mkldnn.flags(enabled=False):
-        step()
-
-
-def curves(profile: str = "paper", attentions=("softmax", "zero")) -> pd.DataFrame:
+def curves(profile: str = "paper") -> pd.DataFrame:
     """Time and peak memory of a step, one thread, as one size grows and the others stay."""
     rows = []
     for grows, (values, held) in CURVES.items():
         for value in values:
-            for a in attentions:
-                own = {} if grows == "channels" else {grows: value}
+            channels, own = (value, {}) if grows == "channels" else (CHANNELS, {grows: value})
+            for a in ("softmax", "zero"):
                 s = make(profile, attention=a, **{**held, **own})
-                channels = value if grows == "channels" else CHANNELS
                 rows.append(dict(grows=grows, value=value, attention=a, batch_size=s.batch_size,
-                                 profile=profile, **_in_process("_peak", s, channels, False, 1)))
+                                 **_in_process(_peak, s, 1, channels)))
     return pd.DataFrame(rows)
 
 
@@ -284,36 +286,5 @@ def _large(s: Settings, rows: int) -> dict:
         values = np.random.default_rng(0).normal(size=(rows, CHANNELS)).round(3)
         time_column = pd.date_range("2000-01-01", periods=rows, freq="min", name="date")
         pd.DataFrame(values, time_column).to_csv(path)
-        loaded = _in_process("_load", s.but(dataset=str(path)), folder)
+        loaded = _in_process(_load, s.but(dataset=str(path)), folder)
     return dict(what=f"load a CSV of {rows:,} rows x {CHANNELS} channels", **loaded)
-
-
-def _load(s: Settings, folder: str) -> dict:
-    before = _memory("VmRSS")
-    seconds = _time(lambda: data.of(s))
-    train(s, checkpoints=folder, progress=False, n_threads=1)
-    return {"seconds": seconds, "peak_mb": _memory("VmHWM") - before}
-
-
-def bench(profile: str = "paper", rounds: int = 8, growth: bool = False,
-          ledger: Ledger | None = None) -> dict:
-    """Tables by name: ``steps``, ``pieces``, ``around`` and, with ``growth``, ``curves``.
-
-    Recorded in ``ledger`` if given.
-    """
-    tables = {"steps": steps(profile, rounds=rounds), "pieces": pieces(profile, rounds=rounds),
-              "around": around(profile)}
-    if growth:
-        tables["curves"] = curves(profile)
-        large = _large(make(profile, epochs=1, max_steps=3, max_windows=64), 1_000_000)
-        tables["around"] = pd.concat(
-            [tables["around"], pd.DataFrame([large | {"profile": profile}])])
-    keys = {"steps": ["attention", "threads", "profile"], "around": ["what", "profile"],
-            "pieces": ["piece", "attention", "profile"],
-            "curves": ["grows", "value", "attention", "profile"]}
-    if ledger:
-        for name, table in tables.items():
-            rows = [{**row, "cpu": processor(), **provenance()}
-                    for row in table.to_dict("records")]
-            ledger.record(f"bench_{name}", rows, keys[name])
-    return tables

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .statistics import holm, paired
+from .statistics import holm, interval
 
 TOLERATED = 0.01  # of linear's error: by so much softmax may be worse with a codebook
 LEVEL = 0.05
@@ -25,9 +25,7 @@ def gaps(errors: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(dict(absolute=absolute, relative=absolute / wide.zero))
 
 
-def woken(
-    errors: pd.DataFrame, codebook: str, placebo: str, linear="linear", decoded="decoded", mlp="mlp"
-) -> dict:
+def woken(errors: pd.DataFrame, codebook: str, placebo: str) -> dict:
     """Whether ``codebook`` has woken attention on one data set: ``answer`` and a row of numbers per
     condition.
 
@@ -42,46 +40,34 @@ def woken(
 
     ``answer``: "woken" if all four hold, "wider because zero got worse" if (i) holds without (ii),
     else "not woken". Where a condition has fewer than two common seeds, "cannot tell", unless it is
-    one of the last two and another one is excluded (``refuted``), which then decides.
-    ``conditions``: columns mean, low, high (95 % interval of the difference that should be above
-    zero), p, holds, by condition.
+    one of the last two and another one is excluded (its 95 % interval lies below zero), which then
+    decides. ``conditions``: columns mean, low, high (95 % interval of the difference that should be
+    above zero), p, holds, by condition.
     """
-    error = errors.pivot(index="seed", columns=["embedding", "attention"], values="error")
-    gap = gaps(errors).relative.unstack("embedding")
-
-    def softmax(embedding):
-        return error.get((embedding, "softmax"), pd.Series(np.nan, error.index))
-
-    def gained(other):
-        return gap.get(codebook, pd.Series(np.nan, gap.index)) - gap.get(
-            other, pd.Series(np.nan, gap.index)
-        )
-
-    margin = 1 - softmax(codebook) / softmax(linear)
+    softmax, fixed = (
+        errors[errors.attention == a].pivot(index="seed", columns="embedding", values="error")
+        .reindex(columns=[codebook, placebo, "linear"]) for a in ("softmax", "fixed"))
+    gap = gaps(errors).relative.unstack("embedding").reindex(columns=[codebook, "decoded", "mlp"])
     better = {
-        "i: gap over decoded": gained(decoded),
-        "i: gap over mlp": gained(mlp),
-        "ii: not worse than linear": margin + TOLERATED,
-        "iii: softmax before fixed": error.get((codebook, "fixed"), np.nan) - softmax(codebook),
-        "iv: before the random codebook": softmax(placebo) - softmax(codebook),
+        "i: gap over decoded": gap[codebook] - gap.decoded,
+        "i: gap over mlp": gap[codebook] - gap.mlp,
+        "ii: not worse than linear": 1 - softmax[codebook] / softmax.linear + TOLERATED,
+        "iii: softmax before fixed": fixed[codebook] - softmax[codebook],
+        "iv: before the random codebook": softmax[placebo] - softmax[codebook],
     }
     rows = {}
     for name, values in better.items():
         values = values.dropna()
-        p = (
-            stats.ttest_1samp(values, 0, alternative="greater").pvalue
-            if len(values) > 1
-            else np.nan
-        )
-        mean, low, high = paired(values, 0) if len(values) else (np.nan,) * 3
-        rows[name] = dict(mean=mean, low=low, high=high, p=p)
+        mean, low, high = interval(values)
+        test = stats.ttest_1samp(values, 0, alternative="greater") if len(values) > 1 else None
+        rows[name] = dict(mean=mean, low=low, high=high, p=test.pvalue if test else np.nan)
     table = pd.DataFrame(rows).T
     both = table.index[:2]
     if table.p[both].notna().all():
         table.loc[both, "p"] = holm(table.p[both])
     table["holds"] = table.p < LEVEL
-    lacking = table.p.isna()
-    if lacking.iloc[:3].any() or lacking.any() and not refuted(table):
+    lacking, excluded = table.p.isna(), (table.high < 0).any()
+    if lacking.iloc[:3].any() or lacking.any() and not excluded:
         answer = "cannot tell"
     elif table.holds.all():
         answer = "woken"
@@ -89,8 +75,3 @@ def woken(
         wider = table.holds[both].all() and not table.holds.iloc[2]
         answer = "wider because zero got worse" if wider else "not woken"
     return dict(answer=answer, conditions=table)
-
-
-def refuted(conditions: pd.DataFrame) -> bool:
-    """Whether some condition of ``woken`` is excluded: its 95 % interval lies below zero."""
-    return bool((conditions.high < 0).any())

@@ -19,8 +19,6 @@ from .runs import toy
 from .settings import ATTENTIONS, Settings, make
 from .statistics import (
     MARGIN,
-    MIN_SEEDS,
-    TOO_FEW,
     block_length,
     compare,
     detectable,
@@ -29,7 +27,6 @@ from .statistics import (
     interval,
     verdict,
 )
-from .statistics.families import NOT_WORSE, WITHIN
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
@@ -39,8 +36,8 @@ RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low
                 high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
                 detectable="detectable", excluded="provable")
 # Column -> the p-value of ``statistics.compare`` that it holds.
-P_VALUES = dict(p="p_different", p_here="p_split", p_equal=WITHIN, p_not_worse=NOT_WORSE,
-                p_not_worse_here="p_split_not_worse")
+P_VALUES = dict(p="p_different", p_here="p_split", p_equal="p_equal",
+                p_not_worse="p_not_worse", p_not_worse_here="p_split_not_worse")
 COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks",
            *P_VALUES, "verdict", "run_ids")
 
@@ -128,8 +125,8 @@ def family(*tables: pd.DataFrame) -> pd.DataFrame:
     """Comparisons with references of their own, tables of a row each, as one family."""
     table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
     table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
-    return table.assign(verdict=[verdict(r.change, r.p, r.p_equal) if r.seeds >= MIN_SEEDS
-                                 else TOO_FEW for r in table.itertuples()])
+    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
+                                 for r in table.itertuples()])
 
 
 def cells(ledger: Ledger, profile: str = "paper", **only) -> list[list[Settings]]:
@@ -188,7 +185,7 @@ def disturbed(changes: pd.DataFrame, by: str = "intervention") -> pd.DataFrame:
         rows.append({"variant": kind, "reference": "undisturbed", "seeds": n, "change": mean,
                      "low": low, "high": high, "detectable": detectable(v) if n > 1 else np.nan,
                      "p": stats.ttest_1samp(v, 0).pvalue if n > 1 else np.nan,
-                     "p_equal": equivalence(v, 0 * v, MARGIN), "run_ids": " ".join(of.run_id)})
+                     "p_equal": equivalence(v, MARGIN), "run_ids": " ".join(of.run_id)})
     table = pd.DataFrame(rows, columns=["variant", "reference", "seeds", "change", "low", "high",
                                         "detectable", "p", "p_equal", "run_ids"])
     return table.assign(p=holm(table.p), p_equal=holm(table.p_equal))

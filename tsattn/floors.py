@@ -16,41 +16,19 @@ from .settings import Settings
 PENALTIES = 10.0 ** np.arange(0, 6)  # of the ridge regression, chosen on validation windows
 
 
-def settings(dataset: str, seed: int, tokenizer: str, codes: int, code_levels: int) -> Settings:
-    """The settings whose codebook is meant."""
-    how = dict(
-        embedding="code", tokenizer=tokenizer, codes=codes, code_levels=code_levels, seed=seed
-    )
-    if dataset == data.SYNTHETIC or dataset in toy.RECALL:
-        return runs.toy(dataset, **how)
-    return runs.make(dataset=dataset, **how)
-
-
 def decoded(s: Settings, book, x: torch.Tensor) -> torch.Tensor:
     """Windows x [B, C, seq_len] as their codes show them, in the units of x.
 
     For patches side by side: level and scale are kept (with RevIN the model knows them), the patch
-    of the end padding is left out. Raises ``ValueError`` for other patches.
+    of the end padding is left out.
     """
-    if s.stride != s.patch_len or s.seq_len % s.patch_len:
-        raise ValueError(
-            f"stride={s.stride}: floors need patches side by side that fill the window; "
-            f"set stride to patch_len={s.patch_len} and seq_len={s.seq_len} to a multiple of it."
-        )
     z, mean, std = revin.normalise(x) if s.revin else (x, 0.0, 1.0)
     shown = book.decode(book(z.unflatten(-1, (-1, s.patch_len))))
     return shown.flatten(-2) * std + mean
 
 
-def floors(
-    dataset: str,
-    seed: int = 2021,
-    tokenizer: str = "k-means",
-    codes: int = 256,
-    code_levels: int = 2,
-    max_windows: int = 2000,
-    data_dir=None,
-) -> list[dict]:
+def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: int = 256,
+           code_levels: int = 2, max_windows: int = 2000, data_dir=None) -> list[dict]:
     """Test error that is left when forecasting from raw windows and from their codes: one row for
     each of what is ``given``.
 
@@ -62,28 +40,27 @@ def floors(
     A rule that reads codes in another way may reach less, so this is what is known to be reachable.
     The row of the codes also has the codebook's quality (``tokenizers.quality``).
     """
-    s = settings(dataset, seed, tokenizer, codes, code_levels)
+    recall, machine = dataset in toy.RECALL, dataset == data.SYNTHETIC
+    run = runs.toy if recall or machine else runs.make
+    s = run(dataset=dataset, embedding="code", tokenizer=tokenizer, codes=codes,
+            code_levels=code_levels, seed=seed)
     splits = data.load(dataset, s.seq_len, s.pred_len, data_dir)
     book, quality = tokenizers.fit_and_measure(s, splits)
-    sources = {"raw": lambda x: x, "codes": lambda x: decoded(s, book, x)}
-    if not (dataset == data.SYNTHETIC or dataset in toy.RECALL):
-        errors = {name: _ridge(splits, see, max_windows) for name, see in sources.items()}
-        unit = "MSE"
-    else:
-        part = splits.test.first(max_windows)
-        x, y = part.batch(slice(None))
-        errors, unit = {}, "share of variance" if dataset in toy.RECALL else "MSE at event samples"
-        for name, see in sources.items():
+    part, rows = splits.test.first(max_windows), []
+    x, y = part.batch(slice(None))
+    for given, see in (("raw", lambda x: x), ("codes", lambda x: decoded(s, book, x))):
+        if recall or machine:
             seen = see(x)
-            forecast, matters = _best(
-                dataset, part, seen[:, 0].numpy(), (seen - x).square().mean().item()
-            )
+            forecast, matters = _best(dataset, part, seen[:, 0].numpy(),
+                                      (seen - x).square().mean().item())
             error = ((forecast - y[:, 0].numpy()) ** 2)[matters].mean()
-            errors[name] = error / y.square().mean().item() if dataset in toy.RECALL else error
-    return [
-        dict(given=name, error=float(e), unit=unit, **(quality if name == "codes" else {}))
-        for name, e in errors.items()
-    ]
+            error, unit = (error / y.square().mean().item(), "share of variance") if recall else (
+                error, "MSE at event samples")
+        else:
+            error, unit = _ridge(splits, see, max_windows), "MSE"
+        rows.append(dict(given=given, error=float(error), unit=unit))
+    rows[1] |= quality
+    return rows
 
 
 def _best(dataset: str, windows, seen, lost: float):
@@ -95,9 +72,8 @@ def _best(dataset: str, windows, seen, lost: float):
     known = toy.Process()
     process = dataclasses.replace(known, noise=float(np.sqrt(known.noise**2 + lost)))
     at = windows.starts.numpy()[:, None] + windows.seq_len + np.arange(windows.pred_len)
-    return toy.best_forecast(seen, windows.pred_len, process).mean, data.truth(dataset).number[
-        at
-    ] >= 0
+    forecast = toy.best_forecast(seen, windows.pred_len, process).mean
+    return forecast, data.truth(dataset).number[at] >= 0
 
 
 def _ridge(splits, see, max_windows: int) -> float:
@@ -108,22 +84,18 @@ def _ridge(splits, see, max_windows: int) -> float:
     their variance, so that squared error in these units is minimised. One map for all channels, as
     in PatchTST.
     """
-
     def pairs(windows):
         x, y = windows.batch(slice(None))
         _, mean, std = revin.normalise(x)
         z = torch.nn.functional.pad((see(x) - mean) / std, (0, 1), value=1.0)  # a constant
         return [t.flatten(0, 1).double() for t in (z, (y - mean) / std, std)]
 
-    z, target, std = pairs(splits.train.first(4 * max_windows))
-    gram, cross = (z * std**2).T @ z, (z * std**2).T @ target
-    tests = [pairs(part.first(max_windows)) for part in (splits.val, splits.test)]
-
     def error(weights, z, target, std):
         return ((z @ weights - target) * std).square().mean().item()
 
-    fits = [
-        torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), cross)
-        for penalty in PENALTIES
-    ]
-    return error(min(fits, key=lambda w: error(w, *tests[0])), *tests[1])
+    z, target, std = pairs(splits.train.first(4 * max_windows))
+    gram, cross = (z * std**2).T @ z, (z * std**2).T @ target
+    val, test = (pairs(part.first(max_windows)) for part in (splits.val, splits.test))
+    fits = [torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), cross)
+            for penalty in PENALTIES]
+    return error(min(fits, key=lambda w: error(w, *val)), *test)

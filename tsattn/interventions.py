@@ -4,8 +4,7 @@
         evaluate(model, windows)
 
 Every block restores what it found, also when it is left by an exception; blocks can be nested if
-they act at different points. Strength 0 changes no bit. ``generator`` is a ``torch.Generator`` or,
-to use the same random numbers at several strengths, a ``Draws``.
+they act at different points. Strength 0 changes no bit. ``generator`` is a ``torch.Generator``.
 """
 
 from __future__ import annotations
@@ -19,29 +18,9 @@ import torch
 from .models.points import Point
 
 
-class Draws:
-    """Standard normal numbers that come again, in the same order, after every ``rewind``."""
-
-    def __init__(self, seed: int):
-        self.generator, self.drawn, self.at = torch.Generator().manual_seed(seed), [], 0
-
-    def rewind(self) -> Draws:
-        self.at = 0
-        return self
-
-    def __call__(self, x):
-        if self.at == len(self.drawn):
-            drawn = torch.randn(x.shape, generator=self.generator, dtype=x.dtype)
-            self.drawn.append(drawn.to(x.device))
-        self.at += 1
-        return self.drawn[self.at - 1]
-
-
 def _normal(x, generator):
-    """Standard normal numbers of the shape of ``x``."""
-    if isinstance(generator, Draws):
-        return generator(x)
-    return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+    """Standard normal numbers of the shape of ``x``, drawn on the CPU."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
 
 
 def _points(model, names) -> dict:
@@ -64,8 +43,7 @@ def act(model, actions: dict):
     points = _points(model, actions)
     for name in actions:
         if points[name].act is not None:
-            raise ValueError(f"{name}: another intervention acts here already; "
-                             f"leave its block first.")
+            raise ValueError(f"{name}: another intervention acts here already; leave its block.")
     try:
         for name, action in actions.items():
             points[name].act = action
@@ -92,41 +70,32 @@ def observe(model, names: list[str]) -> Iterator[dict]:
             hook.remove()
 
 
-def _layers(model, layers) -> list[int]:
-    chosen = range(len(model.layers)) if layers is None else layers
-    for i in chosen:
-        if not 0 <= i < len(model.layers):
-            last = len(model.layers) - 1
-            raise ValueError(f"layers={layers}: this model has layers 0 to {last}.")
-    return list(chosen)
+def _layers(model, layers):
+    return range(len(model.layers)) if layers is None else layers
 
 
-def _noise(x, strength, relative, generator):
-    """x + strength * Gaussian, if ``relative`` in standard deviations of x over its last axis."""
+def _noise(x, strength, generator):
+    """x + strength * Gaussian, in standard deviations of x over its last axis."""
     # Tensor.std is thirty times slower over a last axis this short.
     centred = x - x.mean(-1, keepdim=True)
-    scale = centred.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5 if relative else 1.0
+    scale = centred.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
     return x + strength * scale * _normal(x, generator)
 
 
 def perturb_attention(model, smoothing: float = 0.0, noise: float = 0.0, *, layers=None,
-                      uniform: str = "mean", relative: bool = True, generator=None):
+                      uniform: str = "mean", generator=None):
     """A' = (1 - smoothing) softmax(scores + epsilon) + smoothing U, in ``layers`` (default: all).
 
     ``uniform`` is "mean" for U = 1/T, whose rows sum to one, or "ones" for U = 1. The noise epsilon
-    is Gaussian with standard deviation ``noise``, times that of the scores of the row if
-    ``relative``. It does not travel on to the scores of the next layer (residual attention).
+    is Gaussian with standard deviation ``noise`` times that of the scores of the row. It does not
+    travel on to the scores of the next layer (residual attention).
     """
     if uniform not in ("mean", "ones"):
         raise ValueError(f"uniform={uniform!r}: choose mean or ones.")
     actions: dict = {}
     for i in _layers(model, layers):
-        if not hasattr(model.layers[i].attention, "scores"):
-            raise ValueError(f"layer {i} has no attention scores; "
-                             f"perturb a model trained with softmax attention.")
         if noise:
-            actions[f"layers.{i}.attention.scores"] = (
-                lambda s: _noise(s, noise, relative, generator))
+            actions[f"layers.{i}.attention.scores"] = lambda s: _noise(s, noise, generator)
         if smoothing:
             actions[f"layers.{i}.attention.weights"] = lambda A: (
                 (1 - smoothing) * A + smoothing * (1 / A.shape[-1] if uniform == "mean" else 1.0))
@@ -134,17 +103,16 @@ def perturb_attention(model, smoothing: float = 0.0, noise: float = 0.0, *, laye
 
 
 def perturb_feed_forward(model, smoothing: float = 0.0, noise: float = 0.0, *, layers=None,
-                         relative: bool = True, generator=None):
+                         generator=None):
     """Noise on the hidden pre-activation, and the output moved towards its mean over the features.
 
     out' = (1 - smoothing) out + smoothing mean_features(out); the noise is Gaussian with standard
-    deviation ``noise``, times that of the token's pre-activations if ``relative``.
+    deviation ``noise`` times that of the token's pre-activations.
     """
     actions: dict = {}
     for i in _layers(model, layers):
         if noise:
-            actions[f"layers.{i}.feed_forward.hidden"] = (
-                lambda h: _noise(h, noise, relative, generator))
+            actions[f"layers.{i}.feed_forward.hidden"] = lambda h: _noise(h, noise, generator)
         if smoothing:
             actions[f"layers.{i}.feed_forward_out"] = (
                 lambda f: (1 - smoothing) * f + smoothing * f.mean(-1, keepdim=True))
@@ -167,23 +135,12 @@ def give_attention(model, given: list[torch.Tensor], *, layers=None):
 
     The weights are replaced after the softmax. With residual attention the scores of a layer still
     go up to the next one, where they have no effect if the weights there are replaced as well.
-    Inside the block, matrices for another number of sequences than pass raise ``ValueError``.
     """
-    def use(new):
-        def replace(A):
-            if new.ndim == A.ndim and len(new) != len(A):
-                raise ValueError(f"given: matrices of {len(new)} sequences where {len(A)} pass; "
-                                 f"give one for each, or one for all.")
-            return new.expand_as(A)
-        return replace
-
-    return act(model, {f"layers.{i}.attention.weights": use(given[i])
+    return act(model, {f"layers.{i}.attention.weights": given[i].expand_as
                        for i in _layers(model, layers)})
 
 
 def _act_on_output(model, sublayer: str, action, layers):
-    if sublayer not in ("attention", "feed_forward"):
-        raise ValueError(f"sublayer={sublayer!r}: choose attention or feed_forward.")
     return act(model, {f"layers.{i}.{sublayer}_out": action for i in _layers(model, layers)})
 
 
@@ -195,8 +152,6 @@ def remove(model, sublayer: str, *, layers=None):
 def disturb_output(model, sublayer: str, size: float, *, layers=None, generator=None):
     """Add Gaussian noise to a sublayer's output: ||noise|| = ``size`` ||output||, per token."""
     def add(x):
-        if not size:
-            return x
         delta = _normal(x, generator)
         return x + size * x.norm(dim=-1, keepdim=True) * delta / delta.norm(dim=-1, keepdim=True)
 

@@ -11,10 +11,10 @@ from . import data, models
 from .models import revin
 
 
-def _patches(model, windows) -> torch.Tensor:
-    """Patches of all windows and channels, as the embedding gets them: [N, T, patch_len]."""
+def _series(model, windows) -> torch.Tensor:
+    """All windows and channels as the model cuts them into patches: [N, seq_len]."""
     x, _ = windows.batch(slice(None))
-    return model.patches((revin.normalise(x)[0] if model.s.revin else x).flatten(0, 1))
+    return (revin.normalise(x)[0] if model.s.revin else x).flatten(0, 1)
 
 
 def stages(model, windows) -> dict[str, np.ndarray]:
@@ -22,11 +22,9 @@ def stages(model, windows) -> dict[str, np.ndarray]:
 
     T leaves out the padding.
     """
-    found = {"patch": _patches(model, windows)}
-    found["embedding"] = model.W_P(found["patch"])
-    x, _ = windows.batch(slice(None))
-    z = model.embed((revin.normalise(x)[0] if model.s.revin else x).flatten(0, 1))
-    scores = None
+    x = _series(model, windows)
+    found = {"patch": model.patches(x), "embedding": model.W_P(model.patches(x))}
+    z, scores = model.embed(x), None
     for i, layer in enumerate(model.layers, 1):
         z, scores = layer(z, scores)
         found[f"layer {i}"] = z
@@ -61,7 +59,7 @@ def distances(model, splits) -> list[dict]:
 
     ``low`` and ``high`` are the 5 % and 95 % quantiles of distance after over distance before.
     """
-    patches = _patches(model, splits.test.first(100)).flatten(0, 1)
+    patches = model.patches(_series(model, splits.test.first(100))).flatten(0, 1)
     order = torch.randperm(len(patches), generator=torch.Generator().manual_seed(0))
     patches = patches[order[:300]]
     before, after = (pdist(z.double().numpy()) for z in (patches, model.W_P(patches)))

@@ -2,13 +2,14 @@
 
 Its parameters, but for keyword-only ones, are the columns that beside ``run_id`` name a measurement
 in its table. Models come in evaluation mode; errors are in units of the training standard deviation
-(squared for MSE). Maps of the matrix A are measured in
-``attention_maps``, tokens in ``latent_space``.
+(squared for MSE). Maps of the matrix A are measured in ``attention_maps``, tokens in
+``latent_space``.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,11 +48,6 @@ class Context:
         """A of every layer, [H, T, T], averaged over training windows."""
         return maps.average(self.model, self.splits.train)
 
-    @cached_property
-    def others(self) -> torch.Tensor:
-        """For every window the index of another one, the same for all channels: [len(windows)]."""
-        return derangement(len(self.windows), self.draw)
-
     def order(self) -> torch.Tensor:
         """A random order of the tokens: [T]."""
         random = torch.Generator().manual_seed(self.draw)
@@ -64,7 +60,8 @@ class Context:
         return NAMED[intervention](self, index)
 
     def _another(self, index):
-        x, _ = self.windows.batch(self.others[index])
+        others = derangement(len(self.windows), self.draw)  # for every window another one
+        x, _ = self.windows.batch(others[index])
         return iv.give_attention(self.model, maps.matrices(self.model, x), layers=self.layers)
 
 
@@ -140,29 +137,25 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
 
 
 def perturbation_grid(model, windows, sublayer: str, smoothings, noises, *, layers=None,
-                      draws: int = 3, seed: int = 0, batch_size: int = 16) -> list[dict]:
+                      draws: int) -> list[dict]:
     """Mean MSE at every pair of ``smoothings`` and ``noises``, and its deviation over the draws.
 
     ``sublayer`` is attention or feed_forward. All points share the same draws (common random
-    numbers), so the surface is smooth in the strengths; without noise there is one draw. Small
-    batches stay in the processor's cache.
+    numbers), so the surface is smooth in the strengths; without noise there is one draw. Batches
+    of 16 stay in the processor's cache.
     """
-    mse = np.zeros((len(noises), len(smoothings), draws))
-    for i in range(0, len(windows), batch_size):
-        batch = windows[i:i + batch_size]
-        for d in range(draws):
-            source = iv.Draws(seed * 1_000_003 + i * 1009 + d)
-            for j, noise in enumerate(noises):
-                for k, smoothing in enumerate(smoothings):
-                    if noise or d == 0:
-                        with iv.PERTURB[sublayer](model, smoothing, noise, layers=layers,
-                                                  generator=source.rewind()):
-                            mse[j, k, d] += evaluate(model, batch, batch_size)[0].sum().item()
-    mse /= len(windows)
-    return [dict(smoothing=smoothing, noise=noise,
-                 test_mse=(e := mse[j, k, :draws if noise else 1]).mean(),
-                 std=e.std(ddof=1) if len(e) > 1 else 0.0)
-            for j, noise in enumerate(noises) for k, smoothing in enumerate(smoothings)]
+    rows = []
+    for noise, smoothing in itertools.product(noises, smoothings):
+        mse = np.zeros(draws if noise else 1)
+        for i in range(0, len(windows), 16):
+            for d in range(len(mse)):
+                random = torch.Generator().manual_seed(i * 1009 + d)
+                with iv.PERTURB[sublayer](model, smoothing, noise, layers=layers, generator=random):
+                    mse[d] += evaluate(model, windows[i:i + 16], 16)[0].sum().item()
+        mse /= len(windows)
+        rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
+                         std=mse.std(ddof=1) if len(mse) > 1 else 0.0))
+    return rows
 
 
 def perturbation(model, splits, sublayer: str, layers: str, windows: int, draws: int,
@@ -227,19 +220,7 @@ def forecasts(model, splits, channel: int, which: str) -> list[dict]:
     """Forecasts of a channel in the test windows ``which``, numbers with a space between them."""
     index = [int(i) for i in which.split()]
     y = model(splits.test.batch(torch.tensor(index))[0])[:, channel]
-    return [dict(window=w, step=t + 1, forecast=v)
-            for w, row in zip(index, y.tolist(), strict=True) for t, v in enumerate(row)]
-
-
-def lead_errors(model, splits, every: int) -> list[dict]:
-    """Test MSE of each channel by how far ahead: steps ``from`` to ``from + every``."""
-    total, windows = 0.0, splits.test.first(model.s.max_windows)
-    for i in range(0, len(windows), 64):
-        x, y = windows.batch(slice(i, i + 64))
-        total = total + (model(x) - y).double().square().sum(0)  # [C, pred_len]
-    mse = (total / len(windows)).unfold(1, every, every).mean(-1)
-    return [{"channel": c, "from": k * every + 1, "mse": v}
-            for c, row in enumerate(mse.tolist()) for k, v in enumerate(row)]
+    return maps.long_form(y, "forecast", window=index, step=None)
 
 
 def positions(model, splits) -> list[dict]:
@@ -306,9 +287,7 @@ def toy_forecasts(model, splits, which: str, *, windows: int = 1000) -> list[dic
     """Forecasts of the windows ``which``, numbers with a space between them, among ``windows``."""
     index = [int(i) for i in which.split()]
     x, _ = splits.test.first(windows)[torch.tensor(index)].batch(slice(None))
-    y = model(x)[:, 0].tolist()
-    return [dict(window=w, step=k + 1, forecast=v)
-            for w, row in zip(index, y, strict=True) for k, v in enumerate(row)]
+    return maps.long_form(model(x)[:, 0], "forecast", window=index, step=None)
 
 
 def toy_event_heights(model, splits, windows: int) -> list[dict]:
@@ -329,8 +308,7 @@ def toy_event_heights(model, splits, windows: int) -> list[dict]:
 MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fill
     "interventions": intervened, "content_or_mixing": content_or_mixing,
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
-    "equal_disturbance": equal_disturbance, "forecasts": forecasts,
-    "lead_errors": lead_errors, "positions": positions,
+    "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
     "attention_by_head": maps.by_head, "attention_by_query": maps.by_query,
     "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,

@@ -20,16 +20,12 @@ from .settings import Settings
 
 PATCHES_PER_CODE = 256  # to fit on; more hardly move the vectors (faiss draws as many)
 COLLAPSED = 0.1  # a level whose perplexity is below this share of its codes
-VQ_VAE = dict(steps=2000, batch=1024, learning_rate=1e-3, decay=0.95, commitment=0.25, dead=2)
+VQ_VAE_STEPS = 2000
 
 
 def patches(s: Settings, windows: data.Windows, n: int) -> torch.Tensor:
-    """At least ``n`` patches [N, patch_len] of windows drawn at random from the seed, as the model
-    of ``s`` sees them.
-
-    Normalised and padded like its input; all patches of a drawn window, and those of all windows
-    where there are fewer.
-    """
+    """At least ``n`` patches [N, patch_len] of windows drawn at random from the seed, normalised
+    and padded as the model of ``s`` sees them; all of them where there are fewer."""
     per_window = len(windows.series) * s.n_tokens
     draw = torch.randperm(len(windows), generator=torch.Generator().manual_seed(s.seed))
     x = windows.batch(draw[: -(-n // per_window)])[0]
@@ -47,9 +43,8 @@ def fit(s: Settings, windows: data.Windows) -> Codebook:
     """
     x = patches(s, windows, PATCHES_PER_CODE * s.codes).cpu()
     if len(x.unique(dim=0)) < s.codes:
-        raise ValueError(
-            f"codes={s.codes}: more than there are different training patches; set codes to fewer."
-        )
+        raise ValueError(f"codes={s.codes}: more than there are different training patches; "
+                         "set codes to fewer.")
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -92,26 +87,15 @@ def _vq_vae(book, s, x):
     try:
         from vector_quantize_pytorch import ResidualVQ
     except ImportError:
-        raise ValueError(
-            "tokenizer='vq-vae' needs vector-quantize-pytorch; pip install -e .[codebook]."
-        ) from None
-    how = VQ_VAE
-    quantise = ResidualVQ(
-        dim=s.patch_len,
-        num_quantizers=s.code_levels,
-        codebook_size=s.codes,
-        kmeans_init=True,
-        decay=how["decay"],
-        commitment_weight=how["commitment"],
-        threshold_ema_dead_code=how["dead"],
-        rotation_trick=False,
-    )
+        raise ValueError("tokenizer='vq-vae' needs vector-quantize-pytorch; "
+                         "pip install -e .[codebook].") from None
+    quantise = ResidualVQ(dim=s.patch_len, num_quantizers=s.code_levels, codebook_size=s.codes,
+                          kmeans_init=True, decay=0.95, commitment_weight=0.25,
+                          threshold_ema_dead_code=2, rotation_trick=False)
     book.encoder.requires_grad_(True), book.decoder.requires_grad_(True)
-    optimiser = torch.optim.Adam(
-        [*book.encoder.parameters(), *book.decoder.parameters()], lr=how["learning_rate"]
-    )
-    for _ in range(how["steps"]):
-        batch = x[torch.randint(len(x), (min(how["batch"], len(x)),))]
+    optimiser = torch.optim.Adam([*book.encoder.parameters(), *book.decoder.parameters()], lr=1e-3)
+    for _ in range(VQ_VAE_STEPS):
+        batch = x[torch.randint(len(x), (min(1024, len(x)),))]
         z, _, commitment = quantise(book.encoder(batch))
         ((book.decoder(z) - batch).square().mean() + commitment.sum()).backward()
         optimiser.step()
@@ -130,22 +114,13 @@ def quality(book: Codebook, x: torch.Tensor) -> dict:
     with torch.no_grad():
         codes = book(x)
         lost = (book.decode(codes) - x).square().sum() / (x - x.mean(0)).square().sum()
-    share = torch.stack(
-        [torch.bincount(c, minlength=book.vectors.shape[1]) for c in codes.unbind(-1)]
-    ) / len(x)
+    K = book.vectors.shape[1]
+    share = torch.stack([torch.bincount(c, minlength=K) for c in codes.unbind(-1)]) / len(x)
     perplexity = torch.special.entr(share.double()).sum(1).exp()
-    floor = COLLAPSED * share.shape[1]
-    report = [
-        f"level {level} collapsed: perplexity {p:.1f} of {share.shape[1]} codes"
-        for level, p in enumerate(perplexity.tolist(), 1)
-        if p < floor
-    ]
-    return dict(
-        codebook_loss=lost.item(),
-        codes_used=int((share > 0).sum(1).min()),
-        code_perplexity=perplexity.min().item(),
-        codebook="; ".join(report) or "sound",
-    )
+    collapsed = [f"level {level} collapsed: perplexity {p:.1f} of {K} codes"
+                 for level, p in enumerate(perplexity.tolist(), 1) if p < COLLAPSED * K]
+    return dict(codebook_loss=lost.item(), codes_used=int((share > 0).sum(1).min()),
+                code_perplexity=perplexity.min().item(), codebook="; ".join(collapsed) or "sound")
 
 
 def fit_and_measure(s: Settings, splits: data.Splits) -> tuple[Codebook, dict]:
