@@ -82,13 +82,13 @@ def test_a_chapter_hands_on_numbers_with_the_runs_that_they_rest_on(tmp_path):
     c.holds("of nothing", True, "Rows that are missing say nothing.", pd.DataFrame({"run_ids": []}))
     c.holds("true", np.bool_(True), "It is so.", pd.DataFrame({"run_id": RUN_IDS[:2] * 2}))
     outcome = c.claim("events-without", "no", 12, 11, 13, "times", RUN_IDS)
-    assert (outcome.verdict, outcome.number.low, outcome.found.seeds) == ("no", 11, 3)
+    assert (outcome.verdict, outcome.number.low, outcome.seeds) == ("no", 11, 3)
     row = pd.Series(dict(change=0.02, low=0, high=0.04, detectable=0.03, run_ids=" ".join(RUN_IDS)))
     c.compared("three", row)
     outcome = c.claim("periods", "cannot tell", 0.02, 0, 0.04, rows=row, detectable=0.03,
                       notes=(claims.LOST, f"{claims.HERE}yes"))
-    assert outcome.found.lost and outcome.found.split_verdict == "yes" and not \
-        outcome.found.few_blocks and outcome.found.detectable == 0.03
+    assert outcome.lost and outcome.split_verdict == "yes" and not \
+        outcome.few_blocks and outcome.detectable == 0.03
     with pytest.raises(ValueError, match="one: rests on 4 runs, 3 of which are recorded"):
         c.number("one", 1, rows=[*RUN_IDS, "another"])
     with pytest.raises(ValueError, match="form 'percent' must be one of change, "):
