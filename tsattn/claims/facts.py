@@ -1,5 +1,5 @@
 """Numbers and statements that the prose uses, by name: those that chapters have written
-(``numbers``), and those that no chapter writes yet, computed here in the same form."""
+(``numbers``), and those that no chapter writes, computed here in the same form."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ from ..ledger import Ledger
 from ..numbers import HOLDS, NotRun, UnknownName
 from . import Found, judge
 
-RATES = {"zero": "primary", "two-channels": "HUFL and MUFL", "mean": "mean"}  # tests, by name
-LEVEL = registered_rates.LEVEL
+# What no chapter writes: a form, and its names.
+UNWRITTEN = {
+    "count": ("runs", "runs.graphics-card"),
+    "change": ("rates.zero", "rates.two-channels", "rates.mean"),
+    "weight": ("rates.zero.p", "rates.rate.softmax", "rates.rate.zero", "rates.rate.mean"),
+    "share": ("dose.saved-10", "dose.worth"),
+    HOLDS: ("rates.loss-shown", "rates.gain-shown", "rates.below-margin", "rates.as-well",
+            "dose.confirmed", "dose.worth-found")}
 
 
 class Facts:
@@ -25,11 +31,10 @@ class Facts:
         self.ledger = ledger
         said = numbers.read(ledger) if said is None else said
         self.outcomes: dict[str, Found] = judge(ledger, said=said)
-        rows = [*counted(ledger), *rates(ledger), *doses(ledger)]
-        self.said = pd.concat([said, pd.DataFrame(rows, columns=numbers.COLUMNS).set_index("name")])
+        self.said = pd.concat([said, unwritten(ledger)])
 
     @cached_property
-    def _known(self) -> pd.DataFrame:
+    def _report(self) -> pd.DataFrame:
         """What the report says, of whatever ledger this is."""
         return numbers.read(Ledger(record=True))
 
@@ -51,62 +56,57 @@ class Facts:
         raise self._lacking(name)
 
     def _lacking(self, name: str) -> UnknownName:
-        waiting = self.said.index[self.said.value.isna()]
-        if name in self._known.index or numbers.number(self._known, name) or \
-                {name, name.rpartition(".")[0]} & {*waiting}:
+        waiting = {*self.said.index[self.said.value.isna()]}
+        if name in self._report.index or numbers.number(self._report, name) or \
+                name.removesuffix(".low").removesuffix(".high") in waiting:
             return NotRun(f"{name}: not run yet")
         return UnknownName(f"{name}: no number and no statement of the report has this name")
 
 
-# -- rows of ``numbers``; their values are NaN as long as what they rest on has not been run
+def unwritten(ledger: Ledger) -> pd.DataFrame:
+    """Rows of ``numbers`` for ``UNWRITTEN``; NaN as long as what they rest on has not been run."""
+    values = counted(ledger) | rates(ledger) | doses(ledger)
+    rows = [dict(name=name, form=form, **dict(zip(
+        ("value", "low", "high"), map(float, values.get(name, [np.nan])), strict=False)))
+        for form, names in UNWRITTEN.items() for name in names]
+    return pd.DataFrame(rows, columns=numbers.COLUMNS).set_index("name")
 
 
-def row(name: str, form: str, value, low=np.nan, high=np.nan, detectable=np.nan) -> dict:
-    return dict(name=name, form=form, value=float(value), low=low, high=high, detectable=detectable)
-
-
-def counted(ledger: Ledger) -> list[dict]:
+def counted(ledger: Ledger) -> dict:
     """How many complete full runs there are, and how many of them are from a graphics card."""
     runs = ledger.read("runs")
-    done = runs[(runs.status == "complete") & (runs.profile == "paper")] if len(runs) else None
-    return [row("runs", "count", np.nan if done is None else len(done)),
-            row("runs.graphics-card", "count",
-                np.nan if done is None else (done.device != "cpu").sum())]
+    if runs.empty:
+        return {}
+    done = runs[(runs.status == "complete") & (runs.profile == "paper")]
+    return {"runs": [len(done)], "runs.graphics-card": [(done.device != "cpu").sum()]}
 
 
-def rates(ledger: Ledger) -> list[dict]:
-    """Of the registered test R1, each arm at its own best learning rate."""
+def rates(ledger: Ledger) -> dict:
+    """Of the registered test R1: each arm at its own best learning rate, against softmax."""
     table = registered_rates.judged(ledger)
-    columns = ["difference", "low", "high", "detectable", "p", "p_not_worse", "rate",
-               "rate_of_softmax"]
-    of = table.set_index("test") if len(table) else pd.DataFrame(np.nan, RATES.values(), columns)
-    first = of.loc["primary"]
-    loss, gain = (first.p < LEVEL and sign * first.difference > 0 for sign in (1, -1))
-    below = first.p_not_worse < LEVEL
-    statements = {"loss-shown": loss, "gain-shown": gain, "below-margin": below,
-                  "cannot-tell": not (loss or gain or below),
-                  "as-well": below and not (loss or gain)}
-    return [
-        *(row(f"rates.{name}", "change", *of.loc[test, columns[:4]])
-          for name, test in RATES.items()),
-        *(row(f"rates.{name}.p", "weight", of.p[test]) for name, test in RATES.items()),
-        row("rates.rate.softmax", "weight", first.rate_of_softmax),
-        *(row(f"rates.rate.{arm}", "weight", of.rate[RATES[arm]]) for arm in ("zero", "mean")),
-        *(row(f"rates.{name}", HOLDS, holds if len(table) else np.nan)
-          for name, holds in statements.items())]
-
-
-def doses(ledger: Ledger) -> list[dict]:
-    """Of the registered test R2, a known dose of look-up; its savings are in per cent."""
-    table = registered_dose.judged(ledger)
-    names = {f"dose.saved-{n}": ("zero", n) for n in (1, 3, 10, 30)}
     if table.empty:
-        return [*(row(name, "share", np.nan) for name in (*names, "dose.worth")),
-                *(row(f"dose.{name}", HOLDS, np.nan) for name in ("confirmed", "worth-found"))]
-    of, worth = table.set_index(["without", "dose"]), registered_dose.worth(table) / 100
-    return [
-        *(row(name, "share", *of.loc[key, ["saved", "low", "high"]] / 100)
-          for name, key in names.items()),
-        row("dose.worth", "share", worth.dose, worth.low, worth.high),
-        row("dose.confirmed", HOLDS, of.confirmed[registered_dose.PRIMARY]),
-        row("dose.worth-found", HOLDS, np.isfinite(worth.dose))]
+        return {}
+    of = table.set_index("test").rename(
+        {"primary": "zero", "HUFL and MUFL": "two-channels"}).T.to_dict()
+    zero = of["zero"]
+    shown, below = (zero[p] < registered_rates.LEVEL for p in ("p", "p_not_worse"))
+    return {
+        **{f"rates.{test}": [row["difference"], row["low"], row["high"]]
+           for test, row in of.items()},
+        "rates.zero.p": [zero["p"]], "rates.rate.softmax": [zero["rate_of_softmax"]],
+        **{f"rates.rate.{arm}": [of[arm]["rate"]] for arm in ("zero", "mean")},
+        "rates.loss-shown": [shown and zero["difference"] > 0],
+        "rates.gain-shown": [shown and zero["difference"] < 0],
+        "rates.below-margin": [below], "rates.as-well": [below and not shown]}
+
+
+def doses(ledger: Ledger) -> dict:
+    """Of the registered test R2, a known dose of look-up: savings, which are in per cent there."""
+    table = registered_dose.judged(ledger)
+    if table.empty:
+        return {}
+    row = table.set_index(["without", "dose"]).loc[registered_dose.PRIMARY]
+    worth = registered_dose.worth(table).dose / 100
+    return {"dose.saved-10": [row.saved / 100, row.low / 100, row.high / 100],
+            "dose.worth": [worth], "dose.worth-found": [np.isfinite(worth)],
+            "dose.confirmed": [row.confirmed]}

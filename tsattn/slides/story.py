@@ -106,12 +106,13 @@ class Filler:
     def one(self, name: str) -> bool:
         if name.startswith("not-"):
             return not self.one(name.removeprefix("not-"))
+        if name[0] != "?":
+            return self.facts.holds(name)
         try:
-            return self.facts.holds(name) if name[0] != "?" else bool(self.facts.number(name[1:]))
+            self.facts.number(name[1:])
         except NotRun:
-            if name[0] == "?":
-                return False
-            raise
+            return False
+        return True
 
     def number(self, match: re.Match) -> str:
         name, unsigned, digits, part = match.groups()
