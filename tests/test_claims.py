@@ -217,12 +217,6 @@ def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
     assert not facts.outcomes["registered-etth2"].lost
 
 
-def test_an_average_as_good_and_an_open_zero_are_two_claims_over_the_same_series(facts):
-    average, zero = (facts.outcomes[n] for n in ("other-series-average", "other-series"))
-    assert average.verdict == YES and average.number.high < 0.01
-    assert zero.verdict == CANNOT_TELL and zero.number.low < 0 < zero.number.high
-
-
 # -- names that the prose uses
 
 

@@ -5,23 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .claims.rules import (
-    CANNOT_TELL,
-    MOSTLY,
-    NO,
-    NOT_RUN,
-    NOT_SHOWN,
-    PARTLY,
-    THIS_SPLIT,
-    UNSEEN,
-    YES,
-    Found,
-    Number,
-)
+from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Found, Number
 from .statistics import MARGIN, interval
 
-KOREAN = {YES: "예", MOSTLY: "대체로", PARTLY: "일부만", NO: "아니요", CANNOT_TELL: "판단 불가",
-          NOT_SHOWN: "확인되지 않음", NOT_RUN: "아직 실행하지 않음"}  # verdicts
+KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
+                             "아직 실행하지 않음"), strict=True))
 TARGETS = {THIS_SPLIT: ("for these test months", "이 test 기간에 대해"),
            UNSEEN: ("for these four months", "이 4개월에 대해")}
 HEADS = {"en": ("claim", "replicated?", "one number", "chapter"),

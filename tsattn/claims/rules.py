@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS
 
-YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
+YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = VERDICTS = (
     "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
 LEVEL = 0.05
 SINGLED_OUT = 1.1  # times an even share of the weight: an upper bound below is "not singled out"
