@@ -1,26 +1,11 @@
-"""Chapter 8: errors and gaps of embeddings from the ledger, the claim, and the chapter itself."""
+"""Chapter 8: errors and gaps of embeddings from the ledger, and the chapter itself."""
 
 import nbformat
-import pandas as pd
 import papermill
 import pytest
 
 from tsattn import by_embedding as embeddings
-from tsattn.claims import rules
-from tsattn.claims.rules import NOT_RUN, NOT_SHOWN, PARTLY, YES
 from tsattn.ledger import ROOT, Ledger
-
-
-@pytest.mark.parametrize("answers, verdict", [
-    ({"a": ["woken", "not woken"]}, YES),
-    ({"a": ["wider because zero got worse", "not woken"], "b": ["not woken"]}, NOT_SHOWN),
-    ({"a": ["woken"], "b": ["not woken", "not woken"]}, PARTLY),
-    ({"a": ["woken"], "b": ["cannot tell"]}, YES),
-    ({"a": ["cannot tell"]}, NOT_RUN),
-])
-def test_a_codebook_that_wakes_attention_nowhere_is_not_shown_and_never_no(answers, verdict):
-    table = {(d, i): answer for d, of in answers.items() for i, answer in enumerate(of)}
-    assert rules.cured(pd.Series(table)) == verdict
 
 
 def test_errors_and_gains_by_hand(tmp_path):

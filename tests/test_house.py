@@ -1,4 +1,4 @@
-"""The house keeps its order: where imports point, how long files are, what figures weigh."""
+"""The house keeps its order: where imports point, what figures and chapters weigh."""
 
 import ast
 import json
@@ -30,84 +30,44 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
 # -- imports
 
 
-def sources(package=PACKAGE):
+def sources():
     """Name of each module, dotted below ``tsattn`` ("models.attention", "data"), and its source."""
-    paths = sorted(package.rglob("*.py"))
-    parts = [path.relative_to(package).with_suffix("").parts for path in paths]
-    names = [".".join(p[:-1] if p[-1] == "__init__" else p) for p in parts]
-    return {name: path.read_text() for name, path in zip(names, paths, strict=True)}
+    names = {path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+             for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix("__init__").rstrip("."): path.read_text()
+            for path, name in sorted(names.items())}
 
 
-def imports(modules):
-    """For each module those it imports, at the top or within a function: name -> set of names.
-
-    ``modules`` is name -> source; a package is a module under which others stand.
-    """
-    packages = {""} | {name.rpartition(".")[0] for name in modules}
-
-    def found(module, source):
-        inside = module if module in packages else module.rpartition(".")[0]
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Import):
-                names = [a.name for a in node.names if a.name.split(".")[0] == "tsattn"]
-                yield from (name.partition(".")[2] for name in names)
-            elif isinstance(node, ast.ImportFrom):
-                if node.level:
-                    above = inside.split(".") if inside else []
-                    above = above[:len(above) - node.level + 1]
-                    origin = ".".join(above + (node.module.split(".") if node.module else []))
-                elif (node.module or "").split(".")[0] == "tsattn":
-                    origin = node.module.partition(".")[2]
-                else:
-                    continue
-                for alias in node.names:
-                    full = f"{origin}.{alias.name}".lstrip(".")
-                    yield full if full in modules else origin
-
-    return {name: set(found(name, source)) - {name, ""} for name, source in modules.items() if name}
-
-
-def upward(graph, order):
-    """A sentence for each import that does not point back along ``order``, and each new room."""
-    place = {room: i for i, room in enumerate(order)}
-    said = []
-    for module, others in graph.items():
-        room = module.split(".")[0]
-        if room not in place:
-            said.append(f"tsattn/{room} has no place: put it into ORDER of tests/test_house.py, "
-                        "behind all that it imports.")
-            continue
-        for other in sorted(others):
-            if place.get(other.split(".")[0], -1) > place[room]:
-                said.append(f"{module} imports {other}, which comes later: "
-                            "imports point back along ORDER only.")
-    return sorted(set(said))
-
-
-def circle(graph):
-    """Modules that import each other round a circle, in order; empty if there are none."""
-    done = set()
-
-    def visit(module, path):
-        if module in path:
-            return path[path.index(module):] + [module]
-        if module in done:
-            return []
-        for other in sorted(graph.get(module, ())):
-            if found := visit(other, path + [module]):
-                return found
-        done.add(module)
-        return []
-
-    return next((found for module in sorted(graph) if (found := visit(module, []))), [])
+def imported(module, source, modules):
+    """The modules of the package that ``source`` imports, at the top or within a function."""
+    package = any(name.startswith(f"{module}.") for name in modules) or not module
+    inside = module.split(".") if package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (a.name.partition(".")[2] for a in node.names
+                        if a.name.split(".")[0] == "tsattn")
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                above = inside[:len(inside) - node.level + 1]
+                origin = ".".join(filter(None, [*above, node.module]))
+            elif (node.module or "").split(".")[0] == "tsattn":
+                origin = node.module.partition(".")[2]
+            else:
+                continue
+            for alias in node.names:
+                full = f"{origin}.{alias.name}".lstrip(".")
+                yield full if full in modules else origin
 
 
 def test_no_import_runs_upwards():
-    assert not (said := upward(imports(sources()), ORDER)), "\n".join(said)
-
-
-def test_no_circle():
-    assert not (found := circle(imports(sources()))), " -> ".join(found)
+    modules, place = sources(), {room: i for i, room in enumerate(ORDER)}
+    for module, source in modules.items():
+        room = module.split(".")[0]
+        assert not room or room in place, (
+            f"tsattn/{room} has no place: put it into ORDER, behind all that it imports.")
+        later = {other for other in imported(module, source, modules)
+                 if room and place.get(other.split(".")[0], -1) > place[room]}
+        assert not later, f"{module} imports {later}: imports point back along ORDER only."
 
 
 def test_the_map_of_the_rooms_names_every_room():
@@ -117,23 +77,14 @@ def test_the_map_of_the_rooms_names_every_room():
         f"the docstring of tsattn/__init__.py says nothing of {missing}")
 
 
-# -- length and weight
+# -- weight
 
 
-def test_models_are_short():
-    lines = sum(len(path.read_text().splitlines()) for path in (PACKAGE / "models").glob("*.py"))
-    assert lines <= 670, f"tsattn/models has {lines} lines, at most 670"
-
-
-def test_figures_are_light():
+def test_figures_and_chapters_are_light():
     size = sum(path.stat().st_size for path in (ROOT / "figures").rglob("*") if path.is_file())
     assert size <= 8e6, f"figures/ has {size / 1e6:.1f} MB, at most 8"
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-def test_chapters_are_light(path):
-    size = path.stat().st_size
-    assert size <= 1e6, f"{path.name} has {size / 1e6:.1f} MB, at most 1"
+    heavy = [path.name for path in CHAPTERS if path.stat().st_size > 1e6]
+    assert not heavy, f"{heavy}: more than 1 MB"
 
 
 def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
@@ -181,12 +132,6 @@ def test_names_in_korean_and_japanese_are_drawn(tmp_path):
 # -- chapters
 
 
-def code(path):
-    """The code cells of a notebook, as (number of the cell, source)."""
-    cells = enumerate(json.loads(path.read_text())["cells"])
-    return [(i, "".join(cell["source"])) for i, cell in cells if cell["cell_type"] == "code"]
-
-
 def filled(source):
     """Largest number of values put into the text of one ``Markdown(...)`` call of a cell."""
     plain = "\n".join("" if line.lstrip().startswith(("%", "!")) else line
@@ -197,20 +142,13 @@ def filled(source):
                 for call in calls), default=0)
 
 
-def faults(cells):
-    """A sentence for each cell of ``code`` that is too wide or assembles a sentence."""
-    for i, source in cells:
-        lines = source.splitlines()
-        if (widest := max(map(len, lines), default=0)) > 100:
-            yield f"cell {i} has a line of {widest} characters, at most 100"
-        if (values := filled(source)) > 2:
-            yield f"cell {i} puts {values} values into a sentence: write it in a Markdown cell"
-
-
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-def test_cells_hold_no_sentences(path):
-    said = list(faults(code(path)))
-    assert not said, f"{path.name}: " + "; ".join(said)
+def test_cells_hold_no_sentences_and_no_long_lines(path):
+    for i, cell in enumerate(json.loads(path.read_text())["cells"]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert max(map(len, source.splitlines()), default=0) <= 100, f"cell {i}: a long line"
+            assert filled(source) <= 2, f"cell {i}: write the sentence in a Markdown cell"
 
 
 # -- what is installed

@@ -310,9 +310,9 @@ def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_pa
     assert report(["C"], "paper", parameters, False, build=build, with_site=False) == 0
     notebook = nbformat.read(build / "notebooks" / "C_your_series.ipynb", as_version=4)
     said = str([c.get("outputs") for c in notebook.cells])
-    claim = judge(Ledger(), only=("patchtst-without",))["patchtst-without"]
+    claim = judge(Ledger())["patchtst-without"]
     assert f"changes by {with_interval(claim.number)} against softmax" in said
-    assert f"{figure(claim.found.detectable, 'share')} or more would have been seen" in said
+    assert f"{figure(claim.detectable, 'share')} or more would have been seen" in said
     assert "30 runs read" in said and "trained;" not in said
     assert "Forecasts are made for a file of yours." in said
     assert not list((tmp_path / "figures").glob("C_*.csv"))

@@ -149,7 +149,7 @@ class Chapter:
         self.number(name, int(value), form=numbers.HOLDS, rows=rows, words=words)
 
     def claim(self, name: str, verdict: str, value, low, high, form: str = "change", rows=None,
-              detectable=None, notes: tuple[str, ...] = ()) -> claims.Outcome:
+              detectable=None, notes: tuple[str, ...] = ()) -> claims.Found:
         """Decide a claim of ``claims`` here: the verdict, and the number shown beside it. ``notes``
         are ``claims.LOST``, ``claims.FEW_WEEKS`` and ``claims.HERE`` with a verdict."""
         self.number(name, value, low, high, form, rows=rows, words="; ".join([verdict, *notes]),

@@ -105,11 +105,6 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
         return pd.DataFrame(columns=COLUMNS)
     s, windows = reference[0], len(next(iter(errors[name].values())))
     table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
-    return relative(table, name, {k: [s.run_id for s in of] for k, of in done.items()})
-
-
-def relative(table: pd.DataFrame, name: str, run_ids: dict[str, list[str]]) -> pd.DataFrame:
-    """A table of ``statistics.compare`` in the columns of ``versus``."""
     if table.empty:
         return pd.DataFrame(columns=COLUMNS)
     return pd.DataFrame({
@@ -118,7 +113,7 @@ def relative(table: pd.DataFrame, name: str, run_ids: dict[str, list[str]]) -> p
         **{k: table[v] / table.reference for k, v in RELATIVE.items()},
         "df": table.df, "blocks": table.blocks, **{k: table[v] for k, v in P_VALUES.items()},
         "verdict": table.verdict,
-        "run_ids": [" ".join([*run_ids[v], *run_ids[name]]) for v in table.model]})
+        "run_ids": [" ".join(s.run_id for s in (*done[v], *done[name])) for v in table.model]})
 
 
 def family(*tables: pd.DataFrame) -> pd.DataFrame:
@@ -129,26 +124,20 @@ def family(*tables: pd.DataFrame) -> pd.DataFrame:
                                  for r in table.itertuples()])
 
 
-def cells(ledger: Ledger, profile: str = "paper", **only) -> list[list[Settings]]:
-    """Complete runs with an attention, cell by cell, in the order in which they were recorded;
-    ``only`` those that have these settings."""
-    found: dict = {}
-    for s in ledger.all_settings().values():
-        if s.profile == profile and s.attention != "none" and all(
-                getattr(s, k) == v for k, v in only.items()):
-            found.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
-    return [done for runs in found.values() if (done := ledger.complete(runs))]
-
-
 def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
-    """``versus`` of every cell (``only`` as in ``cells``) that has softmax and something beside it.
+    """``versus`` of every cell that has softmax and something beside it, in the order in which they
+    were recorded; ``only`` those that have these settings.
 
     The columns ``SHOWN`` say which cell it is, ``settings`` what else of it is not as usual. The
     variants of a cell that have softmax's seeds are one family with one spread between seeds; one
     that has others is a family of its own.
     """
-    tables = []
-    for runs in cells(ledger, profile, **only):
+    cells, tables = {}, []
+    for s in ledger.complete(ledger.all_settings().values()):
+        if s.profile == profile and s.attention != "none" and all(
+                getattr(s, k) == v for k, v in only.items()):
+            cells.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
+    for runs in cells.values():
         by = {v: [s for s in runs if name_of(s) == v] for v in (*ATTENTIONS, "attention only")}
         by = {v: of for v, of in by.items() if of}
         reference = by.pop("softmax", [])
@@ -169,9 +158,9 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
     return found[columns]
 
 
-def disturbed(changes: pd.DataFrame, by: str = "intervention") -> pd.DataFrame:
+def disturbed(changes: pd.DataFrame) -> pd.DataFrame:
     """Trained models against themselves undisturbed, one family: a row per kind of disturbance
-    (``by``).
+    (``intervention``).
 
     ``changes`` has a row per model (``run_id``) and kind with the relative ``change`` of its test
     MSE. ``low`` to ``high`` is the 95 % interval of the mean over models, on these months; ``p`` is
@@ -179,7 +168,7 @@ def disturbed(changes: pd.DataFrame, by: str = "intervention") -> pd.DataFrame:
     for the family (Holm). The other columns are those of ``versus``.
     """
     rows = []
-    for kind, of in changes.groupby(by, sort=False):
+    for kind, of in changes.groupby("intervention", sort=False):
         v, n = of.change.to_numpy(float), len(of)
         mean, low, high = interval(v)
         rows.append({"variant": kind, "reference": "undisturbed", "seeds": n, "change": mean,

@@ -105,53 +105,54 @@ def save(fig, name: str, folder, words: str = "") -> None:
     (folder / f"{name}.png").write_bytes(picture(fig, DPI))
 
 
+def group(ax, at: float, values, color, *, gap: float = 0.08, across: bool = False,
+          size: float = 9, label: str | None = None) -> None:
+    """``values`` as dots at ``at - gap``, their mean with its 95 % t interval at ``at + gap``: on
+    the y axis, or ``across``, on the x axis. ``size`` is that of the mean, in points."""
+    mean, low, high = interval(values)
+    bar = [[mean - low], [high - mean]] if np.isfinite(low) else None
+    ax.errorbar(*((mean, at + gap) if across else (at + gap, mean)), fmt="o", ms=size, color=color,
+                capsize=5, lw=3 * size / 11, label=label, **{"xerr" if across else "yerr": bar})
+    dots = np.full(len(values), at - gap), values
+    ax.scatter(*(dots[::-1] if across else dots), s=50, color=color, alpha=0.5, lw=0)
+
+
+def rows(ax, names: list[str]) -> None:
+    """``names`` on the y axis, the first at the top."""
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.4, -0.6))
+
+
 def seeds(ax, table: pd.DataFrame, x: str, y: str, color, *, offset: float = 0.0, gap: float = 0.08,
           label: str | None = None) -> None:
-    """Every seed as a dot; beside it the mean with its 95 % t interval.
-
-    ``table`` has one row per seed and ``x``, which holds positions on the axis; ``offset`` moves
-    the group so that several can stand side by side, and ``gap`` is the distance of dots and mean
-    from the middle.
-    """
-    for position, group in table.groupby(x):
-        mean, low, high = interval(group[y])
-        ax.scatter(np.full(len(group), position + offset - gap), group[y], s=45, color=color,
-                   alpha=0.55, lw=0)
-        error = [[mean - low], [high - mean]] if np.isfinite(low) else None
-        ax.errorbar(position + offset + gap, mean, yerr=error, fmt="o", ms=9, color=color,
-                    capsize=5, lw=2.5, label=label)
+    """``group`` of every ``x``, which holds positions on the axis; ``table`` has one row per seed
+    and ``x``. ``offset`` moves all, so that several tables can stand side by side."""
+    for position, of in table.groupby(x):
+        group(ax, position + offset, of[y], color, gap=gap, label=label)
         label = None
 
 
 def dots(ax, table: pd.DataFrame, x: str, y: str, order: list, palette: dict,
          hue: str | None = None, *, dodge: float = 0.36, gap: float = 0.05) -> None:
-    """A small dot per row (a seed, a model), beside them their mean with its 95 % t interval.
+    """``group`` of every name, the mean first; ``table`` has a row per seed or model.
 
     One of ``x`` and ``y`` holds numbers, the other the names in ``order``, first at the left or at
     the top. Without ``hue`` the ``palette`` gives each name its colour; with it, each of its
-    groups, which stand side by side.
+    groups, which stand side by side, ``dodge`` apart.
     """
     across = y in table and not pd.api.types.is_numeric_dtype(table[y])
     value, name = (x, y) if across else (y, x)
-    for k, group in enumerate(palette if hue else [None]):
-        mine, label = table[table[hue] == group] if hue else table, group
+    for k, kind in enumerate(palette if hue else [None]):
+        mine, label = table[table[hue] == kind] if hue else table, kind
         shift = dodge * (k - (len(palette) - 1) / 2) if hue else 0
         for i, each in enumerate(order):
-            v = mine[mine[name] == each][value].dropna()
-            if not len(v):
-                continue
-            mean, low, high = interval(v)
-            color, bar = palette[group if hue else each], [[mean - low], [high - mean]]
-            known = bar if np.isfinite(low) else None
-            at, beside = i + shift - gap, np.full(len(v), i + shift + gap)
-            ax.errorbar(*((mean, at) if across else (at, mean)), fmt="o", ms=11, color=color,
-                        capsize=5, lw=3, label=label, **{"xerr" if across else "yerr": known})
-            ax.scatter(*((v, beside) if across else (beside, v)), s=50, color=color, alpha=0.5,
-                       lw=0)
-            label = None
-    ends = dict(ticks=range(len(order)), ticklabels=order,
-                lim=(len(order) - 0.4, -0.6) if across else (-0.6, len(order) - 0.4))
-    ax.set(**{("y" if across else "x") + k: v for k, v in ends.items()})
+            if len(v := mine[mine[name] == each][value].dropna()):
+                group(ax, i + shift, v, palette[kind if hue else each], gap=-gap, across=across,
+                      size=11, label=label)
+                label = None
+    if across:
+        rows(ax, order)
+    else:
+        ax.set(xticks=range(len(order)), xticklabels=order, xlim=(-0.6, len(order) - 0.4))
     if hue and ax.get_legend_handles_labels()[0]:
         ax.legend(title=hue)
 
@@ -183,8 +184,8 @@ def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: f
     if label:
         ax.plot([], [], "o", ms=14 if filled else 11, mec="0.3", mew=2,
                 mfc="0.3" if filled else "white", label=label)
-    ax.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6),
-           xlabel="change of the test error (%); right: worse")
+    rows(ax, order)
+    ax.set_xlabel("change of the test error (%); right: worse")
 
 
 def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> None:
@@ -200,40 +201,31 @@ def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> Non
 
 
 def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:
-    """Errors on the x axis, an embedding a row, an attention a colour; right is worse.
+    """``group`` of errors on the x axis, an embedding a row, an attention a colour; right is worse.
 
-    ``table`` is ``by_embedding.errors``: seeds as dots, below them the mean with its 95 %
-    interval. Intervals much longer than all dots together may end outside the axis. ``floors`` are
-    errors that are known to be reachable, by embedding: black bars.
+    ``table`` is ``by_embedding.errors``. Intervals much longer than all dots together may end
+    outside the axis. ``floors`` are errors that are known to be reachable, by embedding: black
+    bars.
     """
+    rows(ax, order)
     attentions = [a for a in COLORS if a in set(table.attention)]
     for a, shift in zip(attentions, np.linspace(-0.22, 0.22, len(attentions)), strict=True):
-        label = a
+        mine, label = table[table.attention == a], a
         for y, name in enumerate(order):
-            error = table[(table.embedding == name) & (table.attention == a)].error
-            if not len(error):
-                continue
-            mean, low, high = interval(error)
-            bar = [[mean - low], [high - mean]] if np.isfinite(low) else None
-            ax.scatter(error, np.full(len(error), y + shift - 0.07), s=45, color=COLORS[a],
-                       alpha=0.55, lw=0)
-            ax.errorbar(mean, y + shift + 0.07, xerr=bar, fmt="o", ms=9, color=COLORS[a],
-                        capsize=4, lw=2.5, label=label)
-            label = None
+            if len(error := mine[mine.embedding == name].error):
+                group(ax, y + shift, error, COLORS[a], gap=0.07, across=True, label=label)
+                label = None
     shown = {name: v for name, v in (floors or {}).items() if name in order}
-    for i, (name, v) in enumerate(shown.items()):
+    for name, v in shown.items():
         y = order.index(name)
         ax.plot([v, v], [y - 0.42, y + 0.42], color="black", lw=3,
-                label=None if i else "known to be reachable")
+                label=None if name != next(iter(shown)) else "known to be reachable")
     values = [*table.error, *shown.values()]
     if values:
         # Room for intervals, but not for those that would swallow the dots.
-        room = 0.35 * ((max(values) - min(values)) or 1)
+        least, most = min(values), max(values)
+        room = 0.35 * ((most - least) or 1)
         ends = [interval(v)[1:] for _, v in table.groupby(["embedding", "attention"]).error]
-        low = np.nanmin([min(values), *(e[0] for e in ends)])
-        high = np.nanmax([max(values), *(e[1] for e in ends)])
-        low, high = max(low, min(values) - room), min(high, max(values) + room)
-        if min(values) >= 0:
-            low = max(low, 0)
-        ax.set_xlim(low - 0.1 * room, high + 0.1 * room)
-    ax.set(yticks=range(len(order)), yticklabels=order, ylim=(len(order) - 0.4, -0.6))
+        low = max(np.nanmin([least, *(e[0] for e in ends)]), least - room)
+        high = min(np.nanmax([most, *(e[1] for e in ends)]), most + room)
+        ax.set_xlim((max(low, 0) if least >= 0 else low) - 0.1 * room, high + 0.1 * room)

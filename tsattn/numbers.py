@@ -51,17 +51,9 @@ def number(said: pd.DataFrame, name: str) -> tuple[float, str] | None:
 
 def holds(said: pd.DataFrame, name: str) -> bool | None:
     """Whether the statement ``name`` holds; None where nothing was said of it."""
-    if name not in said.index or said.form[name] != HOLDS:
+    if name not in said.index or said.form[name] != HOLDS or pd.isna(said.value[name]):
         return None
     return bool(said.value[name])
-
-
-def lacking(name: str) -> UnknownName:
-    """The error for a name of which a ledger says nothing: ``NotRun`` if the report has it."""
-    report = read(Ledger(record=True))
-    if number(report, name) or name in report.index:
-        return NotRun(f"{name}: not run yet")
-    return UnknownName(f"{name}: no number and no statement of the report has this name")
 
 
 def run_ids(rows) -> set[str]:

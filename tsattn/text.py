@@ -5,49 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .claims.rules import (
-    CANNOT_TELL,
-    MOSTLY,
-    NO,
-    NOT_RUN,
-    NOT_SHOWN,
-    PARTLY,
-    THIS_SPLIT,
-    UNSEEN,
-    YES,
-    Number,
-    Outcome,
-)
-from .settings import ROOT
+from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Found, Number
 from .statistics import MARGIN, interval
 
-VERDICTS = {
-    "en": {v: v for v in (YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN)},
-    "ko": {
-        YES: "예",
-        MOSTLY: "대체로",
-        PARTLY: "일부만",
-        NO: "아니요",
-        CANNOT_TELL: "판단 불가",
-        NOT_SHOWN: "확인되지 않음",
-        NOT_RUN: "아직 실행하지 않음",
-    },
-}
-TARGETS = {
-    THIS_SPLIT: ("for these test months", "이 test 기간에 대해"),
-    UNSEEN: ("for these four months", "이 4개월에 대해"),
-}
+KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
+                             "아직 실행하지 않음"), strict=True))
+TARGETS = {THIS_SPLIT: ("for these test months", "이 test 기간에 대해"),
+           UNSEEN: ("for these four months", "이 4개월에 대해")}
+HEADS = {"en": ("claim", "replicated?", "one number", "chapter"),
+         "ko": ("주장", "재현되었나?", "대표 수치", "장")}
 MINUS = "−"
 HUNDREDTHS = {"change": " %", "points": " pp", "share": " %"}  # forms, and their units
 
 
 def escape(text: str) -> str:
     """Text from elsewhere as Markdown that shows it as it is: no HTML, no end of a table cell,
-    no markup.
-    """
-    text = (
-        " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    )
+    no markup."""
+    text = " ".join(str(text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join("\\" + c if c in "\\`*_[]|$" else c for c in text)
 
 
@@ -57,131 +32,88 @@ def figure(value: float, form: str = "change", digits: int | None = None, sign: 
     """
     if not np.isfinite(value):
         return NOT_RUN
+    if digits is None:
+        digits = {"weight": 2, "count": 0}.get(form, 1)
     if form in HUNDREDTHS:
-        plus, decimals = "+" if sign and form != "share" else "", 1 if digits is None else digits
-        text = f"{100 * value:{plus}.{decimals}f}"
-        return text.replace("-", MINUS) + HUNDREDTHS[form]
-    default = {"times": 1, "weight": 2, "count": 0}[form]
-    text = f"{value:,.{default if digits is None else digits}f}".replace("-", MINUS)
-    return "×" + text if form == "times" else text
-
-
-def digits_for(number: Number) -> int | None:
-    """More digits where the value and its interval would all be rounded to nothing."""
-    small = max(abs(number.value), abs(number.low), abs(number.high)) < 0.002
-    return 2 if number.form in HUNDREDTHS and small else None
+        plus = "+" if sign and form != "share" else ""
+        text = f"{100 * value:{plus}.{digits}f}{HUNDREDTHS[form]}"
+    else:
+        text = f"{'×' if form == 'times' else ''}{value:,.{digits}f}"
+    return text.replace("-", MINUS)
 
 
 def with_interval(number: Number) -> str:
-    """Value [low, high], the unit once: +0.9 % [−0.1, +1.9]."""
-    digits = digits_for(number)
-    value, low, high = (
-        figure(v, number.form, digits) for v in (number.value, number.low, number.high)
-    )
-    unit = HUNDREDTHS.get(number.form, "")
-    return value + (
-        f" [{low.removesuffix(unit)}, {high.removesuffix(unit)}]" if np.isfinite(number.low) else ""
-    )
+    """Value [low, high], the unit once: +0.9 % [−0.1, +1.9]. Hundredths have two decimals where
+    one would round all three to nothing."""
+    ends, unit = (number.value, number.low, number.high), HUNDREDTHS.get(number.form, "")
+    digits = 2 if unit and max(map(abs, ends)) < 0.002 else None
+    value, low, high = (figure(v, number.form, digits) for v in ends)
+    if not np.isfinite(number.low):
+        return value
+    return f"{value} [{low.removesuffix(unit)}, {high.removesuffix(unit)}]"
 
 
-def verdict(outcome: Outcome, lang: str = "en") -> str:
+def verdict(found: Found, lang: str = "en") -> str:
     """The verdict word; beside "cannot tell" the smallest difference that would have been seen
     in most cases, or that some loss is shown.
     """
-    found, seen = outcome.found, outcome.found.detectable
-    word = VERDICTS[lang][outcome.verdict]
-    if found.lost and outcome.verdict == CANNOT_TELL:
-        return (f"{word} at {MARGIN:.0%}; some loss shown".replace("%", " %") if lang == "en"
-                else f"{MARGIN:.0%}는 {word}, 손실은 확인됨")
-    if outcome.verdict != CANNOT_TELL or not np.isfinite(seen):
+    en, word = lang == "en", found.verdict if lang == "en" else KOREAN[found.verdict]
+    if found.verdict != CANNOT_TELL:
         return word
-    least = figure(seen, "share")
-    return (
-        f"{word} (could have seen ≥ {least})"
-        if lang == "en"
-        else f"{word} (검출 가능한 최소 차이 {least})"
-    )
+    if found.lost:
+        return f"{word} at {100 * MARGIN:.0f} %; some loss shown" if en else \
+            f"{MARGIN:.0%}는 {word}, 손실은 확인됨"
+    if not np.isfinite(found.detectable):
+        return word
+    least = figure(found.detectable, "share")
+    return f"{word} ({'could have seen ≥' if en else '검출 가능한 최소 차이'} {least})"
 
 
-def targets(outcome: Outcome, lang: str = "en") -> str:
-    """What the verdict speaks of, and where this test split alone says something else; empty if
-    it says the same.
-    """
-    split = outcome.found.split_verdict
-    if outcome.number and outcome.claim.target in TARGETS:
-        return TARGETS[outcome.claim.target][lang == "ko"]
-    if not split or split == outcome.verdict:
-        return ""
-    word = VERDICTS[lang][split]
-    return f"on these test months alone: {word}" if lang == "en" else f"이 test 기간만 보면: {word}"
+def beside(found: Found, lang: str = "en") -> list[str]:
+    """What the verdict speaks of, or what these test months alone say, where it is something else;
+    and that some cells hold too few separate blocks for their intervals."""
+    en, here, said = lang == "en", found.split_verdict, []
+    if found.number and found.claim.target in TARGETS:
+        said.append(TARGETS[found.claim.target][not en])
+    elif here and here != found.verdict:
+        said.append(f"on these test months alone: {here}" if en else
+                    f"이 test 기간만 보면: {KOREAN[here]}")
+    if found.few_blocks:
+        said.append("few separate weeks at the long horizons" if en else
+                    "긴 horizon은 독립적인 기간이 적음")
+    return said
 
 
-def caveat(outcome: Outcome, lang: str = "en") -> str:
-    """That some cells hold too few separate blocks for their intervals; empty otherwise."""
-    if not outcome.found.few_blocks:
-        return ""
-    return (
-        "few separate weeks at the long horizons"
-        if lang == "en"
-        else "긴 horizon은 독립적인 기간이 적음"
-    )
-
-
-def whole(value: float) -> str:
-    """A relative change in whole per cent, zero without a sign."""
-    return figure(value, "change", 0).replace("+0 %", "0 %").replace(MINUS + "0 %", "0 %")
-
-
-def sentence(outcome: Outcome, lang: str = "en") -> str:
+def sentence(found: Found, lang: str = "en") -> str:
     """Answer first, then the size, then the uncertainty."""
-    number = outcome.number
-    lost = outcome.found.lost and outcome.verdict == CANNOT_TELL
-    word = verdict(outcome, lang) if lost else VERDICTS[lang][outcome.verdict]
+    number, en = found.number, lang == "en"
+    lost = found.lost and found.verdict == CANNOT_TELL
+    word = verdict(found, lang) if lost else found.verdict if en else KOREAN[found.verdict]
     word = word[0].upper() + word[1:]
     if number is None:
         return f"{word}."
-    what = outcome.claim.shown[lang == "ko"]
-    if lost or outcome.verdict != CANNOT_TELL or number.form != "change":
+    what = found.claim.shown[not en]
+    if lost or found.verdict != CANNOT_TELL or number.form != "change":
         return f"{word}: {what}, {with_interval(number)}."
-    size, low, high = figure(abs(number.value), "share", 0), whole(number.low), whole(number.high)
-    least = figure(outcome.found.detectable, "share")
-    if lang == "en":
-        return (
-            f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); "
-            "the test months cannot "
-            f"tell {low} from {high}. {least} or more would have been seen."
-        )
-    return (
-        f"{word}. 오차가 약 {size} {'큽니다' if number.value > 0 else '작습니다'} ({what}). "
-        f"이 test 기간으로는 {low}와 "
-        f"{high}를 구별할 수 없습니다. {least} 이상의 차이는 80 % 확률로 검출합니다."
-    )
+    size, least = figure(abs(number.value), "share", 0), figure(found.detectable, "share")
+    low, high = ("0 %" if abs(end) <= 0.005 else figure(end, digits=0)
+                 for end in (number.low, number.high))
+    if en:
+        return (f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); the "
+                f"test months cannot tell {low} from {high}. {least} or more would have been seen.")
+    return (f"{word}. 오차가 약 {size} {'큽니다' if number.value > 0 else '작습니다'} ({what}). "
+            f"이 test 기간으로는 {low}와 {high}를 구별할 수 없습니다. {least} 이상의 차이는 80 % "
+            "확률로 검출합니다.")
 
 
-def chapter(outcome: Outcome, folder: str = "notebooks/") -> str:
-    """The number of the claim's chapter, as a link once the chapter is there."""
-    name = f"{outcome.claim.chapter}.ipynb"
-    number = str(int(name[:2]))
-    return f"[{number}]({folder}{name})" if (ROOT / "notebooks" / name).is_file() else number
-
-
-def scorecard(outcomes: list[Outcome], lang: str = "en", folder: str = "notebooks/") -> str:
-    """Markdown table, a row per claim: claim, replicated?, one number, chapter."""
-    heads = {
-        "en": ("claim", "replicated?", "one number", "chapter"),
-        "ko": ("주장", "재현되었나?", "대표 수치", "장"),
-    }[lang]
-    lines = [f"| {' | '.join(heads)} |", "|---|---|---|---|"]
-    for o in outcomes:
-        shown = (
-            "–" if o.number is None else f"{with_interval(o.number)}: {o.claim.shown[lang == 'ko']}"
-        )
-        beside = [words for words in (targets(o, lang), caveat(o, lang)) if words]
-        said = "; ".join([f"**{verdict(o, lang)}**", *beside])
-        lines.append(
-            f"| {o.claim.en if lang == 'en' else o.claim.ko} | {said} | {shown} "
-            f"| {chapter(o, folder)} |"
-        )
+def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/") -> str:
+    """Markdown table, a row per claim: claim, replicated?, one number, link to its chapter."""
+    lines = [f"| {' | '.join(HEADS[lang])} |", "|---|---|---|---|"]
+    for found in decided:
+        claim, number, file = getattr(found.claim, lang), found.number, found.claim.chapter
+        said = "; ".join([f"**{verdict(found, lang)}**", *beside(found, lang)])
+        shown = f"{with_interval(number)}: {found.claim.shown[lang == 'ko']}" if number else "–"
+        lines.append(f"| {claim} | {said} | {shown} | [{int(file[:2])}]({folder}{file}.ipynb) |")
     return "\n".join(lines)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS
 
-YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = (
+YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = VERDICTS = (
     "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
 LEVEL = 0.05
 SINGLED_OUT = 1.1  # times an even share of the weight: an upper bound below is "not singled out"
@@ -38,25 +38,6 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the ledger says of a claim.
-
-    ``detectable`` is the true change that is found in 80 % of cases. ``few_blocks``: some cell has
-    too few separate weeks for its intervals. ``lost``: some loss is shown, though not that it
-    reaches the margin. ``split_verdict``: that for these test months alone.
-    """
-
-    verdict: str
-    number: Number | None = None
-    seeds: int = 0
-    detectable: float = np.nan
-    split_verdict: str = ""
-    few_blocks: bool = False
-    lost: bool = False
-    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-
-@dataclass(frozen=True)
 class Claim:
     """A statement in English and Korean; ``shown`` says what its number measures.
 
@@ -76,19 +57,23 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A claim with what was found."""
+class Found:
+    """What the ledger says of a claim.
 
-    claim: Claim
-    found: Found
+    ``detectable`` is the true change that is found in 80 % of cases. ``few_blocks``: some cell has
+    too few separate weeks for its intervals. ``lost``: some loss is shown, though not that it
+    reaches the margin. ``split_verdict``: that for these test months alone.
+    """
 
-    @property
-    def verdict(self) -> str:
-        return self.found.verdict
-
-    @property
-    def number(self) -> Number | None:
-        return self.found.number
+    verdict: str
+    number: Number | None = None
+    seeds: int = 0
+    detectable: float = np.nan
+    split_verdict: str = ""
+    few_blocks: bool = False
+    lost: bool = False
+    comparisons: pd.DataFrame = field(default_factory=pd.DataFrame)
+    claim: Claim | None = None
 
 
 # -- rules
@@ -106,8 +91,7 @@ def below(ends: tuple[float, float, float], limit: float) -> str:
 
 def combine(words: list[str]) -> str:
     """One verdict from those of several comparisons: all, more than half, some, or none of them
-    hold.
-    """
+    hold."""
     n, held = len(words), words.count(YES)
     if not n:
         return NOT_RUN
@@ -163,22 +147,14 @@ def increased(row) -> str:
     return word(shown and row.change > 0, shown)
 
 
-def compared(
-    table: pd.DataFrame, rule, shown: str, judged: list[str] | None = None
-) -> Found | None:
+def compared(table: pd.DataFrame, rule, shown: str,
+             judged: list[str] | None = None) -> Found | None:
     """The verdict of ``rule`` over the rows of ``compare.versus`` (those of the variants
-    ``judged``); the number of ``shown``.
-    """
-    if table.empty or shown not in set(table.variant):
+    ``judged``); the number of ``shown``."""
+    if shown not in set(table.variant):
         return None
     rows = table[table.variant.isin(judged)] if judged else table
     row = table[table.variant == shown].iloc[0]
-    return Found(
-        combine(rule(rows)),
-        Number(row.change, row.low, row.high),
-        int(rows.seeds.max()),
-        detectable=row.detectable,
-        split_verdict=combine(rule(rows, here=True)),
-        few_blocks=bool((rows.blocks < FEW_BLOCKS).any()),
-        comparisons=table,
-    )
+    return Found(combine(rule(rows)), Number(row.change, row.low, row.high), int(rows.seeds.max()),
+                 row.detectable, split_verdict=combine(rule(rows, here=True)),
+                 few_blocks=bool((rows.blocks < FEW_BLOCKS).any()), comparisons=table)

@@ -28,7 +28,6 @@ from .story import LACKING, Filler, Picture, said
 FONT, EVENT, WITH = 18, "#8C510A", ("softmax", "zero")
 HUES = COLORS | {"black": "#222222", "grey": "#555555", "purple": figures.FEED_FORWARD}
 compared = cache(comparisons)
-DRAWN: dict[str, Callable[[Drawing], Figure | None]] = {}
 
 
 @dataclass
@@ -90,12 +89,6 @@ class Drawing:
         return rows.assign(value=of(rows))
 
 
-def drawn(function):
-    """Under its name, the one that the deck's text uses."""
-    DRAWN[function.__name__] = function
-    return function
-
-
 @contextmanager
 def look():
     """The report's look at the size of a slide, in letters that Korean has too."""
@@ -125,7 +118,6 @@ def bare(ax, title: str = "", color: str = "black", **labels) -> None:
     ax.set_title(title, loc="left", color=color)
 
 
-@drawn
 def forest(d: Drawing) -> Figure | None:
     """Changes with their intervals; a second source of a row is drawn hollow below the first."""
     panels = [(heading, {row[0].replace("//", "\n"): ([d.row(s, *where) for s in row[1:-1]],
@@ -162,7 +154,6 @@ def forest(d: Drawing) -> Figure | None:
     return fig
 
 
-@drawn
 def months(d: Drawing) -> Figure:
     """Which months are trained on, and which are tested."""
     fig, ax = d.panels()
@@ -178,7 +169,6 @@ def months(d: Drawing) -> Figure:
     return fig
 
 
-@drawn
 def forecasts(d: Drawing) -> Figure | None:
     """Two recorded windows of the unseen months: where attention gains, and where it loses."""
     models = {a: [make("paper", attention=a, learning_rate=runs.LOW_RATE, split="tail",
@@ -202,7 +192,6 @@ def forecasts(d: Drawing) -> Figure | None:
     return fig
 
 
-@drawn
 def model(d: Drawing) -> Figure:
     """The blocks of PatchTST with the place that is exchanged, and what is put there."""
     fig, axes = plt.subplot_mosaic("AAAAAA;BCDEFG", figsize=d.size, height_ratios=(1, 1.5))
@@ -249,7 +238,6 @@ def window(d: Drawing, y, spans=(), **how) -> tuple[Figure, plt.Axes]:
     return fig, ax
 
 
-@drawn
 def recall_window(d: Drawing) -> Figure:
     """A window of recall: keys with their values, the question, the answer."""
     example = data.toy.recall(1, 4, 7)
@@ -262,7 +250,6 @@ def recall_window(d: Drawing) -> Figure:
     return fig
 
 
-@drawn
 def recall_errors(d: Drawing) -> Figure:
     """The error that is left on recall for a growing number of pairs."""
     pairs = ("1", "2", "4", "8", "16")
@@ -278,7 +265,6 @@ def recall_errors(d: Drawing) -> Figure:
     return fig
 
 
-@drawn
 def dose_window(d: Drawing) -> Figure:
     """A window of ETTh1 as it is, and with recall's pattern at a dose of 30 %."""
     x, y = (v[0, 0].numpy() for v in data.load("ETTh1", 336, 96).test.batch([0]))
@@ -289,7 +275,6 @@ def dose_window(d: Drawing) -> Figure:
     return fig
 
 
-@drawn
 def dose(d: Drawing) -> Figure | None:
     """What attention saves of each dose of look-up, beside what a perfect look-up would save."""
     table = registered_dose.judged(d.ledger)
@@ -311,7 +296,6 @@ def dose(d: Drawing) -> Figure | None:
     return fig
 
 
-@drawn
 def codebook(d: Drawing) -> Figure:
     """What attention is worth by embedding, an oracle beside the codebooks, on three series."""
     hues = {"linear": "black", "code-init": "softmax", "RQ-VAE": "softmax", "random": "grey",
@@ -336,7 +320,6 @@ def codebook(d: Drawing) -> Figure:
     return fig
 
 
-@drawn
 def toy_series(d: Drawing) -> Figure:
     """A stretch of the toy series, its events and the state of each."""
     machine = data.toy.state_machine(600)
@@ -346,7 +329,6 @@ def toy_series(d: Drawing) -> Figure:
     return window(d, machine.x[:432], spans, title=d["states"], color=EVENT, ylim=(-1.8, 2.6))[0]
 
 
-@drawn
 def surfaces(d: Drawing) -> Figure:
     """The paper's own picture: attention and feed-forward of trained models disturbed."""
     models = [make("paper", seed=s) for s in runs.FEW_SEEDS]
@@ -363,3 +345,9 @@ def surfaces(d: Drawing) -> Figure:
         ax.set(xlabel=d["smoothing"], ylabel=d["noise"])
         ax.set_title(d[f"panel.{part}"], loc="left")
     return fig
+
+
+# By the names that the deck's text uses.
+DRAWN = {of.__name__: of for of in (
+    forest, months, forecasts, model, recall_window, recall_errors, dose_window, dose, codebook,
+    toy_series, surfaces)}

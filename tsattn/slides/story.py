@@ -66,9 +66,8 @@ class Slide:
 def read(lang: str) -> tuple[dict[str, str], list[tuple[str, list[tuple[str, str, str]]]]]:
     """Fixed words, and per slide its name and lines (key, conditions, text) of the deck's file.
     Raises ``ValueError`` for a line of no known form."""
-    head, *parts = re.split(
-        r"^## ", (Path(__file__).parent / f"deck.{lang}.md").read_text("utf-8"), flags=re.M
-    )
+    written = (Path(__file__).parent / f"deck.{lang}.md").read_text("utf-8")
+    head, *parts = re.split(r"^## ", written, flags=re.M)
     slides = []
     for name, _, body in (part.partition("\n") for part in parts):
         found = [(line, LINE.fullmatch(line)) for line in map(str.strip, body.splitlines()) if line]
@@ -99,19 +98,17 @@ class Filler:
     def __init__(self, facts: Facts, lang: str):
         self.facts, self.lang = facts, lang
 
-    def holds(self, conditions: str) -> bool:
-        """Whether all hold. Raises ``NotRun`` where the ledger cannot tell."""
-        return all(self.one(name) for name in conditions.split())
-
-    def one(self, name: str) -> bool:
-        if name.startswith("not-"):
-            return not self.one(name.removeprefix("not-"))
+    def holds(self, condition: str) -> bool:
+        """Whether it holds. Raises ``NotRun`` where the ledger cannot tell."""
+        if condition.startswith("not-"):
+            return not self.holds(condition.removeprefix("not-"))
+        if condition[0] != "?":
+            return self.facts.holds(condition)
         try:
-            return self.facts.holds(name) if name[0] != "?" else bool(self.facts.number(name[1:]))
+            self.facts.number(condition[1:])
         except NotRun:
-            if name[0] == "?":
-                return False
-            raise
+            return False
+        return True
 
     def number(self, match: re.Match) -> str:
         name, unsigned, digits, part = match.groups()
@@ -157,7 +154,7 @@ def slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide
             continue
         question, asked = asked, ""
         try:
-            if not filler.holds(conditions):
+            if not all(map(filler.holds, conditions.split())):
                 continue
             words = "" if key == "|" else filler.fill(written)
         except NotRun:
