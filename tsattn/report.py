@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import json
 import math
 import re
@@ -11,7 +12,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +25,6 @@ from .checkpoints import alive
 from .claims.facts import Facts
 from .data import DataError
 from .estimates import seconds_expected, together
-from .harmless import harmless_markdown
 from .ledger import Ledger, LedgerError
 from .own_series import short
 from .progress import bar, counted, duration, say
@@ -123,21 +123,21 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
         told = numbers.gather(numbers.read(ledger), work / "figures", usual)
         if len(told):
             numbers.save(told.reset_index().to_dict("records"), work / "numbers.csv")
+        pages = [page_of(c, ledger, own) for c in (chosen if own else chapters)]
         place = None
         if with_site:
             if not own:
                 decks(work, Facts(ledger, told))
-            pages = [page_of(c, ledger, own) for c in (chosen if own else chapters)]
             say(f"the site of {len(pages)} chapters ...")
-            start = start_page(pages, own, work) if own else None
             of = {s.run_id for c in chosen for s in c.asked} if own else None
             try:
-                place = site.build([p for p in pages if p is not start], ledger, work, build, start,
-                                   of)
+                place = site.build([start_page(p, own, work) if own and p.name.startswith("C_")
+                                    else p for p in pages], ledger, work, build, of)
             except Exception as error:  # of whatever Sphinx and its extensions raise
                 said = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
                                 "executed chapters and their figures are kept.".split())
-        place = place or without_site([page_of(c, ledger, own) for c in readable], work, build)
+        executed = {c.path.stem for c in readable}
+        place = place or without_site([p for p in pages if p.name in executed], work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
             if profile == "paper" and not parameters and len(told):
@@ -375,22 +375,20 @@ def decks(work: Path, facts: Facts) -> None:
 def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.Page:
     """The chapter's page, with what a reader must know about it first; ``own`` is the file that the
     whole site is about."""
-    page = site.Page(chapter.path.stem, chapter.notebook)
+    title = nbformat.v4.new_markdown_cell(f"# {chapter.path.stem}")
+    page = site.Page(chapter.path.stem,
+                     chapter.notebook or nbformat.v4.new_notebook(cells=[title]))
     if not chapter.state:
         return page
     if chapter.state != "done":
         page.notices.append(site.notice("danger", "This chapter stopped", chapter.state))
-    if chapter.changed:
+    page.aside = bool(chapter.changed)
+    if chapter.changed and not own:
         changed, usual = (", ".join(f"{k} = {of[k]!r}" for k in chapter.changed)
                           for of in (chapter.changed, chapter.defaults))
-        if not own:
-            page.notices.append(site.notice(
-                "warning", "Run with other settings",
-                f"This page was computed with {changed}. The report itself has {usual}."))
-        whose = "the report's own series" if own else f"`{usual}`"
-        page.aside = harmless_markdown(
-            f"*The reading that stands here was written for {whose} and is set aside; "
-            "figures and tables speak for these settings.*")
+        page.notices.append(site.notice(
+            "warning", "Run with other settings",
+            f"This page was computed with {changed}. The report itself has {usual}."))
     if left := missing(chapter.todo, ledger):
         only = [] if own else [f"--only {chapter.label}"]
         page.notices.append(site.notice(
@@ -399,20 +397,18 @@ def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.P
     return page
 
 
-def start_page(pages: list[site.Page], own: Path, work: Path) -> site.Page | None:
-    """Chapter C as the first page of the site of the file ``own``, with links to the CSV files it
-    has written; None if it cannot be read."""
-    page = next((p for p in pages if p.name.startswith("C_") and p.notebook), None)
-    if page:
-        page.name = site.START
-        cells = page.notebook.cells
-        _, _, rest = cells[0].source.partition("\n")
-        cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
-        for file in (work / "figures").glob("C_*.csv"):
-            link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
-            at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
-            cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
-    return page
+def start_page(page: site.Page, own: Path, work: Path) -> site.Page:
+    """The page of chapter C as the first of the site of the file ``own``, with links to the CSV
+    files it has written."""
+    notebook = copy.deepcopy(page.notebook)
+    cells = notebook.cells
+    _, _, rest = cells[0].source.partition("\n")
+    cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
+    for file in (work / "figures").glob("C_*.csv"):
+        link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
+        at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
+        cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
+    return replace(page, name=site.START, notebook=notebook)
 
 
 def without_site(pages: list[site.Page], work: Path, build: Path) -> Path:

@@ -28,18 +28,21 @@ STATIC = Path(__file__).parent / "site_static"
 ROWS = 12  # of a table that is shown unfolded
 TITLE = "Does attention matter in time-series transformers?"
 START, KOREAN = "index", "ko"
-READMES = [("README.md", START, "[한국어](ko.md)\n\n"),
-           ("README.ko.md", KOREAN, "[English](index.md)\n\n")]  # file, page, link to the other
+READMES = [("README.md", START, "[한국어](ko.md)"),
+           ("README.ko.md", KOREAN, "[English](index.md)")]  # file, page, link to the other
+ASIDE = "*The reading that stands here was written for the report's own settings and is set " \
+        "aside; figures and tables speak for these settings.*"
 
 
 @dataclass
 class Page:
-    """One chapter: its name (``01_replacement``), the executed notebook, and notices above it."""
+    """One chapter: its name (``01_replacement``, or ``START``), the executed notebook, which begins
+    with its title, and notices above it."""
 
     name: str
-    notebook: nbformat.NotebookNode | None  # None: it could not be read
+    notebook: nbformat.NotebookNode
     notices: list[str] = field(default_factory=list)
-    aside: str = ""  # instead of cells tagged ``reading``, if written for other settings
+    aside: bool = False  # what it says of results was written for other settings
 
     @property
     def place(self) -> str:
@@ -47,44 +50,42 @@ class Page:
         return self.name if self.name == START else f"notebooks/{self.name}"
 
 
-def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Page | None = None,
+def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
           of: set[str] | None = None) -> Path:
     """Write the site of ``pages`` to ``target``, in place of a report that is there; returns its
     ``index.html``.
 
-    It begins with the page ``start``; without one, with the READMEs. Of the ledger it has the rows
-    of the run_ids ``of``, or all. ``work`` is a folder for what lies in between; ``work/figures``
-    is taken over, if it is there. Raises ``RuntimeError`` with the messages of Sphinx if the site
-    cannot be built, ``ValueError`` where ``target`` holds anything else than a report.
+    Without a page ``START`` it begins with the READMEs. Of the ledger it has the rows of the
+    run_ids ``of``, or all, and then all comparisons, too. ``work`` is a folder for what lies in
+    between; ``work/figures`` is taken over, if it is there. Raises ``RuntimeError`` with the
+    messages of Sphinx if the site cannot be built, ``ValueError`` where ``target`` holds anything
+    else than a report.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
     (source / "figures").mkdir()
     shown = {page.name for page in pages}
-    every = [*pages, *[start] * bool(start)]
-    for page in every:
-        text = nbformat.writes(staged(page, shown)) if page.notebook else unreadable(page)
-        (source / f"{page.place}.{'ipynb' if page.notebook else 'md'}").write_text(text, "utf-8")
-    korean = not start and (ROOT / "README.ko.md").is_file()
-    for readme, name, link in [] if start else READMES[:1 + korean]:
+    for page in pages:
+        nbformat.write(staged(page, shown), source / f"{page.place}.ipynb")
+    decks = [f'<a href="{d.name}">{d.stem}</a>' for d in sorted(work.glob("slides-*.pptx"))]
+    decks = [f"PowerPoint: {', '.join(decks)}"] * bool(decks)
+    for readme, name, other in READMES if START not in shown else []:
         text = relinked((ROOT / readme).read_text(encoding="utf-8"), shown)
-        above = (link if korean else "") + decks_line(work)
-        (source / f"{name}.md").write_text(text.replace("\n", f"\n\n{above}", 1), "utf-8")
+        above = "\n\n".join(["", other, *decks, ""])
+        (source / f"{name}.md").write_text(text.replace("\n", above, 1), encoding="utf-8")
         for figure in re.findall(r"\]\((figures/\w+\.png)\)", text):
             shutil.copyfile(ROOT / figure, source / figure)
     record = explore.record(ledger, source / "results", of)
     (source / "ledger.md").write_text(record, encoding="utf-8")
-    if compared := "" if of is not None else explore.page(ledger):
+    if compared := explore.page(ledger) if of is None else "":
         (source / "explore.md").write_text(compared, encoding="utf-8")
-    (source / "_toc.yml").write_text(
-        yaml.safe_dump(contents(pages, korean, bool(compared))))
+    (source / "_toc.yml").write_text(yaml.safe_dump(contents(sorted(shown), bool(compared))))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
     (made / "notebooks").mkdir(exist_ok=True)
-    for page in every:
-        if page.notebook:
-            nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
+    for page in pages:
+        nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
     for file in (*work.glob("slides-*.pptx"), *work.glob("numbers.csv")):
         shutil.copy(file, made)
     for folder in (source / "results", source / "figures", work / "figures"):
@@ -114,25 +115,16 @@ CONFIG = {
             "toc_title": "On this page", "show_navbar_depth": 1, "home_page_in_toc": True}}}}
 
 
-def decks_line(work: Path) -> str:
-    """Links to the decks that lie in ``work``."""
-    decks = sorted(work.glob("slides-*.pptx"))
-    links = [f'<a href="{deck.name}">{deck.stem}</a>' for deck in decks]
-    return f"PowerPoint: {', '.join(links)}\n\n" if links else ""
-
-
-def contents(pages: list[Page], korean: bool, compared: bool) -> dict:
+def contents(names: list[str], compared: bool) -> dict:
     """The table of contents, as ``_toc.yml`` has it: chapters, appendices, all comparisons, the
     record."""
-    numbered = [p.name for p in pages if p.name[0].isdigit()]
-    appendices = [p.name for p in pages if not p.name[0].isdigit()]
-    parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
-             for caption, names in (("Chapters", numbered), ("Appendices", appendices)) if names]
-    parts.append({"caption": "The record",
-                  "chapters": [*[{"file": "explore"}] * compared, {"file": "ledger"}]})
-    if korean:
-        parts.append({"caption": "한국어", "chapters": [{"file": KOREAN}]})
-    return {"format": "jb-book", "root": START, "parts": parts}
+    parts = {"Chapters": [f"notebooks/{n}" for n in names if n[0].isdigit()],
+             "Appendices": [f"notebooks/{n}" for n in names if n[0].isupper()],
+             "The record": ["explore"] * compared + ["ledger"],
+             "한국어": [KOREAN] * (START not in names)}
+    return {"format": "jb-book", "root": START, "parts": [
+        {"caption": caption, "chapters": [{"file": file} for file in files]}
+        for caption, files in parts.items() if files]}
 
 
 def sphinx(source: Path, made: Path, log: Path) -> None:
@@ -184,14 +176,14 @@ RESULT = re.compile("<!-- (?:n|holds|block):")  # the anchor of a number or of a
 
 
 def without_reading(page: Page) -> nbformat.NotebookNode:
-    """A copy of the notebook with ``page.aside`` instead of every cell tagged ``reading``, and of
-    every other paragraph that holds a result."""
+    """A copy of the notebook; if it is set ``aside``, with a word of that instead of every cell
+    tagged ``reading``, and of every other paragraph that holds a result."""
     notebook = copy.deepcopy(page.notebook)
     for cell in notebook.cells if page.aside else []:
         if cell.cell_type == "markdown":
             whole = "reading" in cell.metadata.get("tags", [])
-            cell.source = page.aside if whole else "\n\n".join(
-                page.aside if RESULT.search(part) else part
+            cell.source = ASIDE if whole else "\n\n".join(
+                ASIDE if RESULT.search(part) else part
                 for part in cell.source.split("\n\n"))
     return notebook
 
@@ -211,10 +203,6 @@ def parameters_box(page: Page) -> str:
     shown = f"<table>{rows}</table>" if rows else ""
     return ('<details class="parameters"><summary>Parameters it was executed with, and the '
             f"notebook</summary>{shown}<p>{link}</p></details>")
-
-
-def unreadable(page: Page) -> str:
-    return f"# {page.name}\n\n" + "\n\n".join(page.notices)
 
 
 def notice(kind: str, title: str, text: str) -> str:
@@ -279,9 +267,8 @@ def mathml(latex: str, display: str) -> str:
         found = convert(latex, display=display)
     except Exception as error:  # the converter has no common type of error
         raise ValueError(f"equation {latex!r}: {type(error).__name__}: {error}") from error
-    unknown = re.search(r"\\[a-zA-Z]+", found)
-    if unknown:
-        raise ValueError(f"equation {latex!r}: {unknown[0]} is not known")
+    if "\\" in found:
+        raise ValueError(f"equation {latex!r}: a command in it is not known")
     return found
 
 
