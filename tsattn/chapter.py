@@ -171,9 +171,7 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
     sentence.
     """
     usual = {f.name: f.default for f in fields(Settings)}
-    checked("profile", profile)
-    seeds = checked("seeds", seeds)
-    for key, value in others.items():
+    for key, value in {"profile": profile, "seeds": seeds, **others}.items():
         checked(key, value, usual.get(key, value))
     asked, dataset = dataset, available(dataset) if dataset else ""
     recorded = dataset != asked and profile == "paper"  # there may be rows of it all the same
@@ -190,6 +188,6 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
         display(Markdown(f"**Figures, tables and verdict lines are of {file}.** The text between "
                          f"them was written about {about}: what it says of months, hours and "
                          "transformer stations is of that series."))
-    return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
-                   Path(figures_dir) if figures_dir else ROOT / "build" / "figures", dataset,
+    return Chapter(profile, Ledger(results_dir or RESULTS),
+                   Path(figures_dir or ROOT / "build" / "figures"), dataset,
                    seeds or SEEDS[profile], words, train_minutes, name=name)
