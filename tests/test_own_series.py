@@ -29,19 +29,25 @@ SEQ_LEN, PRED_LEN = 48, 24
 NAME, CHANNEL = "mine $1$.csv", "load <b>kW</b>"
 
 
+def built(table, file, *only, **parameters):
+    """The folder with the site of a small file at smoke; its ledger lies beside it."""
+    table.to_csv(file, index=False)
+    parameters |= dict(dataset=file, results_dir=file.parent / "results")
+    given = [text for name, v in parameters.items() for text in ("-p", name, str(v))]
+    output = file.parent / "site"
+    assert main(["report", "--profile", "smoke", "--output", str(output), *only, *given]) == 0
+    return output
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder with the site of a small file at smoke, and what the command has left there."""
-    folder = tmp_path_factory.mktemp("own")
-    BASE.rename(columns={"HUFL": CHANNEL}).assign(still=1.0).to_csv(folder / NAME, index=False)
     committed = {p: p.read_bytes() for name in ("notebooks", "figures")
                  for p in (ROOT / name).rglob("*") if p.is_file()}
-    options = dict(dataset=folder / NAME, seq_len=SEQ_LEN, pred_len=PRED_LEN,
-                   results_dir=folder / "results")
-    given = [text for name, v in options.items() for text in ("-p", name, str(v))]
-    assert main(["report", "--profile", "smoke", "--output", str(folder / "site"), *given]) == 0
+    table = BASE.rename(columns={"HUFL": CHANNEL}).assign(still=1.0)
+    folder = built(table, tmp_path_factory.mktemp("own") / NAME, seq_len=SEQ_LEN,
+                   pred_len=PRED_LEN)
     assert committed == {p: p.read_bytes() for p in committed}
-    return folder / "site"
+    return folder
 
 
 def words(page) -> str:
@@ -121,11 +127,10 @@ def test_the_forecast_beyond_the_end_follows_the_last_row(site):
 
 
 @pytest.mark.parametrize("freq", ["MS", "ME", "W-MON", "30min"])
-def test_times_beyond_the_end_go_on_as_the_calendar_does(tmp_path, freq):
+def test_times_beyond_the_end_go_on_as_the_calendar_does(save, freq):
     time = pd.date_range("2001-03-05", periods=140, freq=freq)
     table = pd.DataFrame({"date": time, "x": BASE.OT[:140].to_numpy()})
-    table.to_csv(tmp_path / "a.csv", index=False)
-    found = own_series._times(load(str(tmp_path / "a.csv"), 12, 3))[-3:]
+    found = own_series._times(load(save(table), 12, 3))[-3:]
     assert list(found) == list(pd.date_range(time[-1], periods=4, freq=freq)[1:])
 
 
@@ -148,14 +153,8 @@ def test_its_site_has_its_rows_alone_and_no_other_chapter(site):
 @pytest.fixture(scope="module")
 def one_channel(tmp_path_factory):
     """Chapters 1 and 4 on one channel, in a window of odd length, with one seed."""
-    folder = tmp_path_factory.mktemp("channel")
-    BASE[["date", "OT"]].to_csv(folder / "전력.csv", index=False)
-    options = dict(dataset=folder / "전력.csv", seq_len=40, pred_len=6, seeds="[7]",
-                   attentions='["softmax","zero"]', results_dir=folder / "results")
-    given = [text for name, v in options.items() for text in ("-p", name, str(v))]
-    assert main(["report", "--profile", "smoke", "--only", "01", "04", "--output",
-                 str(folder / "site"), *given]) == 0
-    return folder / "site"
+    return built(BASE[["date", "OT"]], tmp_path_factory.mktemp("channel") / "전력.csv", "--only",
+                 "01", "04", seq_len=40, pred_len=6, seeds="[7]", attentions='["softmax","zero"]')
 
 
 def test_chapters_leave_out_what_does_not_fit_and_say_so(one_channel):
@@ -184,25 +183,21 @@ def test_one_seed_has_an_interval_of_the_times_and_no_nan(one_channel):
         assert len(said) > 1000 and not re.search(r"\bnan|\b1 seeds", said), file
 
 
-def test_a_window_shorter_than_a_patch_is_cut_into_quarters(tmp_path):
+def test_a_window_shorter_than_a_patch_is_cut_into_quarters():
     assert make(seq_len=12).n_tokens == 5 and make(seq_len=16).patch_len == 16
     assert make(seq_len=12, patch_len=6, stride=6).n_tokens == 3
 
 
 @pytest.mark.parametrize("seq_len", [12, 24, 104, 512, 720])
-def test_every_chapter_has_runs_for_every_window(tmp_path, seq_len):
-    file = tmp_path / "mine.csv"
-    BASE[["date", "OT"]].to_csv(file, index=False)
-    chapters = [report_module.read(p) for p in sorted((ROOT / "notebooks").glob("0[1-4]*"))]
-    chapters.append(report_module.read(ROOT / "notebooks" / "C_your_series.ipynb"))
-    asked = dict(dataset=str(file), seq_len=seq_len, pred_len=24)
-    ledger = Ledger(tmp_path / "results")
+def test_every_chapter_has_runs_for_every_window(save, tmp_path, seq_len):
+    chapters = [report_module.read(p) for name in ("0[1-4]*", "C_*")
+                for p in sorted((ROOT / "notebooks").glob(name))]
+    asked = dict(dataset=save(BASE[["date", "OT"]]), seq_len=seq_len, pred_len=24)
     for c in report_module.choose(chapters, [], "quick", asked):
-        assert len(report_module.needed(c, ledger)) >= (4 if c.label == "C" else 1), c.path
+        assert len(report_module.needed(c, Ledger(tmp_path / "results"))), c.path
     c = chapters[-1]
-    names = {s.model for s in c.asked}
-    assert names >= {"PatchTST", "linear", "last-value"}
-    assert ("seasonal-naive" in names) == (seq_len >= 24)
+    assert {s.model for s in c.asked} == {"PatchTST", "linear", "last-value",
+                                          *["seasonal-naive"] * (seq_len >= 24)}
     steps = {s.epochs * min(s.max_steps, (1050 - seq_len - 23) // s.batch_size)
              for s in c.asked if s.model == "PatchTST"}
     assert all(270 <= n <= 310 for n in steps), "quick takes 300 steps of any file"
@@ -233,20 +228,20 @@ def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, cap
     monkeypatch.setattr(report_module, "seconds_expected",
                         lambda runs, *_, **__: [120.0] * len(runs))
     monkeypatch.setattr(report_module, "cores", lambda: 2)
-    asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split", missing=-9)
-    chapters = report_module.choose(
+    asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split",
+                 missing=report_module.from_here("missing", -9))
+    [c] = report_module.choose(
         [report_module.read(ROOT / "notebooks" / "C_your_series.ipynb")], [], "paper", asked)
-    ledger = Ledger(tmp_path / "results")
-    limit, todo, _ = report_module.prepare(chapters, ledger, train=False, within=10, own=file)
+    c.todo = report_module.needed(c, ledger := Ledger(tmp_path / "results"))
+    limit, todo, *_ = report_module.prepare([c], ledger, train=False, within=10, own=file)
     said = capsys.readouterr().err
     assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
     assert "Training 20 models takes about 20 min" in said
     assert "To train, add --train, or --within 20." in said
-    assert (
-        "A first look without verdicts (short training, one seed) takes about 5 min:\n"
-        f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps split "
-        "-p missing -9 --profile quick\n") in said
-    assert {(s.gaps, s.missing) for s in chapters[0].asked} == {("split", "-9")}
+    assert ("A first look without verdicts (short training, one seed) takes a few minutes:\n"
+            f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps "
+            "split -p missing -9 --profile quick\n") in said
+    assert {(s.gaps, s.missing) for s in c.asked} == {("split", "-9")}
 
 
 def found(verdict, split, seeds=3, detectable=0.012):
@@ -307,7 +302,7 @@ def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said)
 def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, tmp_path):
     parameters = {"figures_dir": str(tmp_path / "figures")}
     build = tmp_path / "build"
-    assert report(["C"], "paper", parameters, False, build=build, with_site=False) == 0
+    assert report(["C"], None, parameters, False, build=build, with_site=False) == 0
     notebook = nbformat.read(build / "notebooks" / "C_your_series.ipynb", as_version=4)
     said = str([c.get("outputs") for c in notebook.cells])
     claim = judge(Ledger())["patchtst-without"]

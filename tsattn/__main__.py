@@ -87,16 +87,9 @@ def show(table) -> None:
 
 def report(args) -> int:
     print("reading the chapters and what is recorded ...", file=sys.stderr, flush=True)
-    from . import kernels
-
-    kernels.ready()  # imports beside this process
     from .report import report as execute
 
-    parameters = {k: value(v) for k, v in args.parameter}
-    profile = parameters.pop("profile", None)
-    if profile and args.profile and profile != args.profile:
-        raise ValueError(f"-p profile {profile}: --profile says {args.profile}; give one of them.")
-    return execute(args.only, profile or args.profile or "paper", parameters, args.in_place,
+    return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter}, args.in_place,
                    train=args.train, within=args.within, overwrite=args.overwrite_committed,
                    build=args.output and args.output.absolute(), with_site=not args.notebooks_only)
 

@@ -6,8 +6,10 @@ A chapter's second code cell is ``c = chapter.start(profile, dataset=dataset, se
 from __future__ import annotations
 
 import html
+import json
 import math
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -27,46 +29,38 @@ def checked(name: str, value, default=None):
 
     Raises ``ValueError`` with the right form. Text that YAML or a shell left of a number is one.
     """
-    def wrong(form):
-        return ValueError(f"{name} = {value!r}: must be {form}.")
-
     if value is None and default is None:
         return None
+    several = isinstance(value, list) and 0 < len(value) == len(set(map(str, value)))
     if name == "profile":
-        if value not in PROFILES:
-            raise wrong(f"one of {', '.join(PROFILES)}")
-        return value
-    if name == "seeds":
+        right, form = value in PROFILES, f"one of {', '.join(PROFILES)}"
+    elif name == "seeds":
+        right = several and all(type(v) is int and 0 <= v < 2**32 for v in value)
         form = "a list of different whole numbers from 0 to 4294967295, e.g. [2021, 2022]"
-        if not isinstance(value, list) or not value or len(set(map(str, value))) < len(value) \
-                or any(type(v) is not int or not 0 <= v < 2**32 for v in value):
-            raise wrong(form)
-        return value
-    if name == "attentions":
-        if not isinstance(value, list) or not value or any(v not in ATTENTIONS for v in value) \
-                or len(set(value)) < len(value):
-            raise wrong(f'a list of some of {", ".join(ATTENTIONS)}, e.g. ["softmax", "zero"]')
-        return value
-    if isinstance(default, list):
-        if not isinstance(value, list) or not value:
-            raise wrong(f"a list, e.g. {default!r}".replace("'", '"'))
-        mixed = next((v for v in default if isinstance(v, float)), default[0] if default else None)
-        return [checked(name, v, mixed) for v in value]
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise wrong("true or false")
-        return value
-    if isinstance(default, (int, float)):
+    elif name == "attentions":
+        right = several and all(v in ATTENTIONS for v in value)
+        form = f'a list of some of {", ".join(ATTENTIONS)}, e.g. ["softmax", "zero"]'
+    elif isinstance(default, list):
+        right = isinstance(value, list) and value != []
+        form = f"a list, e.g. {json.dumps(default)}"
+        if right:  # one whole number among the defaults does not make all of them whole
+            usual = next((v for v in default if isinstance(v, float)), default[0])
+            value = [checked(name, v, usual) for v in value]
+    elif isinstance(default, bool):
+        right, form = isinstance(value, bool), "true or false"
+    elif isinstance(default, (int, float)):
         whole = isinstance(default, int)
-        try:
+        number = math.nan
+        with suppress(TypeError, ValueError):
             number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if isinstance(value, bool) or not math.isfinite(number) or (whole and number % 1):
-            raise wrong("a whole number" if whole else "a number") from None
-        return int(number) if whole else value if type(value) is int else number
-    if isinstance(default, str) and not isinstance(value, str):
-        raise wrong("text")
+        right = math.isfinite(number) and not (isinstance(value, bool) or whole and number % 1)
+        form = "a whole number" if whole else "a number"
+        if right:
+            value = int(number) if whole else number
+    else:
+        right, form = isinstance(value, str) or not isinstance(default, str), "text"
+    if not right:
+        raise ValueError(f"{name} = {value!r}: must be {form}.")
     return value
 
 
@@ -86,7 +80,6 @@ class Chapter:
     seeds: list[int]
     words: str
     train_minutes: float | None  # training that takes longer is left out; None: no limit
-    left_out: list[str] = field(default_factory=list)
     name: str = ""
     said: dict[str, dict] = field(default_factory=dict)  # rows of ``numbers``, by name
     shown: int = 0  # figures
@@ -99,18 +92,16 @@ class Chapter:
         self._say_missing(len(missing(runs, self.ledger)), "models")
         return table[table.status == "complete"] if len(table) else _empty("runs")
 
-    def on_trained(self, table: str, runs: list[Settings], points: list[dict], measure=None):
-        """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by
-        (``measures.MEASURES``), unless one is given."""
-        rows = on_trained(table, runs, points, measure or measures.MEASURES[table],
-                          ledger=self.ledger, within=self.train_minutes)
+    def on_trained(self, table: str, runs: list[Settings], points: list[dict]) -> pd.DataFrame:
+        """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by."""
+        rows = on_trained(table, runs, points, measures.MEASURES[table], ledger=self.ledger,
+                          within=self.train_minutes)
         keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
         self._say_missing(len(self.ledger.lacking(table, keys)), f"measurements of {table}")
         return rows if len(rows) else _empty(table)
 
     def _say_missing(self, n: int, what: str) -> None:
         if n:
-            self.left_out.append(f"{n} {what}")
             display(Markdown(f"**Not run yet:** {n} {what}. What is above says how long that "
                              "takes, and which command runs it."))
 
@@ -122,10 +113,11 @@ class Chapter:
         chapter = self.name.partition("_")[0].lstrip("0")
         number = f"**Figure {chapter}.{self.shown}.** " if self.name else ""
         figures.show(fig, name, self.figures_dir, number + caption, alt, self.words)
-        runs = compare.runs(self.ledger)
-        if len(runs) and (chosen := runs.run_id.isin(numbers.run_ids(rows))).any():
-            line = f'compare.runs().query("{compare.selection(runs, runs[chosen])}")'
-            display(HTML(f"<details><summary>The {chosen.sum()} runs behind it</summary><p><code>"
+        if ids := numbers.run_ids(rows):
+            runs = compare.runs(self.ledger)
+            chosen = runs[runs.run_id.isin(ids)]
+            line = f'compare.runs().query("{compare.selection(runs, chosen)}")'
+            display(HTML(f"<details><summary>The {len(chosen)} runs behind it</summary><p><code>"
                          f"from tsattn import compare</code><br><code>{html.escape(line)}</code>"
                          "</p></details>"))
 
@@ -178,10 +170,8 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
     run on another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
     sentence.
     """
-    usual = {f: d for f, d in ((f.name, f.default) for f in Settings.__dataclass_fields__.values())}
-    checked("profile", profile, "")
-    seeds = checked("seeds", seeds)
-    for key, value in others.items():
+    usual = {f.name: f.default for f in fields(Settings)}
+    for key, value in {"profile": profile, "seeds": seeds, **others}.items():
         checked(key, value, usual.get(key, value))
     asked, dataset = dataset, available(dataset) if dataset else ""
     recorded = dataset != asked and profile == "paper"  # there may be rows of it all the same
@@ -198,6 +188,6 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
         display(Markdown(f"**Figures, tables and verdict lines are of {file}.** The text between "
                          f"them was written about {about}: what it says of months, hours and "
                          "transformer stations is of that series."))
-    return Chapter(profile, Ledger(Path(results_dir) if results_dir else RESULTS),
-                   Path(figures_dir) if figures_dir else ROOT / "build" / "figures", dataset,
+    return Chapter(profile, Ledger(results_dir or RESULTS),
+                   Path(figures_dir or ROOT / "build" / "figures"), dataset,
                    seeds or SEEDS[profile], words, train_minutes, name=name)

@@ -103,19 +103,17 @@ def record(ledger: Ledger, files: Path, of: set[str] | None = None) -> str:
     run_ids ``of``, or whole."""
     files.mkdir(parents=True)
     names = sorted({name for folder in ledger.folders for name in folder.tables()} - {TABLE})
-    lines, runs = [], pd.DataFrame()
-    for name in names:
-        rows = ledger.read(name)
-        if of is not None:
-            rows = rows[rows.run_id.isin(of)] if "run_id" in rows else rows[:0]
-        if len(rows):
-            rows.to_csv(files / f"{name}.csv", index=False)
-            lines.append(f'| {name} | {len(rows):,} | {", ".join(rows.columns[:5])}, … | '
-                         f'<a href="results/{name}.csv" download>CSV</a> |')
-            runs = rows if name == "runs" else runs
+    tables = {name: ledger.read(name) for name in names}
+    if of is not None:
+        tables = {k: t[t.run_id.isin(of)] for k, t in tables.items() if "run_id" in t}
+    tables = {k: t for k, t in tables.items() if len(t)}
     text = "# The record\n\nEvery number of the report is computed from these tables. Each row " \
            "says how it was made: versions, sources, time.\n\n"
-    if not lines:
+    if not tables:
         return text + "Nothing is recorded yet.\n"
-    text += "| table | rows | columns | file |\n|---|---:|---|---|\n" + "\n".join(lines) + "\n"
-    return text + ("\n## Runs\n" + raw(searchable(runs)) if len(runs) else "")
+    text += "| table | rows | columns | file |\n|---|---:|---|---|\n"
+    for name, rows in tables.items():
+        rows.to_csv(files / f"{name}.csv", index=False)
+        text += f'| {name} | {len(rows):,} | {", ".join(rows.columns[:5])}, … | ' \
+                f'<a href="results/{name}.csv" download>CSV</a> |\n'
+    return text + ("\n## Runs\n" + raw(searchable(tables["runs"])) if "runs" in tables else "")

@@ -71,15 +71,15 @@ def facts(splits: Splits, tokens: int) -> str:
              ("cells that hold the value before", found.held),
              ("left out, constant while training", ", ".join(found.dropped) or "nothing"),
              ("rows in no part", f"{rows - used:,}")]
-    parts = []
-    for name, (first, end), windows in zip(("training", "validation", "test"), splits.rows,
-                                           (splits.train, splits.val, splits.test), strict=True):
-        begin, last = found.spans.get(name, (first + 1, end))
-        parts.append((name, begin, last, f"{end - first:,}", f"{len(windows):,}"))
+    parts = [(name, *found.spans.get(name, (first + 1, end)), f"{end - first:,}",
+              f"{len(windows):,}")
+             for name, (first, end), windows in zip(
+                 ("training", "validation", "test"), splits.rows,
+                 (splits.train, splits.val, splits.test), strict=True)]
+    said = table(("in the file", ""), about) + "\n\n" + table(
+        ("part", "from", "to", "rows", "windows"), parts)
     notes = "".join(f"\n- {escape(note)}" for note in found.notes)
-    return "\n\n".join([table(("in the file", ""), about),
-                        table(("part", "from", "to", "rows", "windows"), parts),
-                        *[f"Said while reading it:\n{notes}"] * bool(notes)])
+    return said + (f"\n\nSaid while reading it:\n{notes}" if notes else "")
 
 
 # -- the answer
@@ -100,25 +100,22 @@ def first_sentence(against: pd.DataFrame, validation: dict[str, float], season: 
     The ``validation`` errors choose: which model is tested against the rule, so that it is a single
     test, and, with the rules, which to use. ``against`` is ``compare.versus`` of all and the rule.
     """
-    change = {r.variant: with_interval(Number(r.change, r.low, r.high))
-              for r in against.itertuples()}
-    model = min((n for n in change if n not in RULES), key=validation.get)
-    use = min(validation, key=validation.get)
-    row = against.set_index("variant").loc[model]
-    said = f"**Yes, {model} forecasts better than repeating {season}** ({where})." \
-        if row.high < 0 else \
-        f"**No, {model} forecasts no better than repeating {season}** ({where})." \
-        if row.low > 0 else \
-        f"**That {model} forecasts better than repeating {season} is not shown** ({where})."
-    others = ", ".join(f"{n} {change[n]}" for n in dict.fromkeys((model, *PAIR, LINEAR))
-                       if n in change)
+    rows = against.set_index("variant")
+    model = min((n for n in rows.index if n not in RULES), key=validation.get)
+    use, row = min(validation, key=validation.get), rows.loc[model]
+    better = f"{model} forecasts better than repeating {season}"
+    said = f"Yes, {better}" if row.high < 0 else \
+        f"No, {better.replace(' better', ' no better', 1)}" if row.low > 0 else \
+        f"That {better} is not shown"
+    others = ", ".join(f"{n} {with_interval(Number(*rows.loc[n, ['change', 'low', 'high']]))}"
+                       for n in dict.fromkeys((model, *PAIR, LINEAR)) if n in rows.index)
     covers = "other stretches of this series like the test part" + (
         ", not for other seeds, as one was trained" if row.seeds == 1 else " and for other seeds")
     idle = "" if row.high < 0 else " Attention says little where the rule does as well, and the " \
         "rule needs no training."
-    return f"{said} Validation chooses {model} among the models. Change of the test error " \
-           f"against that rule: {others} (brackets: 95 % intervals, for {covers}).{idle}\n\n" \
-           f"**Use {use}**: its error on the validation part is the lowest of all.", use
+    return f"**{said}** ({where}). Validation chooses {model} among the models. Change of the " \
+           f"test error against that rule: {others} (brackets: 95 % intervals, for {covers})." \
+           f"{idle}\n\n**Use {use}**: its error on the validation part is the lowest of all.", use
 
 
 def found(ledger: Ledger, named: dict[str, list[Settings]]) -> Found | None:
@@ -129,59 +126,59 @@ def found(ledger: Ledger, named: dict[str, list[Settings]]) -> Found | None:
     return compared(table, not_worse, "zero", ["zero"])
 
 
-def verdict(found: Found) -> str:
-    """Whether it is as good without attention: by the report's rule from ``MIN_SEEDS`` seeds on,
-    below that by the interval alone."""
-    if found.seeds >= MIN_SEEDS:
-        return found.verdict
-    return NO if found.number.low > 0 else YES if found.number.high < MARGIN else CANNOT_TELL
+def seen(found: Found) -> str:
+    """The smallest loss that would have been seen, where it is known."""
+    return figure(found.detectable, "share") if np.isfinite(found.detectable) else ""
 
 
 def answer(found: Found | None, where: str) -> str:
     """The answer, its size and its uncertainty in sentences of Markdown; then both targets, where
-    seeds can be told from times."""
+    seeds can be told from times. Below ``MIN_SEEDS`` seeds the interval alone answers, at first
+    look."""
     if found is None:
         return f"**Does attention matter?** Not run yet ({where})."
-    row = found.comparisons.set_index("variant").loc["zero"]
-    number, enough = with_interval(found.number), found.seeds >= MIN_SEEDS
-    seen = f"; {figure(found.detectable, 'share')} or more would have been seen in 80 % of such " \
-        "experiments" if np.isfinite(found.detectable) else ""
-    said = {YES: f"**Attention does not matter** ({where}): a loss of {LOSS} or more without it is "
-                 "excluded.",
-            NO: f"**Attention matters** ({where}): without it the error is larger.",
-            CANNOT_TELL: f"**Cannot tell whether attention matters** ({where}): a loss of {LOSS} "
-                         f"or more without it is neither shown nor excluded{seen}."}[verdict(found)]
-    if not enough:
-        said = said.replace("**", "**At first look: ", 1)
+    number, enough, verdict = found.number, found.seeds >= MIN_SEEDS, found.verdict
+    if not enough:  # is it as good without attention?
+        verdict = NO if number.low > 0 else YES if number.high < MARGIN else CANNOT_TELL
+    least = f"; {seen(found)} or more would have been seen in 80 % of such experiments" \
+        if seen(found) else ""
+    head, rest = {
+        YES: ("Attention does not matter", f"a loss of {LOSS} or more without it is excluded."),
+        NO: ("Attention matters", "without it the error is larger."),
+        CANNOT_TELL: ("Cannot tell whether attention matters", f"a loss of {LOSS} or more without "
+                      f"it is neither shown nor excluded{least}.")}[verdict]
     covers = "other times of this series and other seeds" if found.seeds > 1 else \
         "other times of this series, not other seeds"
-    size = f"Trained without attention (zero), PatchTST's error changes by {number} against " \
+    said = f"**{'' if enough else 'At first look: '}{head}** ({where}): {rest} Trained without " \
+           f"attention (zero), PatchTST's error changes by {with_interval(number)} against " \
            f"softmax ({seeds(found.seeds)}; brackets: 95 % interval, for {covers})."
-    first = "" if enough else f" This is a first look: a verdict needs {MIN_SEEDS} seeds and " \
-        "full training (leave out `--profile`)."
-    few = f"\n\nThe test span holds {row.blocks:.1f} separate stretches as long as a window, " \
-          f"fewer than {FEW_BLOCKS}: the interval for other times may be too short." \
-        if found.few_blocks else ""
-    if found.seeds < 2:
-        return f"{said} {size}{first}{few}"
-    split = Number(row.change, row.low_here, row.high_here)
-    of_split = MATTERS[found.split_verdict] if enough else "a verdict needs more seeds"
-    targets = [("other times of this series: uncertainty from seeds and stretches tested",
-                MATTERS[verdict(found)], number),
-               ("this test span alone: uncertainty from the seeds", of_split, with_interval(split))]
-    return "\n\n".join([f"{said} {size}{first}", table(
-        ("of what", "does attention matter?", "error without it, against softmax"), targets) + few])
+    if not enough:
+        said += f" This is a first look: a verdict needs {MIN_SEEDS} seeds and full training " \
+                "(leave out `--profile`)."
+    row = found.comparisons.set_index("variant").loc["zero"]
+    if found.seeds > 1:
+        split = Number(row.change, row.low_here, row.high_here)
+        of_split = MATTERS[found.split_verdict] if enough else "a verdict needs more seeds"
+        said += "\n\n" + table(
+            ("of what", "does attention matter?", "error without it, against softmax"),
+            [("other times of this series: uncertainty from seeds and stretches tested",
+              MATTERS[verdict], with_interval(number)),
+             ("this test span alone: uncertainty from the seeds", of_split, with_interval(split))])
+    if found.few_blocks:
+        said += f"\n\nThe test span holds {row.blocks:.1f} separate stretches as long as a " \
+                f"window, fewer than {FEW_BLOCKS}: the interval for other times may be too short."
+    return said
 
 
 def line(found: Found | None, shown: str) -> str:
     """The verdict on a claim with its number, which measures ``shown``."""
     if found is None or found.number is None:
         return "Not run yet."
-    seen = f" (could have seen ≥ {figure(found.detectable, 'share')})" \
-        if found.verdict == CANNOT_TELL and np.isfinite(found.detectable) else ""
+    least = f" (could have seen ≥ {seen(found)})" \
+        if found.verdict == CANNOT_TELL and seen(found) else ""
     few = f" From {seeds(found.seeds)}; a verdict needs {MIN_SEEDS}." \
         if found.seeds < MIN_SEEDS else ""
-    return f"{found.verdict.capitalize()}{seen}: {shown}, {with_interval(found.number)}.{few}"
+    return f"{found.verdict.capitalize()}{least}: {shown}, {with_interval(found.number)}.{few}"
 
 
 # -- forecasts
@@ -197,12 +194,10 @@ def forecasts(splits: Splits, models: dict[str, Settings], beyond: bool = False)
     which nobody has observed. Raises ``FileNotFoundError`` where weights are not here.
     """
     test, n, time = splits.test, len(splits.channels), _times(splits)
-    first = [int(test.starts[0])]
-    for start in test.starts.tolist():
-        if start >= first[-1] + test.pred_len:
+    first = []
+    for start in [test.series.shape[1] - test.seq_len] if beyond else test.starts.tolist():
+        if not first or start >= first[-1] + test.pred_len:
             first.append(start)
-    if beyond:
-        first = [test.series.shape[1] - test.seq_len]
     at = np.array(first)[:, None] + test.seq_len + np.arange(test.pred_len)  # [windows, pred_len]
     x = test.series.unfold(-1, test.seq_len, 1)[:, first].transpose(0, 1)  # [windows, C, seq_len]
     made = {} if beyond else {"observed": test.series[:, at].transpose(0, 1)}

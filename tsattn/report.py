@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import ast
+import copy
+import json
 import math
 import re
+import shlex
 import shutil
 import sys
-from contextlib import ExitStack
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
+import papermill
 
 from . import anchors, folders, numbers, site, slides
 from .chapter import checked
 from .checkpoints import alive
 from .claims.facts import Facts
-from .data import DataError, load
+from .data import DataError
 from .estimates import seconds_expected, together
-from .execution import FOLDERS, OWN, Chapter, command, execute, provenance_line
-from .harmless import harmless_markdown
 from .ledger import Ledger, LedgerError
 from .own_series import short
 from .progress import bar, counted, duration, say
@@ -31,13 +35,38 @@ from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
-WITHIN = 10  # minutes of training that nobody has to be asked about
+FOLDERS = ("results_dir", "figures_dir")
+OWN = ("train_minutes", "figures_dir")  # parameters that the report sets itself
 EXECUTING, SITE = 15, 25  # seconds: a chapter on a core, and the site
 
 
-def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, train: bool = False,
-           within: float = WITHIN, overwrite: bool = False, build: Path | None = None,
-           with_site: bool = True) -> int:
+@dataclass
+class Chapter:
+    """One notebook of the report, and what has become of it."""
+
+    path: Path
+    notebook: nbformat.NotebookNode | None = None  # as committed, then as executed
+    defaults: dict = field(default_factory=dict)  # of its parameters
+    values: dict = field(default_factory=dict)  # what it is executed with, where that was given
+    asked: list[Settings] = field(default_factory=list)  # runs it rests on, where it says so
+    todo: list[Settings] = field(default_factory=list)  # those of them that are not recorded
+    measuring: list[tuple[Settings, dict]] = field(default_factory=list)  # lacking: model, point
+    state: str = ""  # empty: not executed; "done"; else what went wrong
+    seconds: float = 0.0
+
+    @property
+    def label(self) -> str:
+        return self.path.name.split("_")[0]
+
+    @property
+    def changed(self) -> dict:
+        return {k: v for k, v in self.values.items()
+                if k not in (*FOLDERS, *OWN) and v != self.defaults[k]}
+
+
+def report(only: list[str], profile: str | None, parameters: dict, in_place: bool, *,
+           train: bool = False, within: float = 10, overwrite: bool = False,
+           build: Path | None = None, with_site: bool = True) -> int:
     """Execute chapters and build ``build/index.html``; returns an exit code. The folder ``build``
     must be absent, empty, or hold a report and nothing else.
 
@@ -50,64 +79,65 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     A site that cannot be built leaves the executed chapters there. Raises ``ValueError`` for a
     chapter, parameter or value that does not exist, or for a file or folder that cannot be used.
     """
-    parameters = dict(parameters)
-    own = own_file(parameters)
+    parameters = {k: from_here(k, v) for k, v in parameters.items()}
+    given = parameters.pop("profile", None)
+    if given and profile and given != profile:
+        raise ValueError(f"-p profile {given}: --profile says {profile}; give one of them.")
+    profile = checked("profile", given or profile or "paper")
+    dataset = str(parameters.get("dataset", ""))
+    own = Path(dataset) if dataset.lower().endswith(".csv") else None
     build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
     clean_up()
-    if profile == "paper":
-        profile = parameters.pop("profile", profile)
-    if parameters.pop("profile", profile) != profile:
-        raise ValueError(f"--profile {profile} and -p profile differ; give one of them.")
-    checked("profile", profile)
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir())
                 if CHAPTER.fullmatch(p.name)]
-    if own:
-        only = list(dict.fromkeys([*only, *[c.label for c in chapters if c.label == "C"]]))
-    chosen = choose(chapters, only, profile, parameters)
+    chosen = choose(chapters, [*only, "C"] if own else only, profile, parameters)
     if in_place and own:
         raise ValueError("--in-place replaces the committed report, which is of ETTh1; a series of "
                          "your own gets a site of its own without it.")
     if in_place and (parameters or profile != "paper") and not overwrite:
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
-    for c in [c for c in chosen if own and c.label == "C"]:
-        used = c.defaults | c.values
-        load(str(own), **{k: used[k] for k in ("seq_len", "pred_len", "gaps", "missing")})
     ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
+    readable = [c for c in chosen if c.notebook]
+    for c in readable:
+        c.todo = needed(c, ledger)
     folders.claim(build)
+    limit, todo, training, executing = prepare(readable, ledger, train, within, own)
+    seconds = training + executing + SITE * with_site
+    train_first = f"{counted(len(todo), 'model')} to train, " if todo else ""
+    say(f"{train_first}{counted(len(readable), 'chapter')} to execute: about {duration(seconds)} "
+        f"on {counted(cores(), 'core')}")
     said = ""
-    with TemporaryDirectory(prefix="tsattn-report-") as folder, ExitStack() as stack:
+    with TemporaryDirectory(prefix="tsattn-report-") as folder, \
+            bar(seconds, "report", expected=seconds) as counter:
         work = Path(folder)
         (work / "notebooks").mkdir()
-        limit, todo, seconds = prepare([c for c in chosen if c.notebook], ledger, train, within,
-                                       own, SITE * with_site)
-        counter = stack.enter_context(bar(seconds, "report", expected=seconds))
         try:
             sweep(todo, ledger=ledger, counter=counter, weights=True)
         except (DataError, LedgerError, OSError) as error:
             say(f"Nothing can be trained: {error}\nThe report shows what is recorded.")
             limit = 0
-        execute([c for c in chosen if c.notebook], work, limit, counter, SITE * with_site)
+        execute(readable, work, limit, counter, executing)
         # What was run with other settings is its own page's, and no text says it.
         usual = [c.path.stem for c in chosen if c.state == "done" and not c.changed]
         told = numbers.gather(numbers.read(ledger), work / "figures", usual)
         if len(told):
             numbers.save(told.reset_index().to_dict("records"), work / "numbers.csv")
+        pages = [page_of(c, ledger, own) for c in (chosen if own else chapters)]
         place = None
         if with_site:
-            if not own and (failed := decks(work, Facts(ledger, told))):
-                print(failed, file=sys.stderr)
-            pages = [page_of(c, own) for c in (chosen if own else chapters)]
+            if not own:
+                decks(work, Facts(ledger, told))
             say(f"the site of {len(pages)} chapters ...")
-            start = start_page(pages, own, work) if own else None
             of = {s.run_id for c in chosen for s in c.asked} if own else None
             try:
-                place = site.build([p for p in pages if p is not start], ledger, work, build, start,
-                                   of)
+                place = site.build([start_page(p, own, work) if own and p.name.startswith("C_")
+                                    else p for p in pages], ledger, work, build, of)
             except Exception as error:  # of whatever Sphinx and its extensions raise
                 said = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
                                 "executed chapters and their figures are kept.".split())
-        place = place or without_site(chosen, work, build)
+        executed = {c.path.stem for c in readable}
+        place = place or without_site([p for p in pages if p.name in executed], work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work)
             if profile == "paper" and not parameters and len(told):
@@ -121,14 +151,7 @@ def report(only: list[str], profile: str, parameters: dict, in_place: bool, *, t
     return int(bool(said) or any(c.state != "done" for c in chosen))
 
 
-def decks(work: Path, facts: Facts) -> str:
-    """Write the deck in every language into ``work``; returns what was wrong, if something was."""
-    try:
-        for lang in slides.story.LANGUAGES:
-            slides.build(lang, work / f"slides-{lang}.pptx", facts)
-    except ValueError as error:
-        return f"no slides: {error}"
-    return ""
+# -- before anything runs
 
 
 def clean_up() -> None:
@@ -140,23 +163,34 @@ def clean_up() -> None:
                 file.unlink()
 
 
-# -- before anything runs
-
-
 def read(path: Path) -> Chapter:
     """The chapter in ``path``, with the defaults of its parameters."""
     chapter = Chapter(path)
     try:
         chapter.notebook = nbformat.read(path, as_version=4)
-        text = "\n".join(c.source for c in chapter.notebook.cells
-                         if "parameters" in c.metadata.get("tags", []))
-        for line in ast.parse(text).body:
-            if isinstance(line, ast.Assign):
-                chapter.defaults[line.targets[0].id] = ast.literal_eval(line.value)
+        chapter.defaults = {name: ast.literal_eval(value)
+                            for name, value, _ in site.parameters(chapter.notebook)}
     except Exception as error:  # whatever is wrong with one notebook, the others are shown
         chapter.notebook = None
         chapter.state = f"FAILED: the notebook cannot be read ({type(error).__name__})"
     return chapter
+
+
+def from_here(name: str, value):
+    """A parameter as it was meant on the command line: a path belongs to the folder of the call,
+    not to ``notebooks/``. Raises ``ValueError`` for a file that is not there."""
+    if name == "missing":  # -9999 on a command line is a number
+        return str(value)
+    if name in FOLDERS:
+        return str(Path(str(value)).resolve())
+    if name == "dataset" and isinstance(value, str) and value not in DATASETS:
+        path = Path(value).expanduser().resolve()
+        if path.is_file():
+            return str(path)
+        if path.suffix or "/" in value:
+            raise ValueError(f"-p dataset {value}: no such file; give the path of a CSV file, or "
+                             f"one of {', '.join(DATASETS)}.")
+    return value
 
 
 def choose(chapters: list[Chapter], only: list[str], profile: str,
@@ -177,105 +211,30 @@ def choose(chapters: list[Chapter], only: list[str], profile: str,
     if asked and not only:
         chosen = [c for c in chosen if asked & set(c.defaults)]
     for c in chosen:
-        c.values = {k: checked(k, from_here(k, v), c.defaults[k]) for k, v in parameters.items()
+        c.values = {k: checked(k, v, c.defaults[k]) for k, v in parameters.items()
                     if k in c.defaults}
         if "profile" in c.defaults:
             c.values["profile"] = profile
-    for name in set(parameters) & set(FOLDERS):
-        parameters[name] = from_here(name, parameters[name])
     return chosen
 
 
-def from_here(name: str, value):
-    """A path given on the command line belongs to the folder of the call, not to ``notebooks/``."""
-    if name in FOLDERS and isinstance(value, str):
-        return str(Path(value).resolve())
-    if name == "missing":  # -9999 on a command line is a number
-        return str(value)
-    if name == "dataset" and isinstance(value, str) and value not in DATASETS:
-        path = Path(value).expanduser().resolve()
-        if path.is_file():
-            return str(path)
-        if path.suffix or "/" in value:
-            raise ValueError(f"-p dataset {value}: no such file; give the path of a CSV file, or "
-                             f"one of {', '.join(DATASETS)}.")
-    return value
-
-
-def own_file(parameters: dict) -> Path | None:
-    """The CSV file of the reader's that is asked for, if one is."""
-    dataset = from_here("dataset", parameters.get("dataset"))
-    own = isinstance(dataset, str) and dataset not in DATASETS and dataset.lower().endswith(".csv")
-    return Path(dataset) if own else None
-
-
-def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
-            own: Path | None = None,
-            site: float = SITE) -> tuple[float | None, list[Settings], float]:
-    """Say how long the report takes; returns the minutes that a chapter may train by itself (None:
-    no limit), what is to be trained first, and the seconds of all, those of ``site`` among them.
+def needed(chapter: Chapter, ledger: Ledger) -> list[Settings]:
+    """Runs of the chapter that are not in the ledger; sets what it asks for, and what of its
+    measurements is lacking. Raises ``ValueError`` for settings or a file that cannot be.
 
     A chapter says what it needs in a cell tagged ``runs``, which stands below its parameters,
     imports what it uses and sets ``runs``, a list of ``Settings``, and where measuring takes long
     ``measurements``, a list of (table, models, points) as for ``Chapter.on_trained``.
     """
-    for c in chapters:
-        c.todo = needed(c, ledger)
-    todo, training, measuring = expected(chapters, ledger)
-    others = EXECUTING * math.ceil(len(chapters) / cores()) + site
-    if not (train or training + measuring <= 60 * within):
-        for c in [c for c in chapters if c.todo]:
-            say(f"{c.path.stem}: {len(c.todo)} runs are not recorded")
-        takes = training + measuring
-        say(f"Training {counted(len(todo), 'model')} takes about {duration(takes)}, and nobody "
-            f"said that it may take more than {within:g} min: the report shows what is recorded. "
-            "To train, add --train"
-            + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
-        if own and any(c.values.get("profile") == "paper" for c in chapters):
-            quick = [Chapter(c.path, c.notebook, c.defaults, c.values | {"profile": "quick"})
-                     for c in chapters]
-            for c in quick:
-                c.todo = needed(c, ledger)
-            takes = sum(expected(quick, ledger)[1:])
-            say("A first look without verdicts (short training, one seed) takes about "
-                f"{duration(takes)}:\n{command(quick)}{' --train' * (takes > 60 * within)}")
-        todo, training, measuring, limit = [], 0.0, 0.0, 0
-    else:
-        limit = None if train else within
-    total = training + measuring + others
-    train_first = f"{counted(len(todo), 'model')} to train, " if todo else ""
-    say(f"{train_first}{counted(len(chapters), 'chapter')} to execute: about {duration(total)} on "
-        f"{counted(cores(), 'core')}")
-    return limit, todo, total
-
-
-def expected(chapters: list[Chapter], ledger: Ledger) -> tuple[list[Settings], float, float]:
-    """What has to be trained for ``chapters``, for a measurement again where its model's weights
-    are not here; the seconds that this takes, and those of all measurements."""
-    lacking = [each for c in chapters for each in c.measuring]
-    todo = [s for c in chapters for s in c.todo or []]
-    todo += missing([s for s, _ in lacking], ledger, weights=True)
-    todo = list({s.run_id: s for s in todo}.values())
-    measuring = seconds_expected([s for s, _ in lacking], ledger, points=[p for _, p in lacking])
-    return (todo, *(together(each, cores())
-                    for each in (seconds_expected(todo, ledger), measuring)))
-
-
-def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
-    """Runs of the chapter that are not in the ledger. Raises ``ValueError`` for settings that
-    cannot be."""
-    tagged = [c for c in chapter.notebook.cells if "runs" in c.metadata.get("tags", [])]
-    if not tagged:
-        return None
-    names = chapter.defaults | chapter.values
+    tagged = [c.source for c in chapter.notebook.cells if "runs" in c.metadata.get("tags", [])]
+    names = {"runs": []} | chapter.defaults | chapter.values
     try:
-        exec(compile("\n".join(c.source for c in tagged), str(chapter.path), "exec"), names)
+        exec(compile("\n".join(tagged), str(chapter.path), "exec"), names)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{chapter.path.stem}: {error}") from error
-    except (DataError, OSError):
-        return None  # the chapter says in its place what it lacks
-    chapter.asked = list(names["runs"])
-    chapter.measuring = []
+    except OSError:
+        return []  # the chapter says in its place what it lacks
+    chapter.asked, chapter.measuring = list(names["runs"]), []
     for table, models, points in names.get("measurements", ()):
         of = {s.run_id: s for s in models}
         lacking = ledger.lacking(table, [{"run_id": i, **point} for i in of for point in points])
@@ -283,60 +242,181 @@ def needed(chapter: Chapter, ledger: Ledger) -> list[Settings] | None:
     return missing(chapter.asked, ledger)
 
 
+def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
+            own: Path | None = None) -> tuple[float | None, list[Settings], float, float]:
+    """The minutes that a chapter may train by itself (None: no limit), what is to be trained
+    first, the seconds that this takes, and those of the chapters with their measurements. Says what
+    is not trained, and how it can be.
+    """
+    lacking = [each for c in chapters for each in c.measuring]
+    todo = [s for c in chapters for s in c.todo]
+    todo += missing([s for s, _ in lacking], ledger, weights=True)  # a measurement needs weights
+    todo = list({s.run_id: s for s in todo}.values())
+    training = together(seconds_expected(todo, ledger), cores())
+    measuring = together(seconds_expected([s for s, _ in lacking], ledger,
+                                          points=[p for _, p in lacking]), cores())
+    executing = EXECUTING * math.ceil(len(chapters) / cores())
+    takes = training + measuring
+    if train or takes <= 60 * within:
+        return None if train else within, todo, training, executing + measuring
+    for c in [c for c in chapters if c.todo]:
+        say(f"{c.path.stem}: {len(c.todo)} runs are not recorded")
+    say(f"Training {counted(len(todo), 'model')} takes about {duration(takes)}, and nobody said "
+        f"that it may take more than {within:g} min: the report shows what is recorded. To train, "
+        "add --train" + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
+    if own and any(c.values.get("profile") == "paper" for c in chapters):
+        say("A first look without verdicts (short training, one seed) takes a few minutes:\n"
+            + command(chapters, "--profile quick"))
+    return 0, [], 0.0, executing
+
+
+def command(chapters: list[Chapter], *options: str) -> str:
+    """The command that runs ``chapters`` as they are run now, into the same ledger, with
+    ``options``."""
+    given: dict = {}
+    for c in chapters:
+        given |= {k: v for k, v in c.values.items() if k not in OWN and v != c.defaults.get(k)}
+    said = [("--profile " if k == "profile" else f"-p {k} ")
+            + shlex.quote(v if isinstance(v, str) else json.dumps(v)) for k, v in given.items()]
+    return " ".join(["python -m tsattn report", *said, *options])
+
+
+# -- executing
+
+
+def execute(chapters: list[Chapter], work: Path, limit: float | None, counter,
+            seconds: float) -> None:
+    """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``.
+    ``counter`` (``progress.bar``) counts down the ``seconds`` that they are expected to take."""
+    done = 0
+
+    def one(chapter: Chapter) -> None:
+        nonlocal done
+        run(chapter, work, limit)
+        done += 1
+        counter.update(seconds / len(chapters))
+        say(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
+            f"{chapter.seconds:.0f} s")
+
+    with ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
+
+
+def run(chapter: Chapter, work: Path, limit: float | None) -> None:
+    target, started = work / "notebooks" / chapter.path.name, time.perf_counter()
+    own = {"train_minutes": limit, "figures_dir": str(work / "figures")}
+    values = {k: v for k, v in own.items() if k in chapter.defaults} | chapter.values
+    try:
+        # A kernel imports the package that lies in its folder. What goes wrong in a cell comes
+        # back as its error; a kernel that is told to end logs more.
+        papermill.execute_notebook(str(chapter.path), str(target), parameters=values,
+                                   kernel_name="python3", cwd=str(ROOT), progress_bar=False,
+                                   extra_arguments=["--Application.log_level=50"])
+        chapter.state = "done"
+    except papermill.PapermillExecutionError as error:
+        message = (error.evalue or "").strip().splitlines()
+        chapter.state = ": ".join([f"FAILED in cell {error.exec_count}", error.ename, *message[:1]])
+    except Exception as error:  # a killed kernel, say: whatever it is, the others go on
+        message = str(error).strip().splitlines()
+        chapter.state = f"FAILED: {message[0] if message else type(error).__name__}"
+    chapter.seconds = time.perf_counter() - started
+    if target.is_file():  # else the page shows the committed notebook
+        chapter.notebook = nbformat.read(target, as_version=4)
+    clean(chapter.notebook)
+
+
+def clean(notebook):
+    """Without papermill's record of this machine, the injected copy of the parameters cell and
+    progress bars.
+
+    The injected values stay visible: they replace those of the parameters cell.
+    """
+    injected, kept = {}, []
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            injected |= dict(re.findall(r"^(\w+) = (.*)$", cell.source, re.M))
+        elif "papermill-error-cell-tag" not in tags:  # papermill's own, which tells of an error
+            kept.append(cell)
+    notebook.cells = kept
+    for each in (notebook, *kept):
+        for key in ("papermill", "widgets", "execution"):
+            each.metadata.pop(key, None)
+    for cell in kept:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source = re.sub(
+                r"^(\w+)( *= *)([^#\n]*?)(\s*(?:#.*)?)$",
+                lambda m: m[1] + m[2] + (m[3] if m[1] in OWN else injected.get(m[1], m[3])) + m[4],
+                cell.source, flags=re.M)
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    return notebook
+
+
+def provenance_line(notebook) -> str:
+    """The chapter's own closing line: what was read from the ledger and what was trained."""
+    texts = [str(o.get("text", "")) for c in notebook.cells for o in c.get("outputs", [])]
+    return next((t.removeprefix("Provenance: ").splitlines()[0] for t in reversed(texts)
+                 if t.startswith("Provenance: ")), "")
+
+
 # -- what comes of it
 
 
-def page_of(chapter: Chapter, own: Path | None = None) -> site.Page:
+def decks(work: Path, facts: Facts) -> None:
+    """Write the deck in every language into ``work``."""
+    try:
+        for lang in slides.story.LANGUAGES:
+            slides.build(lang, work / f"slides-{lang}.pptx", facts)
+    except ValueError as error:
+        print(f"no slides: {error}", file=sys.stderr)
+
+
+def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.Page:
     """The chapter's page, with what a reader must know about it first; ``own`` is the file that the
     whole site is about."""
-    page = site.Page(chapter.path.stem, chapter.notebook)
-    changed = ", ".join(f"{k} = {v!r}" for k, v in chapter.changed.items())
-    if chapter.state not in ("", "done"):
+    title = nbformat.v4.new_markdown_cell(f"# {chapter.path.stem}")
+    page = site.Page(chapter.path.stem,
+                     chapter.notebook or nbformat.v4.new_notebook(cells=[title]))
+    if not chapter.state:
+        return page
+    if chapter.state != "done":
         page.notices.append(site.notice("danger", "This chapter stopped", chapter.state))
-    if changed and chapter.state:
-        usual = ", ".join(f"{k} = {chapter.defaults[k]!r}" for k in chapter.changed)
-        page.notices += [] if own else [site.notice(
-            "warning", "Run with other settings",
-            f"This page was computed with {changed}. The report itself has {usual}.")]
-        whose = "the report's own series" if own else f"`{usual}`"
-        page.aside = harmless_markdown(
-            f"*The reading that stands here was written for {whose} and is set aside; "
-            "figures and tables speak for these settings.*")
-    if chapter.todo and chapter.state and left(chapter):
+    page.aside = bool(chapter.changed)
+    if chapter.changed and not own:
+        changed, usual = (", ".join(f"{k} = {of[k]!r}" for k in chapter.changed)
+                          for of in (chapter.changed, chapter.defaults))
         page.notices.append(site.notice(
-            "note", "Not everything has been run",
-            f"{len(chapter.todo)} of its runs are not recorded. To train them: "
-            + command([chapter], *([] if own else [f"--only {chapter.label}"]), "--train")))
+            "warning", "Run with other settings",
+            f"This page was computed with {changed}. The report itself has {usual}."))
+    if left := missing(chapter.todo, ledger):
+        only = [] if own else [f"--only {chapter.label}"]
+        page.notices.append(site.notice(
+            "note", "Not everything has been run", f"{len(left)} of its runs are not recorded. To "
+            f"train them: {command([chapter], *only, '--train')}"))
     return page
 
 
-def start_page(pages: list[site.Page], own: Path, work: Path) -> site.Page | None:
-    """Chapter C as the first page of the site of the file ``own``, with links to the CSV files it
-    has written; None if it cannot be read."""
-    page = next((p for p in pages if p.name.startswith("C_") and p.notebook), None)
-    if page:
-        page.name = site.START
-        cells = page.notebook.cells
-        _, _, rest = cells[0].source.partition("\n")
-        cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
-        for file in (work / "figures").glob("C_*.csv"):
-            link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
-            at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
-            cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
-    return page
+def start_page(page: site.Page, own: Path, work: Path) -> site.Page:
+    """The page of chapter C as the first of the site of the file ``own``, with links to the CSV
+    files it has written."""
+    notebook = copy.deepcopy(page.notebook)
+    cells = notebook.cells
+    _, _, rest = cells[0].source.partition("\n")
+    cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
+    for file in (work / "figures").glob("C_*.csv"):
+        link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
+        at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
+        cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
+    return replace(page, name=site.START, notebook=notebook)
 
 
-def left(chapter: Chapter) -> list[Settings]:
-    results = chapter.values.get("results_dir")
-    return missing(chapter.todo, Ledger(results) if results else Ledger())
-
-
-def without_site(chapters: list[Chapter], work: Path, build: Path) -> Path:
+def without_site(pages: list[site.Page], work: Path, build: Path) -> Path:
     """Leave the executed notebooks and their figures in ``build``."""
     made = work / "kept"
     (made / "notebooks").mkdir(parents=True)
-    for c in [c for c in chapters if c.notebook]:
-        nbformat.write(site.without_reading(page_of(c)), made / "notebooks" / c.path.name)
+    for page in pages:
+        nbformat.write(site.without_reading(page), made / "notebooks" / f"{page.name}.ipynb")
     if (work / "figures").is_dir():
         shutil.copytree(work / "figures", made / "figures")
     folders.put(made, build, keep=True)
@@ -347,10 +427,9 @@ def replace_committed(chapters: list[Chapter], work: Path) -> None:
     """Put executed notebooks and their figures in the place of the committed ones, together."""
     ready = []
     for c in chapters:
-        figures = sorted((work / "figures").glob(f"{c.label}_*"))
-        if c.label == "01":  # draws the figure of the start page, too
-            figures += sorted((work / "figures").glob("00_*"))
         written = work / c.path.name
         nbformat.write(c.notebook, written)
-        ready += [*((f, ROOT / "figures" / f.name) for f in figures), (written, c.path)]
+        ready.append((written, c.path))
+        of = "0[01]" if c.label == "01" else c.label  # it draws the figure of the start page, too
+        ready += [(f, ROOT / "figures" / f.name) for f in (work / "figures").glob(f"{of}_*")]
     folders.together(ready)

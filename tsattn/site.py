@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import html
-import os
 import re
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,18 +27,22 @@ from .workers import cores
 STATIC = Path(__file__).parent / "site_static"
 ROWS = 12  # of a table that is shown unfolded
 TITLE = "Does attention matter in time-series transformers?"
-START, KOREAN = "index", "ko"  # pages made of README.md and README.ko.md
-ENGLISH_LINK, KOREAN_LINK = "[English](index.md)\n\n", "[한국어](ko.md)\n\n"
+START, KOREAN = "index", "ko"
+READMES = [("README.md", START, "[한국어](ko.md)"),
+           ("README.ko.md", KOREAN, "[English](index.md)")]  # file, page, link to the other
+ASIDE = "*The reading that stands here was written for the report's own settings and is set " \
+        "aside; figures and tables speak for these settings.*"
 
 
 @dataclass
 class Page:
-    """One chapter: its name (``01_replacement``), the executed notebook, and notices above it."""
+    """One chapter: its name (``01_replacement``, or ``START``), the executed notebook, which begins
+    with its title, and notices above it."""
 
     name: str
-    notebook: nbformat.NotebookNode | None  # None: it could not be read
+    notebook: nbformat.NotebookNode
     notices: list[str] = field(default_factory=list)
-    aside: str = ""  # instead of cells tagged ``reading``, if written for other settings
+    aside: bool = False  # what it says of results was written for other settings
 
     @property
     def place(self) -> str:
@@ -47,47 +50,47 @@ class Page:
         return self.name if self.name == START else f"notebooks/{self.name}"
 
 
-def build(pages: list[Page], ledger: Ledger, work: Path, target: Path, start: Page | None = None,
+def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
           of: set[str] | None = None) -> Path:
     """Write the site of ``pages`` to ``target``, in place of a report that is there; returns its
     ``index.html``.
 
-    It begins with the page ``start``; without one, with the READMEs. Of the ledger it has the rows
-    of the run_ids ``of``, or all. ``work`` is a folder for what lies in between; ``work/figures``
-    is taken over, if it is there. Raises ``RuntimeError`` with the messages of Sphinx if the site
-    cannot be built, ``ValueError`` where ``target`` holds anything else than a report.
+    Without a page ``START`` it begins with the READMEs. Of the ledger it has the rows of the
+    run_ids ``of``, or all, and then all comparisons, too. ``work`` is a folder for what lies in
+    between; ``work/figures`` is taken over, if it is there. Raises ``RuntimeError`` with the
+    messages of Sphinx if the site cannot be built, ``ValueError`` where ``target`` holds anything
+    else than a report.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
+    (source / "figures").mkdir()
     shown = {page.name for page in pages}
-    for page in [*pages, *[start] * bool(start)]:
-        text = nbformat.writes(staged(page, shown, source)) if page.notebook else unreadable(page)
-        (source / f"{page.place}.{'ipynb' if page.notebook else 'md'}").write_text(text, "utf-8")
-    korean = not start and (ROOT / "README.ko.md").is_file()
-    english = [] if start else [("README.md", START, KOREAN_LINK if korean else "")]
-    for readme, name, other in english + [("README.ko.md", KOREAN, ENGLISH_LINK)] * korean:
-        text = relinked((ROOT / readme).read_text(encoding="utf-8"), source)
-        other += decks_line(work)
-        (source / f"{name}.md").write_text(other + text if not text.startswith("# ") else
-                                           text.replace("\n", "\n\n" + other, 1), encoding="utf-8")
+    for page in pages:
+        nbformat.write(staged(page, shown), source / f"{page.place}.ipynb")
+    decks = [f'<a href="{d.name}">{d.stem}</a>' for d in sorted(work.glob("slides-*.pptx"))]
+    decks = [f"PowerPoint: {', '.join(decks)}"] * bool(decks)
+    for readme, name, other in READMES if START not in shown else []:
+        text = relinked((ROOT / readme).read_text(encoding="utf-8"), shown)
+        above = "\n\n".join(["", other, *decks, ""])
+        (source / f"{name}.md").write_text(text.replace("\n", above, 1), encoding="utf-8")
+        for figure in re.findall(r"\]\((figures/\w+\.png)\)", text):
+            shutil.copyfile(ROOT / figure, source / figure)
     record = explore.record(ledger, source / "results", of)
     (source / "ledger.md").write_text(record, encoding="utf-8")
-    if compared := "" if of is not None else explore.page(ledger):
+    if compared := explore.page(ledger) if of is None else "":
         (source / "explore.md").write_text(compared, encoding="utf-8")
-    (source / "_toc.yml").write_text(
-        yaml.safe_dump(contents(pages, korean, bool(compared))))
+    (source / "_toc.yml").write_text(yaml.safe_dump(contents(sorted(shown), bool(compared))))
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
     (made / "notebooks").mkdir(exist_ok=True)
-    for page in [*pages, *[start] * bool(start)]:
-        if page.notebook:
-            nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
+    for page in pages:
+        nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
     for file in (*work.glob("slides-*.pptx"), *work.glob("numbers.csv")):
         shutil.copy(file, made)
-    for name, folder in [("results", source), ("figures", source), ("figures", work)]:
-        if (folder / name).is_dir():
-            shutil.copytree(folder / name, made / name, dirs_exist_ok=True)
+    for folder in (source / "results", source / "figures", work / "figures"):
+        if folder.is_dir():
+            shutil.copytree(folder, made / folder.name, dirs_exist_ok=True)
     folders.put(made, target)
     return target / "index.html"
 
@@ -112,25 +115,16 @@ CONFIG = {
             "toc_title": "On this page", "show_navbar_depth": 1, "home_page_in_toc": True}}}}
 
 
-def decks_line(work: Path) -> str:
-    """Links to the decks that lie in ``work``."""
-    decks = sorted(work.glob("slides-*.pptx"))
-    links = [f'<a href="{deck.name}">{deck.stem}</a>' for deck in decks]
-    return f"PowerPoint: {', '.join(links)}\n\n" if links else ""
-
-
-def contents(pages: list[Page], korean: bool, compared: bool) -> dict:
+def contents(names: list[str], compared: bool) -> dict:
     """The table of contents, as ``_toc.yml`` has it: chapters, appendices, all comparisons, the
     record."""
-    numbered = [p.name for p in pages if p.name[0].isdigit()]
-    appendices = [p.name for p in pages if not p.name[0].isdigit()]
-    parts = [{"caption": caption, "chapters": [{"file": f"notebooks/{n}"} for n in names]}
-             for caption, names in (("Chapters", numbered), ("Appendices", appendices)) if names]
-    parts.append({"caption": "The record",
-                  "chapters": [*[{"file": "explore"}] * compared, {"file": "ledger"}]})
-    if korean:
-        parts.append({"caption": "한국어", "chapters": [{"file": KOREAN}]})
-    return {"format": "jb-book", "root": START, "parts": parts}
+    parts = {"Chapters": [f"notebooks/{n}" for n in names if n[0].isdigit()],
+             "Appendices": [f"notebooks/{n}" for n in names if n[0].isupper()],
+             "The record": ["explore"] * compared + ["ledger"],
+             "한국어": [KOREAN] * (START not in names)}
+    return {"format": "jb-book", "root": START, "parts": [
+        {"caption": caption, "chapters": [{"file": file} for file in files]}
+        for caption, files in parts.items() if files]}
 
 
 def sphinx(source: Path, made: Path, log: Path) -> None:
@@ -149,32 +143,23 @@ def sphinx(source: Path, made: Path, log: Path) -> None:
 # -- chapters
 
 
-def staged(page: Page, shown: set[str] | None = None, source: Path | None = None):
+def staged(page: Page, shown: set[str]):
     """A copy of the page's notebook as the site shows it: notices and parameters under the title,
-    outputs harmless, links between the pages ``shown`` (None: all that are there), a figure's
-    caption and alternative text in its place. Files that it links are copied to ``source``."""
-    notebook = without_reading(page)
-    cells = []
+    outputs harmless, links between the pages ``shown``, a figure's caption and alternative text in
+    its place."""
+    notebook, cells = without_reading(page), []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            if page.name == START:  # its links begin in notebooks/, where it lies
-                cell.source = re.sub(r"\]\((?=\w+\.ipynb)", "](notebooks/", cell.source)
-            cell.source = relinked(cell.source, source, page.place.count("/") * "../", shown)
+            cell.source = relinked(cell.source, shown, page.place.count("/") * "../")
             cells.append(cell)
         elif "parameters" not in cell.metadata.get("tags", []):  # they stand in their box
-            cells += figures_apart(cell)
+            cells += figure_apart(cell)
     for cell in cells:
         cell.get("outputs", [])[:] = [folded(harmless(o)) for o in cell.get("outputs", [])]
-    notebook.cells = cells
-    first = notebook.cells[0] if notebook.cells else None
-    titled = first is not None and first.cell_type == "markdown"
-    notes = [nbformat.v4.new_markdown_cell("\n\n".join(page.notices + [parameters_box(page)]))]
-    if titled:  # notices stand between the title and the rest of its cell
-        title, _, rest = first.source.partition("\n")
-        notebook.cells[:1] = [nbformat.v4.new_markdown_cell(title), *notes,
-                              *[nbformat.v4.new_markdown_cell(rest)] * bool(rest.strip())]
-    else:
-        notebook.cells[:0] = [nbformat.v4.new_markdown_cell(f"# {page.name}"), *notes]
+    # Notices stand between the title and the rest of its cell.
+    title, _, rest = cells[0].source.partition("\n")
+    notices = "\n\n".join([*page.notices, parameters_box(page)])
+    notebook.cells = [*map(nbformat.v4.new_markdown_cell, [title, notices, rest]), *cells[1:]]
     return notebook
 
 
@@ -191,20 +176,15 @@ RESULT = re.compile("<!-- (?:n|holds|block):")  # the anchor of a number or of a
 
 
 def without_reading(page: Page) -> nbformat.NotebookNode:
-    """A copy of the notebook with ``page.aside`` instead of every cell tagged ``reading``, of every
-    other paragraph that holds a result, and of what the report's claims, which have data and
-    settings of their own, come to."""
+    """A copy of the notebook; if it is set ``aside``, with a word of that instead of every cell
+    tagged ``reading``, and of every other paragraph that holds a result."""
     notebook = copy.deepcopy(page.notebook)
     for cell in notebook.cells if page.aside else []:
-        if cell.cell_type == "code":
-            if "claims.judge(" in cell.source and "own_series" not in cell.source:
-                said = {"text/markdown": page.aside}
-                cell.outputs = [nbformat.v4.new_output("display_data", data=said)]
-        elif "reading" in cell.metadata.get("tags", []):
-            cell.source = page.aside
-        elif RESULT.search(cell.source):
-            cell.source = "\n\n".join(page.aside if RESULT.search(part) else part
-                                      for part in cell.source.split("\n\n"))
+        if cell.cell_type == "markdown":
+            whole = "reading" in cell.metadata.get("tags", [])
+            cell.source = ASIDE if whole else "\n\n".join(
+                ASIDE if RESULT.search(part) else part
+                for part in cell.source.split("\n\n"))
     return notebook
 
 
@@ -225,78 +205,55 @@ def parameters_box(page: Page) -> str:
             f"notebook</summary>{shown}<p>{link}</p></details>")
 
 
-def unreadable(page: Page) -> str:
-    return f"# {page.name}\n\n" + "\n\n".join(page.notices)
-
-
 def notice(kind: str, title: str, text: str) -> str:
     """A box above a chapter; ``title`` and ``text`` are shown as they are."""
     return (f'<div class="admonition {kind}"><p class="admonition-title">{html.escape(title)}</p>'
             f"<p>{html.escape(' '.join(text.split()))}</p></div>")
 
 
-def figures_apart(cell) -> list:
-    """The code cell, and a cell of its own, without source, for each image of its outputs.
-
-    Such a cell has the alternative text and the caption that ``figures.show`` left. Without them,
-    the name under which the cell saves its figure is the alternative text.
-    """
-    if not any("image/png" in o.get("data", {}) for o in cell.get("outputs", [])):
+def figure_apart(cell) -> list:
+    """The code cell; its figure, with the caption and the alternative text that ``figures.show``
+    left; and what stands below it. Each is a cell of its own, as MyST-NB gives a cell's caption to
+    every output."""
+    outputs = cell.outputs
+    at = next((i for i, o in enumerate(outputs)
+               if o.get("metadata", {}).get("text/markdown", {}).get("caption")), None)
+    if at is None:
         return [cell]
-    name = re.search(r"""\.(?:save|show)\(\w+, *["'](\w+)["']""", cell.source)
-    usual = "Figure " + (name[1] if name else "of this section").replace("_", " ")
-    outputs, cell.outputs, cells = cell.outputs, [], [cell]
-    for output in outputs:
-        metadata = output.get("metadata", {})
-        if "image/png" in output.get("data", {}):
-            alt = metadata.get("image/png", {}).get("alt") or usual
-            cells += [source_less(output, {"image": {"alt": " ".join(alt.split())}}), source_less()]
-        elif metadata.get("text/markdown", {}).get("caption") and len(cells) > 2:
-            caption = harmless_markdown("".join(output.data["text/markdown"]))
-            cells[-2].metadata.mystnb["figure"] = {"caption": caption}
-        else:
-            cells[-1].outputs.append(output)
-    return [c for c in cells if c is cell or c.outputs]
+    image, caption, rest = outputs[at - 1], outputs[at].data["text/markdown"], outputs[at + 1:]
+    alt = " ".join(image.metadata["image/png"]["alt"].split())
+    cell.outputs = outputs[:at - 1]
+    return [cell, source_less([image], mystnb={
+        "image": {"alt": alt}, "figure": {"caption": harmless_markdown(caption)}}),
+            *[source_less(rest)] * bool(rest)]
 
 
-def source_less(output=None, mystnb: dict | None = None):
-    metadata = {"tags": ["remove-input"]} | ({"mystnb": mystnb} if mystnb else {})
+def source_less(outputs: list, **metadata):
     return nbformat.v4.new_code_cell("# not shown; a cell without any source is left out",
-                                     metadata=metadata, outputs=[output] if output else [])
+                                     metadata={"tags": ["remove-input"], **metadata},
+                                     outputs=outputs)
 
 
 # -- links
 
-LINK = re.compile(r"\]\(((?![a-z]+:|#)[^)\s]+)\)")
+LINK = re.compile(r"\[([^\]\[]*)\]\(((?![a-z]+:|#)[^)\s]+)\)")
 
 
-def relinked(text: str, source: Path | None, up: str = "", shown: set[str] | None = None) -> str:
-    """Markdown with links to files of the repository led to pages of the site.
-
-    Other files that are there are copied to ``source``; ``up`` leads from the page to its root.
-    A link that the site cannot follow, or to a chapter that is not ``shown``, becomes its text.
-    """
+def relinked(text: str, shown: set[str], up: str = "") -> str:
+    """Markdown of the repository with its links led to pages of the site, to whose root ``up``
+    leads. A link to anything else, or to a chapter that is not ``shown``, becomes its text."""
     def lead(match: re.Match) -> str:
-        target, _, anchor = match[1].partition("#")
-        inner = os.path.normpath(os.path.join("notebooks" if up else "", target)).replace("\\", "/")
-        anchor = f"#{anchor}" if anchor else ""
-        special = {"README.md": "index.md", "README.ko.md": "ko.md", "results": "ledger.md"}
-        if inner in special:
-            return f"]({up}{special[inner]}{anchor})"
-        if inner.startswith("results/"):
-            return f"]({up}ledger.md)"
-        file = ROOT / inner
-        if file.is_file() and file.suffix == ".ipynb":
-            return match[0] if shown is None or file.stem in shown else "]()"
-        if file.is_file() and not inner.startswith(".."):
-            if source is not None:
-                (source / inner).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, source / inner)
+        words, target = match[1], match[2].removeprefix("../")
+        name = Path(target).stem
+        if target.startswith("figures/"):
             return match[0]
-        return "]()"
+        if target.endswith(".ipynb") and name in shown:
+            return f"[{words}]({'' if up else 'notebooks/'}{name}.ipynb)"
+        place = {"README.md": "index.md", "README.ko.md": "ko.md"}.get(
+            target, "ledger.md" * target.startswith("results/"))
+        return f"[{words}]({up}{place})" if place else words
 
-    text = LINK.sub(lead, text)
-    return re.sub(r"(?<!!)\[([^\]\[]*)\]\(\)", r"\1", text)
+    return LINK.sub(lead, text)
 
 
 # -- the Sphinx extension
@@ -310,9 +267,8 @@ def mathml(latex: str, display: str) -> str:
         found = convert(latex, display=display)
     except Exception as error:  # the converter has no common type of error
         raise ValueError(f"equation {latex!r}: {type(error).__name__}: {error}") from error
-    unknown = re.search(r"\\[a-zA-Z]+", found)
-    if unknown:
-        raise ValueError(f"equation {latex!r}: {unknown[0]} is not known")
+    if "\\" in found:
+        raise ValueError(f"equation {latex!r}: a command in it is not known")
     return found
 
 
