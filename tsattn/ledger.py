@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from .progress import bar
+from .progress import bar, counted
 from .provenance import provenance, source_revision, version
 from .settings import DATASETS, ROOT, Settings
 from .training import Result
@@ -194,9 +194,12 @@ class Folder:
         if self._tables.get(table, (0,))[0] != state:
             content = path.read_bytes()
             columns, lines, damage, doubled = scan(content, UNIQUE.get(table, ()))
-            for n, what in damage:
-                raise LedgerError(f"{path}, line {n}: {what} ({len(damage)} such places).")
-            for n, what in doubled[:1] if table not in self._tables else ():  # said once
+            if damage:
+                n, what = damage[0]
+                more = f" {len(damage)} places are damaged." if len(damage) > 1 else ""
+                raise LedgerError(f"{path}, line {n}: {what}.{more}")
+            if doubled and table not in self._tables:  # said once
+                n, what = doubled[0]
                 print(f"{path}, line {n}: {what} ({len(doubled)} such lines).", file=sys.stderr)
             plain = content == content_of(columns, lines.values())
             self._tables[table] = state, columns, lines, plain
@@ -483,7 +486,7 @@ class Ledger:
         if short:
             raise LedgerError(
                 f"{self._run(short[0])[0].file('curves')}: {found[short[0]]} rows of {short[0]}, "
-                f"which ran {ran[short[0]]} epochs ({len(short)} such runs); {AGAIN}.")
+                f"which ran {ran[short[0]]} epochs ({counted(len(short), 'such run')}); {AGAIN}.")
         names = pd.DataFrame([(s.run_id, s.attention, s.seed) for s in settings],
                              columns=["run_id", "attention", "seed"])
         return curves.merge(names, on="run_id") if len(curves) else curves
