@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -150,23 +149,6 @@ def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, caps
     assert [p.name for p in (tmp_path / "c" / RUNS[0].run_id).iterdir()] == ["best.safetensors"]
 
 
-def test_errors_by_channel_are_added_to_a_run_recorded_without_them_if_it_comes_out_the_same(
-        tmp_path):
-    def kept(change: float):
-        ledger = Ledger(tmp_path / f"r{change}")
-        whole = train(RUNS[0], checkpoints=tmp_path / "c", progress=False, n_threads=1)
-        old = dict(test_errors=None, test_mse=whole.test_mse * (1 + change))
-        ledger.record_run(replace(whole, **old))  # as long ago: the mean of the channels, unsigned
-        (ledger.folder / "window_errors").mkdir()
-        np.save(ledger.folder / "window_errors" / f"{whole.run_id}.npy",
-                whole.test_errors.mean(1) * (1 + change))
-        sweep(RUNS[:1], ledger=ledger, checkpoints=tmp_path / f"c{change}", weights=True,
-              progress=False)
-        return ledger.channel_errors(RUNS[0]).shape
-
-    assert kept(0.0) == (RUNS[0].max_windows, 1) and kept(0.01) == (RUNS[0].max_windows,)
-
-
 def test_one_training_gives_the_rows_of_both_stretches_of_months(etth1, tmp_path):
     both = [make("smoke", dataset=etth1, split=split, seed=5) for split in ("standard", "tail")]
     together = Ledger(tmp_path / "together")
@@ -200,7 +182,11 @@ def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_p
                     "Nothing is trained; `make it` does it.\n")
 
 
-def test_an_unknown_time_is_called_so(tmp_path, capsys, monkeypatch):
+def test_what_cannot_be_trained_is_said_where_a_chapter_keeps_it_and_an_unknown_time(
+        tmp_path, capsys, monkeypatch):
+    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10,
+          progress=False)
+    assert "too few for one window" in capsys.readouterr().out
     monkeypatch.setattr("tsattn.estimates.RESULTS", tmp_path / "none")
     assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
     assert capsys.readouterr().out.startswith(
@@ -267,34 +253,23 @@ def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
 
 
 def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
-    ledger, s = Ledger(tmp_path), RUNS[0]
-    for seed, device, seconds in ((1, "NVIDIA H200", 6.0), (2, "NVIDIA A100", 4.0),
-                                  (3, "cpu", 900.0)):
-        rate = s.learning_rate * (1 if device != "cpu" else 2)
-        ledger.record_run(Result(s.but(seed=seed, learning_rate=rate), test_mse=0.5,
-                                 curves=[{"epoch": i} for i in (1, 2)], seconds=seconds,
-                                 how={"device": device, "threads": 2}))
+    s, two = RUNS[0], [{"epoch": i} for i in (1, 2)]
 
-    def expected(device, card):
+    def expected(device, card, *took):
+        ledger = Ledger(tmp_path / f"{took}")
+        for seed, (of, seconds) in enumerate(took, 1):
+            like = s.but(seed=seed, learning_rate=s.learning_rate * (1 + (of == "cpu")))
+            ledger.record_run(Result(like, test_mse=0.5, curves=two, seconds=seconds,
+                                     how={"device": of, "threads": 2}))
         monkeypatch.setattr("torch.cuda.is_available", lambda: card)
         return seconds_expected([s.but(seed=9, device=device)], ledger)
 
-    assert expected("auto", False) == expected("cpu", True) == [1800.0], (
+    took = ("NVIDIA H200", 6.0), ("NVIDIA A100", 4.0), ("cpu", 900.0)
+    assert expected("auto", False, *took) == expected("cpu", True, *took) == [1800.0], (
         "closer rows of a card do not count")
-    assert expected("auto", True) == expected("cuda", False) == [10.0], (
+    assert expected("auto", True, *took) == expected("cuda", False, *took) == [10.0], (
         "two cards, the mean of both")
-    only = Ledger(tmp_path / "only")
-    only.record_run(Result(s, test_mse=0.5, seconds=6.0,
-                           curves=[{"epoch": i} for i in (1, 2)],
-                           how={"device": "NVIDIA H200", "threads": 2}))
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert seconds_expected([s], only) == [12.0], "better than nothing"
-
-
-def test_a_chapter_that_may_train_says_on_its_page_why_it_does_not(tmp_path, capsys):
-    sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10,
-          progress=False)
-    assert "too few for one window" in capsys.readouterr().out
+    assert expected("auto", False, took[0]) == [12.0], "better than nothing"
 
 
 def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(
@@ -311,26 +286,19 @@ def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_t
     assert rows.empty and not other.read("m").size and not other.read("runs").size
 
 
-@pytest.mark.parametrize("folder", ["file", "/proc/tsattn"])
-def test_a_folder_that_cannot_be_written_is_refused_before_training(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder, said", [
+    ("file", "cannot be written there .*choose another folder with --results"),
+    ("/proc/tsattn", "cannot be written there .*choose another folder with --results"),
+    ("damaged", "curves.csv, line 2: truncated or changed")])
+def test_a_folder_that_no_run_can_be_added_to_is_refused_before_training(folder, said, tmp_path,
+                                                                         monkeypatch):
     (tmp_path / "file").write_text("")
+    Ledger(tmp_path / "damaged").record_run(Result(RUNS[0], curves=[{"epoch": 1, "val_mse": 0.5}]))
+    path = tmp_path / "damaged" / "curves.csv"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
     monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
-    with pytest.raises(LedgerError,
-                       match="cannot be written there .*choose another folder with --results"):
-        sweep(RUNS, ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
-
-
-@pytest.mark.parametrize("damage", [lambda b: b"\n".join(b.split(b"\n")[:1] + [b"x,y", b""]),
-                                    lambda b: b"", lambda b: b"x,y\n" + b])
-def test_curves_that_no_row_can_be_added_to_are_refused_before_training(damage, tmp_path,
-                                                                        monkeypatch):
-    ledger = Ledger(tmp_path)
-    ledger.record_run(Result(RUNS[0], curves=[{"epoch": i, "val_mse": 1 / i} for i in (1, 2)]))
-    path = tmp_path / "curves.csv"
-    path.write_bytes(damage(path.read_bytes()))
-    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
-    with pytest.raises(LedgerError, match="curves.csv, line . *"):
-        sweep(RUNS[1:], ledger=ledger, checkpoints=tmp_path, progress=False)
+    with pytest.raises(LedgerError, match=said):
+        sweep(RUNS[1:], ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
 
 
 def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
@@ -382,13 +350,11 @@ def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
 
 
 def test_a_dry_run_names_what_is_missing_and_its_time(swept):
-    ledger, table, folder = swept
-    more = [*RUNS, RUNS[0].but(seed=7)]
-    text = outlook(more, ledger, jobs=1)
-    assert more[2].run_id in text and RUNS[0].run_id not in text
-    assert "1 of 3 runs are missing" in text
-    assert re.search(r"about \d+ s with 1 at a time", text)
-    assert "0 of 2 runs are missing" in outlook(RUNS, ledger)
+    more = RUNS[0].but(seed=7)
+    text = outlook([*RUNS, more], swept[0], jobs=1)
+    assert more.run_id in text and RUNS[0].run_id not in text
+    assert re.search(r"1 of 3 runs are missing, about \d+ s with 1 at a time", text)
+    assert "0 of 2 runs are missing" in outlook(RUNS, swept[0])
 
 
 def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
@@ -396,26 +362,23 @@ def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
     quiet runs."""
     distributed = pytest.importorskip("distributed")
     runs = [make("smoke", dataset="state-machine", attention="zero", seed=seed, epochs=12,
-                 patience=12, max_steps=20)
-            for seed in (1, 2, 3)]
+                 patience=12, max_steps=20) for seed in (1, 2, 3)]
     quiet = sweep(runs, ledger=Ledger(tmp_path / "quiet"), checkpoints=tmp_path / "c0",
                   progress=False)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
-                                  dashboard_address=None) as cluster:
-        killed = []
+    killed = []
 
-        def kill():
+    def kill(address):
+        with distributed.Client(address) as client:
             while not killed:
-                for _ in (tmp_path / "c1").glob("*/resume.safetensors"):
-                    with distributed.Client(cluster.scheduler_address) as client:
-                        busy = [w for w, tasks in client.processing().items() if tasks]
-                        if busy:
-                            killed.append(client.run(os.getpid, workers=busy[:1])[busy[0]])
-                            os.kill(killed[0], signal.SIGKILL)
-                            return
+                busy = [w for w, tasks in client.processing().items() if tasks]
+                if busy and list((tmp_path / "c1").glob("*/resume.safetensors")):
+                    killed.append(client.run(os.getpid, workers=busy[:1])[busy[0]])
+                    os.kill(killed[0], signal.SIGKILL)
                 time.sleep(0.01)
 
-        killer = threading.Thread(target=kill)
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True,
+                                  dashboard_address=None) as cluster:
+        killer = threading.Thread(target=kill, args=[cluster.scheduler_address])
         killer.start()
         table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c1",
                       progress=False, cluster=cluster.scheduler_address)

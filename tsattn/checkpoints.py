@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import zlib
 from dataclasses import asdict
 from pathlib import Path
@@ -72,22 +71,16 @@ def label(s: Settings) -> dict:
 def load_for(s: Settings, path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """``load_tensors`` of a file of this run. Raises ``ValueError`` if it is another run's."""
     tensors, metadata = load_tensors(path)
-    theirs = metadata.get("settings") or {}
-    # Files from before they were labelled with a run_id: by what of the settings tells runs apart.
-    differ = [k for k in ("model", "attention", "seed", "seq_len", "pred_len", "learning_rate")
-              if k in theirs and theirs[k] != getattr(s, k)]
-    if metadata.get("run_id", s.run_id) != s.run_id or differ:
-        whose = metadata.get("run_id") or ", ".join(f"{k} {theirs[k]}" for k in differ)
-        raise ValueError(f"{path}: belongs to another run ({whose}); remove it to have it made "
-                         "again.")
+    if metadata.get("run_id") != s.run_id:
+        raise ValueError(f"{path}: belongs to another run ({metadata.get('run_id')}); remove it "
+                         "to have it made again.")
     return tensors, metadata
 
 
 def clear_leftovers(folder: Path) -> None:
     """Remove what a killed process has left half-written in a run's folder."""
-    for path in folder.glob("*.tmp"):
-        name = re.fullmatch(r"(?:best|resume)\.safetensors\.(\d{1,10})\.tmp", path.name)
-        if name and not alive(int(name[1])):
+    for path in folder.glob("*.safetensors.*.tmp"):
+        if not alive(int(path.name.split(".")[-2])):
             path.unlink(missing_ok=True)
 
 

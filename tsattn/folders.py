@@ -12,11 +12,11 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock
 
-from .checkpoints import alive
 from .ledger import write
 
 MARKER = ".tsattn-report"
@@ -25,7 +25,7 @@ TEMPORARY = re.compile(r"\.(.+)\.(\d{1,7})\.tmp")  # of a file and the process t
 OTHER = "give another folder with --output."
 
 
-def check(folder: Path) -> list[str]:
+def check(folder: Path) -> set[str]:
     """The files of a report in ``folder``, by their paths in it; none where it is absent or empty.
 
     Raises ``ValueError`` for a link, a file, and a folder with anything in it that no report has
@@ -33,40 +33,34 @@ def check(folder: Path) -> list[str]:
     """
     if folder.is_symlink():
         raise ValueError(f"{folder}: is a link; give the folder that it leads to, or {OTHER}")
-    if not os.path.lexists(folder):
-        return []
+    if not folder.exists():
+        return set()
     if not folder.is_dir():
         raise ValueError(f"{folder}: is not a folder; {OTHER}")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise ValueError(f"{folder}: cannot be read by this user; {OTHER}")
     if not (folder / MARKER).is_file() and any(p.name != LOCK for p in folder.iterdir()):
         raise ValueError(f"{folder}: is not empty, and no report has written what is in it; move "
                          f"that away, or {OTHER}")
-    listed, found = set(_listed(folder)), []
-    names = {name for _, name in listed} | {MARKER}
+    listed, found = _listed(folder), set()
+    names = {name for _, name in listed}
     for path in folder.rglob("*"):  # which follows no link
         name = path.relative_to(folder).as_posix()
         half = TEMPORARY.fullmatch(path.name)  # what a killed report has left
+        goal = path.with_name(half[1]).relative_to(folder).as_posix() if half else ""
         if name in (MARKER, LOCK) or path.is_dir() and not path.is_symlink():
             continue
-        if half and path.with_name(half[1]).relative_to(folder).as_posix() in names:
-            found += [name] * (not alive(int(half[2])))
-        elif name not in names or path.is_symlink():
-            raise ValueError(f"{folder}: {name} in it was not written by a report; move it away, "
-                             f"or {OTHER}")
-        elif (_digest(path), name) not in listed:
-            raise ValueError(f"{folder}: {name} in it has been changed since it was written; move "
-                             f"it away, or {OTHER}")
-        else:
-            found.append(name)
+        if goal not in {*names, MARKER} and (name not in names or path.is_symlink()
+                                             or (_digest(path), name) not in listed):
+            raise ValueError(f"{folder}: {name} in it was not written by a report, or has been "
+                             f"changed since; move it away, or {OTHER}")
+        found.add(name)
     return found
 
 
 def claim(folder: Path) -> None:
     """Make ``folder``, if it is absent. Raises as ``check``, and ``ValueError`` where nothing can
     be written."""
-    check(folder)
     try:
+        check(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -77,20 +71,17 @@ def claim(folder: Path) -> None:
 def put(made: Path, folder: Path, keep: bool = False) -> None:
     """Copy the files below ``made`` to ``folder``, in place of the report that is there; ``keep``:
     beside what they do not replace. Raises as ``check``."""
-    new = sorted(p for p in made.rglob("*") if p.is_file())
-    lines = [(_digest(p), p.relative_to(made).as_posix()) for p in new]
-    names = {name for _, name in lines}
+    new = {p.relative_to(made).as_posix(): p for p in sorted(made.rglob("*")) if p.is_file()}
+    lines = [(_digest(path), name) for name, path in new.items()]
     with FileLock(folder / LOCK):  # of two reports at once, one after the other
         old, before = check(folder), _listed(folder)
         _list(folder, [*before, *lines])
-        together([(made / name, folder / name) for _, name in lines])
-        left = [line for line in before if keep and line[1] not in names]
-        for name in set(old) - names - {name for _, name in left}:
+        together([(path, folder / name) for name, path in new.items()])
+        left = [line for line in before if keep and line[1] not in new]
+        for name in old - {*new} - {name for _, name in left}:
             (folder / name).unlink()
-            for above in (folder / name).parents:
-                if above == folder or any(above.iterdir()):
-                    break
-                above.rmdir()
+            with suppress(OSError):  # the first that is not empty stays; the marker is in folder
+                os.removedirs((folder / name).parent)
         _list(folder, [*left, *lines])
 
 

@@ -17,7 +17,7 @@ import torch
 from . import data, workers
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
 from .estimates import on_cpu, seconds_expected, together
-from .ledger import Ledger, LedgerError, row_of, source_revision, without_line
+from .ledger import Ledger, row_of, source_revision
 from .progress import bar, counted, duration
 from .provenance import processor
 from .settings import DATASETS, ETT, Settings
@@ -128,8 +128,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ledger.tally["runs read"] += len(ids) - len(todo)
     if not todo:
         return ledger.runs(settings)
-    if lost := ledger.orphans(todo):
-        raise LedgerError(without_line(lost))
+    ledger.check_lines()
     expected = dict(zip(todo, seconds_expected(todo, ledger, data_dir), strict=True))
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
     failed = _impossible(todo, data_dir, here=not cluster) if within != 0 else {}
@@ -226,8 +225,6 @@ def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) ->
         elif not abs(result.test_mse / known - 1) <= TOLERANCE:
             print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
                   f"{known:.4f} is recorded; the row stays", file=sys.stderr)
-        elif ledger.add_channels(result):
-            print(f"{s.run_id}: its errors by channel are now kept", file=sys.stderr)
         resume_file(s, checkpoints).unlink(missing_ok=True)
     except OSError as error:
         return f"trained, but it could not be recorded ({error.strerror or error}); the same " \
