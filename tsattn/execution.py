@@ -61,7 +61,7 @@ def execute(chapters: list[Chapter], work: Path, limit: float | None, counter,
             after: float = 0.0) -> None:
     """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``.
     ``counter`` (``progress.bar``) counts down to the ``after`` seconds of what comes then."""
-    each, done = (counter.left.total - counter.left.n - after) / max(1, len(chapters)), 0
+    each, done = (counter.total - counter.n - after) / max(1, len(chapters)), 0
 
     def one(chapter: Chapter) -> None:
         nonlocal done

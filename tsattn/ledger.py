@@ -405,7 +405,7 @@ class Ledger:
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
         made = _side_by_side(measure, todo, jobs)
-        with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
+        with bar(len(todo), table, disable=not todo) as progress:
             for key, rows in zip(todo, made, strict=True):
                 how = {"rows": len(rows), "version": version(table), **provenance()}
                 with self.target.writing():

@@ -187,8 +187,8 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
         for r in run.results:
             r.how = how
         epochs = s.epochs if run.optimiser else 1
-        bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step",
-                           disable=not progress, initial=len(result.curves) * run.steps)
+        bar = progress_bar((epochs - len(result.curves)) * run.steps,
+                           f"{s.attention} seed {s.seed}", disable=not progress)
         try:
             while (len(result.curves) < epochs
                    and len(result.curves) - result.best_epoch < s.patience):
@@ -291,8 +291,8 @@ class _Run:
         for i, index in enumerate(order, 1):
             self.step(index)
             bar.update()
-            if not bar.disable and self.device.type == "cpu" and i % 8 == 0:
-                bar.set_postfix_str(f"epoch={number}, loss={self.step.sums[0].item() / i:.4f}")
+            if self.device.type == "cpu":
+                bar.postfix = f"epoch={number}, loss={self.step.sums[0].item() / i:.4f}"
         return tuple((self.step.sums / self.steps).tolist())
 
     def finish(self) -> Result:
