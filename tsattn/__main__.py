@@ -95,13 +95,10 @@ def report(args) -> int:
     kernels.ready()  # imports beside this process
     from .report import report as execute
 
-    parameters = {k: value(v) for k, v in args.parameter}
-    profile = parameters.pop("profile", None)
-    if profile and args.profile and profile != args.profile:
-        raise ValueError(f"-p profile {profile}: --profile says {args.profile}; give one of them.")
-    return execute(args.only, profile or args.profile or "paper", parameters, args.in_place,
-                   train=args.train, within=args.within, overwrite=args.overwrite_committed,
-                   build=args.output and args.output.absolute(), with_site=not args.notebooks_only)
+    return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter},
+                   args.in_place, train=args.train, within=args.within,
+                   overwrite=args.overwrite_committed, with_site=not args.notebooks_only,
+                   build=args.output and args.output.absolute())
 
 
 def run(args) -> int:
@@ -238,32 +235,33 @@ def options() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m tsattn", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(function, help_):
+    def command(function, help_: str, **flags: str):
         sub = commands.add_parser(function.__name__, help=help_)
         sub.set_defaults(function=function)
+        for name, said in flags.items():
+            sub.add_argument("--" + name.replace("_", "-"), action="store_true", help=said)
         sub._negative_number_matcher = re.compile(r"-\.?\d")  # -9999,nan is a value, no option
         return sub
 
-    c = command(report, "execute the chapters and build the report")
+    c = command(report, "execute the chapters and build the report",
+                train="train what is missing, however long",
+                notebooks_only="execute, but build no site",
+                in_place="replace the notebooks in notebooks/ by executed ones",
+                overwrite_committed="allow --in-place with other settings")
     c.add_argument("--only", nargs="+", default=[], metavar="NN", help="chapter numbers, e.g. 01")
     c.add_argument("-p", "--parameter", nargs=2, action="append", default=[],
                    metavar=("NAME", "VALUE"))
-    c.add_argument("--train", action="store_true", help="train what is missing, however long")
     c.add_argument("--within", type=float, default=10, metavar="MINUTES",
                    help="train what is missing if it takes no longer (default: 10)")
     c.add_argument("--output", type=Path, metavar="FOLDER",
                    help="default: build/report, or build/report-NAME for NAME.csv")
-    c.add_argument("--notebooks-only", action="store_true", help="execute, but build no site")
-    c.add_argument("--overwrite-committed", action="store_true",
-                   help="allow --in-place with other settings")
-    c.add_argument("--in-place", action="store_true",
-                   help="replace the notebooks in notebooks/ by executed ones")
-    c.add_argument("--profile", choices=PROFILES)
 
     c = command(run, "train one model; the last line is its result as JSON")
     settings_options(c)
 
-    c = command(sweep, "train what is missing of all attentions and seeds")
+    c = command(sweep, "train what is missing of all attentions and seeds",
+                dry_run="print what is missing and how long it takes",
+                weights="train again what has no trained weights here")
     c.add_argument("--plan", choices=list(PLANS),
                    help="the report's own list of runs, in order of importance")
     c.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all of the model")
@@ -272,42 +270,38 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--within", type=float, metavar="MINUTES", help="train nothing if it takes more")
     c.add_argument("--cluster", default="", metavar="ADDRESS",
                    help="Dask scheduler, e.g. tcp://host:8786")
-    c.add_argument("--dry-run", action="store_true",
-                   help="print what is missing and how long it takes")
-    c.add_argument("--weights", action="store_true",
-                   help="train again what has no trained weights here")
     settings_options(c, skip=("attention", "seed"))
 
-    c = command(verify, "train rows of the ledger again and compare; nothing is recorded")
+    c = command(verify, "train rows of the ledger again and compare; nothing is recorded",
+                measurements="also measure again what is recorded of their models, and compare; "
+                             "--record keeps that comparison")
     c.add_argument("--sample", type=count, default=3, metavar="N", help="rows drawn at random")
     c.add_argument("--run-id", nargs="+", default=[], metavar="ID", help="these rows instead")
     c.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
                    help="draw only among rows that took less")
-    c.add_argument("--measurements", action="store_true",
-                   help="also measure again what is recorded of their models, and compare; "
-                        "--record keeps that comparison")
 
-    c = command(bench, "time and memory of a training step, beside the peer's and the floor")
+    c = command(bench, "time and memory of a training step, beside the peer's and the floor",
+                growth="also how both grow with the sizes",
+                json="last line: the table of the steps as JSON")
     c.add_argument("--rounds", type=count, default=8, metavar="N", help="times that all take turns")
-    c.add_argument("--growth", action="store_true", help="also how both grow with the sizes")
-    c.add_argument("--json", action="store_true", help="last line: the table of the steps as JSON")
 
-    c = command(measure, "measure on trained models what is missing")
-    c.add_argument("--train", action="store_true", help="train models that are not here")
+    c = command(measure, "measure on trained models what is missing",
+                train="train models that are not here")
     c.add_argument("--tables", nargs="+", metavar="NAME", help="only these tables")
 
     command(refresh, "bring the numbers in the prose up to date with the ledger")
+
     c = command(slides, "build the lab deck, an editable PowerPoint file with notes")
     c.add_argument("--lang", default="ko", metavar="ko|en")
     for name in ("lab", "presenter", "date"):
         c.add_argument(f"--{name}", default="", metavar=name.upper(), help="for the first slide")
-    c.add_argument("--out", type=Path, metavar="FILE",
-                   help="default: build/slides-<lang>.pptx")
+    c.add_argument("--out", type=Path, metavar="FILE", help="default: build/slides-<lang>.pptx")
+
     c = command(ledger, "what is recorded, and whether it is whole")
     c.add_argument("what", choices=("show", "check"))
 
     for name, sub in commands.choices.items():
-        if name in ("run", "sweep", "bench"):
+        if name in ("report", "run", "sweep", "bench"):
             sub.add_argument("--profile", choices=PROFILES, default="paper")
         if name in ("run", "sweep", "verify", "measure"):
             sub.add_argument("--data-dir", help="folder searched first for the data files")

@@ -7,7 +7,6 @@ import random
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -21,7 +20,7 @@ from .ledger import Ledger, LedgerError, row_of, source_revision, without_line
 from .progress import bar, counted, duration, say
 from .provenance import processor
 from .settings import ETT, Settings
-from .training import Result, check_memory, resolve_device, train
+from .training import Result, train
 from .workers import cores
 
 DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
@@ -107,7 +106,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     if lost := ledger.orphans(todo):
         raise LedgerError(without_line(lost))
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
-    failed = {} if cluster or within == 0 else _refused(todo, data_dir)
+    failed = {} if cluster or within == 0 else _without_data(todo, data_dir)
     ready = [s for s in todo if s not in failed]
     known = {s: ledger.runs([s]).test_mse[0] for s in ledger.complete(todo)}
     twins = {s: s.but(split="tail") for s in ready if s.split == "standard" and s.dataset in ETT}
@@ -154,37 +153,25 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         of = [s.run_id for s, why in failed.items() if why == reason]
         print(f"{of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {reason}", flush=True,
               file=sys.stderr if within is None else sys.stdout)
-    table = ledger.runs(settings)
-    if not failed:
-        return table
+    table, order = ledger.runs(settings), [s.run_id for s in settings]
     absent = pd.DataFrame([row_of(Result(s, status="not run", reason=reason))
                            for s, reason in failed.items()])
     table = pd.concat([t for t in (table, absent) if len(t)]).drop_duplicates("run_id")
-    order = [s.run_id for s in settings]
     return table.sort_values("run_id", key=lambda c: c.map(order.index), ignore_index=True)
 
 
-def _refused(todo: list[Settings], data_dir) -> dict[Settings, str]:
-    """Which runs cannot be done here, for want of device, data or memory, and why: asked before
-    anything is trained."""
-    absent: dict[str, Exception] = {}  # series: the network is asked only once
-
-    @cache
-    def why(s: Settings) -> str:
+def _without_data(todo: list[Settings], data_dir) -> dict[Settings, str]:
+    """Which runs have no data here, and why. Every series is looked for once, before anything is
+    trained; what else is wrong with one is found, and said, when a run reads it."""
+    absent = {}
+    for s in {s.dataset: s for s in todo}.values():
         try:
-            resolve_device(s.device)
-            if s.dataset in absent:
-                raise absent[s.dataset]
-            check_memory(s, len(data.of(s, data_dir).channels))
-        except Exception as error:
-            if isinstance(error, data.DataUnavailable):
-                absent[s.dataset] = error
-            return workers.not_run(s, error).reason
-        return ""
-
-    reasons = {s: why(s.but(seed=0, attention="none" if s.attention == "none" else "zero"))
-               for s in todo}
-    return {s: reason for s, reason in reasons.items() if reason}
+            data.of(s, data_dir)
+        except data.DataUnavailable as error:
+            absent[s.dataset] = str(error)
+        except Exception:
+            pass  # the run says so
+    return {s: absent[s.dataset] for s in todo if s.dataset in absent}
 
 
 def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) -> str:
