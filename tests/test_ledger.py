@@ -12,7 +12,7 @@ import pytest
 
 from tsattn.estimates import seconds_expected, together
 from tsattn.ledger import ROOT, Ledger, LedgerError
-from tsattn.progress import Left, bar, duration
+from tsattn.progress import bar, duration
 from tsattn.settings import make
 from tsattn.sweep import missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result, train
@@ -49,20 +49,20 @@ def test_a_sweep_trains_what_is_missing_and_reads_the_rest(swept):
 def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept, tmp_path):
     ledger, table, _ = swept
     before = (ledger.folder / "runs.csv").read_bytes()
-    found = verify(ledger, sample=1)
+    found = verify(ledger, tmp_path / "c", sample=1)
     assert list(found.outcome) == ["identical"] and found.run_id[0] in set(table.run_id)
     assert found.same_sources.all()
     assert (ledger.folder / "runs.csv").read_bytes() == before
     wrong, first = Ledger(tmp_path), ledger.runs(RUNS[:1]).iloc[0]
     wrong.record_run(Result(RUNS[0], best_epoch=2, test_mse=1.5, test_errors=np.full(64, 1.5),
                             how={"threads": 1, "device": "cpu"}))
-    found = verify(wrong, run_ids=[RUNS[0].run_id])
+    found = verify(wrong, tmp_path / "c2", run_ids=[RUNS[0].run_id])
     assert found.outcome[0] == "different"
     assert found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
     with pytest.raises(ValueError, match="no complete run that takes less than 0 seconds here"):
-        verify(ledger, cheaper_than=0)
+        verify(ledger, tmp_path, cheaper_than=0)
     with pytest.raises(LedgerError, match="nothing: no such run"):
-        verify(ledger, run_ids=["nothing"])
+        verify(ledger, tmp_path, run_ids=["nothing"])
 
 
 def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
@@ -77,7 +77,7 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
                                          ("train_mse", "val_mse", "test_mse"), mse)}
                                          for i in (1, 2)],
                                      seconds=seconds, how={"threads": 1, "device": device}))
-        found = verify(ledger, run_ids=[RUNS[0].run_id]).outcome[0]
+        found = verify(ledger, ledger.folder / "c", run_ids=[RUNS[0].run_id]).outcome[0]
         return found, capsys.readouterr().err, ledger
 
     assert verified()[0] == verified(1.101 * now, 1.102 * now)[0] == "different"
@@ -86,11 +86,11 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
     assert re.match(r"training 1 run again on .+: about \d+ s\. ", said)
     assert ("recorded on NVIDIA H200; the seeds of its cell lie 13.6 % apart" in
             said.replace("%", " %"))
-    assert len(verify(ledger, cheaper_than=60, sample=1)) == 1
+    assert len(verify(ledger, tmp_path / "c", cheaper_than=60, sample=1)) == 1
     with pytest.MonkeyPatch.context() as patch:  # a second on the card, an hour here
         patch.setattr("tsattn.sweep.seconds_expected", lambda runs, _: [3600.0])
         with pytest.raises(ValueError, match="no complete run that takes less than 60 seconds"):
-            verify(ledger, cheaper_than=60)
+            verify(ledger, tmp_path, cheaper_than=60)
 
 
 def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_rows_that_failed_for_another_reason_than_divergence_do_not_count(tmp_pa
     ledger.record_run(Result(RUNS[1], status="failed",
                              reason="training MSE nan in epoch 1: not finite"))
     assert missing(RUNS, ledger) == RUNS[:1]
-    assert "1 of 2 runs are missing, about " in outlook(RUNS, ledger), "by the committed timings"
+    assert "1 of 2 runs are missing: about " in outlook({"all": RUNS}, ledger)
 
 
 def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, capsys):
@@ -324,18 +324,18 @@ def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
 def test_one_number_counts_down_and_is_mended_by_what_is_done(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("tsattn.progress.time.monotonic", lambda: now[0])
-    left, said = Left(1200, expected=1200), []
+    left, said = bar(1200, "runs", disable=True, expected=1200), []
     for minute in range(1, 9):
         now[0] = 60 * minute
         if minute % 4 == 0:
             left.update(120)  # twice as slow as expected
-        said.append(int(str(left).split()[1]))
+        said.append(int(left.left().split()[1]))
     assert said[:3] == [19, 18, 17] and said[4:7] == sorted(said[4:7], reverse=True)
     assert said[-1] == pytest.approx(32, abs=6)
     now[0] = 1e6
-    assert int(str(left).split()[1]) > 5, "much is not done, however long it has taken"
+    assert int(left.left().split()[1]) > 5, "much is not done, however long it has taken"
     left.update(960)
-    assert str(left) == "nearly done"
+    assert left.left() == "nearly done"
 
 
 def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
@@ -349,12 +349,12 @@ def test_a_log_gets_a_line_now_and_then(capsys, monkeypatch):
     assert 2 <= len(said) <= 6 and re.fullmatch(r"4 runs: about \d+ (s|min) left", said[0])
 
 
-def test_a_dry_run_names_what_is_missing_and_its_time(swept):
+def test_a_dry_run_says_what_is_missing_of_each_part_and_its_time(swept):
     more = RUNS[0].but(seed=7)
-    text = outlook([*RUNS, more], swept[0], jobs=1)
-    assert more.run_id in text and RUNS[0].run_id not in text
-    assert re.search(r"1 of 3 runs are missing, about \d+ s with 1 at a time", text)
-    assert "0 of 2 runs are missing" in outlook(RUNS, swept[0])
+    said = outlook({"both": RUNS, "again": [RUNS[0], more]}, swept[0], jobs=2).splitlines()
+    assert said[0] == "both: 0 of 2 runs are missing", "a run counts where it comes first"
+    for line, of in zip(said[1:], ("again: 1 of 1", "together: 1 of 3"), strict=True):
+        assert re.fullmatch(rf"{of} runs are missing: about \d+ s with 1 at a time", line)
 
 
 def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):

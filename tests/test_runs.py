@@ -10,14 +10,12 @@ from tsattn.runs import (
     CELLS,
     CHANGES,
     CODEBOOKS,
-    NARROWER,
     SMALL_STEPS,
     baselines,
     codebook,
     codebook_run,
     evidence,
     matched,
-    other_series,
     toy,
 )
 from tsattn.settings import ATTENTIONS, DATASETS, make
@@ -26,13 +24,11 @@ from tsattn.settings import ATTENTIONS, DATASETS, make
 def test_the_plan_holds_what_the_report_needs_most_important_first():
     plan = evidence("smoke")
     names = list(plan)
-    in_order = ["new months: PatchTST ETTh1-96", "new months: PatchTST ETTh2-96",
-                "other series: EPF-NP", "other series: illness",
+    in_order = ["new months: PatchTST ETTh1-96", "other series: EPF-NP",
                 "rates: iTransformer ETTh1-720, constant 1e-5", "rolling origin ETTh1",
                 "PatchTST ETTh1-96, learning rate 1e-3"]
     assert names[0] == in_order[0] and sorted(in_order, key=names.index) == in_order
     assert {s.split for s in plan["rolling origin ETTh1"]} == {f"fold-{k}" for k in range(1, 6)}
-    assert len(plan["rolling origin ETTh1"]) == 5 * 3 * 4
     runs = {s.run_id for part in plan.values() for s in part}
     for dataset, pred_len in CELLS:
         for model in ("PatchTST", "iTransformer"):
@@ -45,7 +41,6 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
                 {"softmax", "zero"} if few else set(ATTENTIONS)), (dataset, pred_len, model)
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
     assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
-    assert "iTransformer ETTh2-720, width 128" in names
 
 
 @pytest.mark.parametrize("plan", [evidence, codebook])
@@ -57,28 +52,11 @@ def test_a_plan_lists_what_is_recorded_and_the_few_runs_that_are_to_come(plan):
     assert to_come <= {("ETTh1", 336), ("ETTh2", 192), ("ETTh2", 336), ("ETTh1", 96)}
 
 
-def test_other_series_are_asked_three_attentions_at_the_lower_rate():
-    series = other_series()
-    assert list(series) == ["EPF-NP", "vic", "exchange", "illness"]
-    for dataset, named in series.items():
-        assert {(s.attention, s.seed) for s in named} == {
-            (a, seed) for a in ("softmax", "zero", "mean") for seed in (2021, 2022, 2023)}
-        lengths = (104, 24) if dataset == "illness" else (336, 96)
-        assert {(s.dataset, s.seq_len, s.pred_len, s.learning_rate, s.patience) for s in named} \
-            == {(dataset, *lengths, 1e-4, 5)}
-
-
 def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
     usual, small = (make(**change) for change in (dict(model="iTransformer"), SMALL_STEPS))
     moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n))
              for s, n in ((usual, 1), (small, small.epochs))]
     assert moved[1] == pytest.approx(moved[0]) and small.run_id != usual.run_id
-
-
-def test_every_change_of_the_architecture_is_a_run_of_its_own():
-    runs = [make(**change).run_id
-            for change in (*CHANGES.values(), dict(model="iTransformer"), *NARROWER.values())]
-    assert len(set(runs)) == len(runs)
 
 
 def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from . import data
-from .ledger import RESULTS, Ledger, LedgerError, settings_of
+from .ledger import RESULTS, Ledger
 from .models import count_multiply_adds
 from .settings import Settings
 
@@ -31,49 +31,6 @@ def on_cpu(s: Settings) -> bool:
     return s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
 
 
-def _like(s: Settings, table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    asked = {name: (getattr(s, name),) for name in names}
-    asked["dataset"] = s.dataset_name, s.dataset_name.partition("-dose-")[0]
-    for name, value in [(name, v) for name, values in asked.items() for v in values]:
-        closer = table[table[name] == value] if name in table else table[:0]
-        table = closer if len(closer) else table
-    return table
-
-
-@cache
-def _splits(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tuple[int, ...]:
-    """Channels, and windows of the training, validation and test split; none without the data."""
-    try:
-        splits = data.load(dataset, seq_len, pred_len, data_dir, **how)
-    except (OSError, ValueError):
-        return ()
-    return len(splits.channels), *map(len, (splits.train, splits.val, splits.test))
-
-
-def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
-    """Channels, forecasts of windows that take as long as one epoch, and those of one test; NaN
-    without the data."""
-    channels, train, val, test = _splits(
-        s.dataset, s.seq_len, s.pred_len, data_dir, split=s.split, missing=s.missing,
-        gaps=s.gaps) or (0, math.nan, math.nan, math.nan)
-    val, test = (min(n, s.max_windows or n) for n in (val, test))
-    steps = min(train // s.batch_size, s.max_steps or train)
-    return channels, 3 * steps * s.batch_size + val + test, test  # the way back takes twice as long
-
-
-@cache
-def _per_window(s: Settings, channels: int) -> int:
-    with torch.device("meta"):  # however large it is
-        return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
-
-
-def _times(s: Settings, other: Settings, data_dir) -> float:
-    """Work of an epoch of ``s`` in epochs of ``other``; NaN without the data of both."""
-    (n, mine, _), (m, theirs, _) = (_forecasts(x, data_dir) for x in (s, other))
-    times, (a, b) = mine / theirs, (x.but(**SAME) for x in (s, other))
-    return times if a == b or math.isnan(times) else times * _per_window(a, n) / _per_window(b, m)
-
-
 def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
                      points: list[dict] | None = None) -> list[float]:
     """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
@@ -84,39 +41,14 @@ def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
     the committed one. Runs on a CPU are told by runs on a CPU, others by those on a graphics card,
     as long as there are any. NaN if there are none at all.
     """
-    for source in (ledger, Ledger(RESULTS)):
-        table = source.read("runs")
-        table = table[table.status == "complete"] if "threads" in table else table[:0]
-        if len(table):
-            break
-    timed = table[table.split != "tail"] if "split" in table else table  # no tests alone
-    table, known = timed if len(timed) else table, {}
-    rows, asked = {row["run_id"]: row for row in source.rows("runs")}, set(settings)
-
-    def told(s: Settings) -> tuple[float, float]:
-        """Epochs, and seconds of one."""
-        same = table[(table.device == "cpu") == on_cpu(s)]
-        same = same if len(same) else table
-        length = _like(s, same, LENGTH)
-        length = length[(length.epochs_run < length.epochs) | (length.epochs >= s.epochs)]
-        epochs = length.epochs_run.clip(1).mean() if len(length) else 2 * s.patience
-        each = []
-        for row in _like(s, same, SPEED).tail(ROWS).itertuples():
-            try:
-                times = _times(s, settings_of(rows[row.run_id]), data_dir)
-            except (LedgerError, FileNotFoundError):  # on a file that is not here
-                times = math.nan
-            each.append(row.seconds * row.threads / max(row.epochs_run, 1)
-                        * (1.0 if math.isnan(times) else times))
-        return min(epochs, s.epochs), float(np.median(each))
-
+    told: dict = {}  # by what all seeds have in common: epochs, and seconds of one
     found = []
     for i, s in enumerate(settings):
         kind = s.but(seed=0)
-        if len(table) and kind not in known:
-            known[kind] = told(kind)
-        epochs, seconds = known.get(kind, (math.nan, math.nan))
-        if s.split == "tail" and s.but(split="standard") in asked:  # one training serves both
+        if kind not in told:
+            told[kind] = _epochs(kind, ledger, data_dir)
+        epochs, seconds = told[kind]
+        if s.split == "tail" and s.but(split="standard") in settings:  # one training serves both
             epochs = 0.0
         if points is not None:
             _, epoch, test = _forecasts(s, data_dir)
@@ -125,6 +57,72 @@ def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
             epochs = DISTURBED * windows * math.prod(grid) * points[i].get("draws", 1) / epoch
         found.append(epochs * seconds)
     return found
+
+
+def _epochs(s: Settings, ledger: Ledger, data_dir) -> tuple[float, float]:
+    """How many epochs ``s`` lasts, and the core-seconds of one, by the runs most like it."""
+    for source in (ledger, Ledger(RESULTS)):
+        table = source.read("runs")
+        table = table[table.status == "complete"] if "threads" in table else table[:0]
+        if len(table):
+            break
+    else:
+        return math.nan, math.nan
+    # Of two stretches of months that one training serves, the second has the time of a test.
+    for of in ("split != 'tail'", "device == 'cpu'" if on_cpu(s) else "device != 'cpu'"):
+        table = table.query(of) if len(table.query(of)) else table
+    length = _like(s, table, LENGTH)
+    length = length[(length.epochs_run < length.epochs) | (length.epochs >= s.epochs)]
+    epochs = length.epochs_run.clip(1).mean() if len(length) else 2 * s.patience
+    each = [row.seconds * row.threads / max(row.epochs_run, 1)
+            * _times(s, source.known(row.run_id), data_dir)
+            for row in _like(s, table, SPEED).tail(ROWS).itertuples()]
+    return min(epochs, s.epochs), float(np.median(each))
+
+
+def _like(s: Settings, table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """The rows that agree with ``s`` in the first of ``names``, and in the others if any do."""
+    for name in names:
+        value = s.dataset_name if name == "dataset" else getattr(s, name)
+        closer = table[table[name] == value]
+        table = closer if len(closer) else table
+    return table
+
+
+def _times(s: Settings, other: Settings | None, data_dir) -> float:
+    """Work of an epoch of ``s`` in epochs of ``other``; 1 without the data of both."""
+    if other is None:
+        return 1.0
+    (n, mine, _), (m, theirs, _) = (_forecasts(x, data_dir) for x in (s, other))
+    a, b = (x.but(**SAME) for x in (s, other))
+    times = mine / theirs * (1 if a == b else _per_window(a, n) / _per_window(b, m))
+    return 1.0 if math.isnan(times) else times
+
+
+def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
+    """Channels, forecasts of windows that take as long as one epoch, and those of one test; NaN
+    without the data."""
+    channels, train, val, test = _lengths(s.dataset, s.seq_len, s.pred_len, data_dir, split=s.split,
+                                          missing=s.missing, gaps=s.gaps)
+    val, test = (min(n, s.max_windows or n) for n in (val, test))
+    steps = min(train // s.batch_size, s.max_steps or train)
+    return channels, 3 * steps * s.batch_size + val + test, test  # the way back takes twice as long
+
+
+@cache
+def _lengths(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tuple:
+    """Channels, and windows of the training, validation and test split; NaN without the data."""
+    try:
+        splits = data.load(dataset, seq_len, pred_len, data_dir, **how)
+    except (OSError, ValueError):
+        return 1, math.nan, math.nan, math.nan
+    return len(splits.channels), *map(len, (splits.train, splits.val, splits.test))
+
+
+@cache
+def _per_window(s: Settings, channels: int) -> int:
+    with torch.device("meta"):  # however large it is
+        return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
 
 
 def together(seconds: list[float], at_once: int) -> float:

@@ -379,7 +379,7 @@ class Ledger:
             self.target.check_writable()
         self.tally["measurements made"] += len(todo)
         self.tally["measurements read"] += len(keys) - len(todo)
-        with bar(len(todo), table, unit="measurement", disable=not todo) as progress:
+        with bar(len(todo), table, disable=not todo) as progress:
             for key, rows in zip(todo, _side_by_side(measure, todo, jobs), strict=True):
                 how = {"rows": len(rows), "version": version(table), **provenance()}
                 with self.target.writing():

@@ -11,24 +11,41 @@ import time
 from tqdm import tqdm
 
 EVERY = 60  # seconds between two lines
+tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
 
 
-class Left:
-    """Time left of work of ``total`` units that was expected to take ``expected`` seconds.
+class bar(tqdm):
+    """A bar that shows the time left of ``total`` units, ``expected`` to take so many seconds.
 
-    The expectation counts down; what is done mends it by the time it took.
+    The expectation counts down; what is done mends it by the time it took. Where no bar can move,
+    a line is written now and then.
     """
 
-    def __init__(self, total: float, expected: float = math.nan):
-        self.total, self.n = total, 0.0
+    def __init__(self, total: float, desc: str, *, disable: bool = False,
+                 expected: float = math.nan):
         self.started = self.updated = time.monotonic()
-        # It counts as much as a tenth of the work that is done.
+        # The expectation counts as much as a tenth of the work that is done.
         self.known = (0.1 * expected, 0.1 * total) if expected > 0 else (0.0, 0.0)
+        self.desc, self.postfix, self.closed = desc, "", threading.Event()
+        # A notebook's stderr is no terminal, but shows a bar; what it leaves there is not kept.
+        moves = sys.stderr.isatty() or "ipykernel" in sys.modules
+        super().__init__(total=total, desc=desc, disable=disable or not moves,
+                         bar_format="{desc}: {percentage:3.0f}%|{bar}| {left}{postfix}")
+        if not disable:
+            threading.Thread(target=self._tell, args=(moves,), daemon=True).start()
 
-    def update(self, n: float) -> None:
+    def _tell(self, moves: bool) -> None:
+        while not self.closed.wait(1 if moves else EVERY):
+            if moves:
+                self.refresh()
+            else:
+                print(f"{self.desc}: {', '.join(filter(None, (self.left(), self.postfix)))}",
+                      file=sys.stderr, flush=True)
+
+    def update(self, n: float = 1) -> None:
         self.n, self.updated = self.n + n, time.monotonic()
 
-    def __str__(self):
+    def left(self) -> str:
         spent, done = self.updated - self.started + self.known[0], self.n + self.known[1]
         if not done:
             return ""
@@ -37,64 +54,13 @@ class Left:
         left = max(left / 3, left - (time.monotonic() - self.updated))
         return f"about {duration(left)} left" if left > 5 else "nearly done"
 
-
-class Lines:
-    """What ``tqdm`` does, as far as it is used here, in whole lines that a log can hold."""
-
-    def __init__(self, total: float, desc: str, left: Left, disable: bool = False):
-        self.total, self.desc, self.left, self.disable = total, desc, left, disable
-        self.postfix, self.closed = "", threading.Event()
-        if not disable:
-            threading.Thread(target=self._tell, daemon=True).start()
-
-    def _tell(self) -> None:
-        while not self.closed.wait(EVERY):
-            print(f"{self.desc}: {', '.join(filter(None, (str(self.left), self.postfix)))}",
-                  file=sys.stderr, flush=True)
-
-    def update(self, n: float = 1) -> None:
-        self.left.update(n)
-
-    def set_postfix_str(self, text: str, refresh: bool = True) -> None:
-        self.postfix = text
+    @property
+    def format_dict(self):
+        return super().format_dict | {"left": self.left()}
 
     def close(self) -> None:
         self.closed.set()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
-class Bar(tqdm):
-    """A bar whose time left is that of ``Left``."""
-
-    def __init__(self, *args, left: Left, **options):
-        self.left = left
-        super().__init__(*args, **options)
-
-    @property
-    def format_dict(self):
-        return super().format_dict | {"left": self.left}
-
-    def update(self, n=1):
-        self.left.update(n)
-        return super().update(n)
-
-
-def bar(total: float, desc: str, *, unit: str = "it", initial: float = 0, disable: bool = False,
-        expected: float = math.nan):
-    """A bar where somebody can see it move, else ``Lines``; ``expected`` are the seconds that all
-    of it is expected to take."""
-    left = Left(total - initial, expected)
-    # A notebook's stderr is no terminal, but shows a bar; what it leaves there is not kept.
-    if disable or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
-        return Lines(total, desc, left, disable)
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a killed process leaves behind
-    form = "{desc}: {percentage:3.0f}%|{bar}| {left}{postfix}"
-    return Bar(total=total, desc=desc, unit=unit, initial=initial, bar_format=form, left=left)
+        super().close()
 
 
 def say(text: str) -> None:

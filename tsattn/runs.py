@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 
 from . import settings
@@ -57,13 +55,8 @@ def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Setti
 
 def matched(s: Settings, target: Settings, cost: str = "parameters") -> Settings:
     """``models.match``, by the shapes of the models alone: no number of theirs is computed."""
-    return s.but(d_ff=_width(s.but(**SHAPELESS), target.but(**SHAPELESS), cost))
-
-
-@cache
-def _width(s: Settings, target: Settings, cost: str) -> int:
     with torch.device("meta"):
-        return match(s, target, cost).d_ff
+        return s.but(d_ff=match(s.but(**SHAPELESS), target.but(**SHAPELESS), cost).d_ff)
 
 
 def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list[Settings]]:
@@ -177,14 +170,6 @@ def other_series(profile: str = "paper") -> dict[str, list[Settings]]:
             for dataset, length in lengths.items()}
 
 
-def rates(profile: str = "paper") -> dict[str, list[Settings]]:
-    """iTransformer in small steps: is a lead of the replacements a matter of where training
-    stopped? (PatchTST's rates are those of the second registration, ``rate_of_each_arm``.)"""
-    return {f"iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
-                profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len)
-            for dataset, pred_len in CELLS[1:]}
-
-
 def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     """Named lists of runs, most important first; a run that several of them need is in each.
 
@@ -195,7 +180,11 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     return {
         **{f"new months: {name}": runs for name, runs in new_months(profile).items()},
         **{f"other series: {name}": runs for name, runs in other_series(profile).items()},
-        **{f"rates: {name}": runs for name, runs in rates(profile).items()},
+        # iTransformer in small steps: is a lead of the replacements a matter of where training
+        # stopped? (PatchTST's rates are those of the second registration.)
+        **{f"rates: iTransformer {dataset}-{pred_len}, constant 1e-5": attentions(
+            profile, **SMALL_STEPS, dataset=dataset, pred_len=pred_len)
+           for dataset, pred_len in CELLS[1:]},
         "rolling origin ETTh1": folds("ETTh1", profile),
         **first_questions(profile),
     }
@@ -323,11 +312,6 @@ def codebook(profile: str = "paper") -> dict[str, list[Settings]]:
     return {name: of for name, of in plan.items() if of}
 
 
-def registered(profile: str = "paper") -> dict[str, list[Settings]]:
-    """Named lists of runs of the second registration (results/PREREGISTRATION-2.md)."""
-    return {"R1, the rate of each arm": rate_of_each_arm(profile)}
-
-
 def doses(profile: str = "paper") -> dict[str, list[Settings]]:
     """The runs of the registered doses of look-up (results/PREREGISTRATION-2.md, R2), by dose."""
     return {f"dose {dose} %": [
@@ -343,6 +327,11 @@ def oracle(profile: str = "paper") -> dict[str, list[Settings]]:
                 codebook_run(dataset, profile, attention=a, seed=seed, **ORACLE["oracle"])
                 for seed in CODEBOOK_SEEDS[dataset] for a in ("softmax", "zero", "fixed")]
             for dataset in ORACLE_DATA}
+
+
+def registered(profile: str = "paper") -> dict[str, list[Settings]]:
+    """R1 of the second registration (results/PREREGISTRATION-2.md)."""
+    return {"R1, the rate of each arm": rate_of_each_arm(profile)}
 
 
 PLANS = {"evidence": evidence, "codebook": codebook, "registered": registered, "dose": doses,

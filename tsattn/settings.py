@@ -45,7 +45,9 @@ _CHOICES = {
     "split": SPLITS,
     "gaps": ("refuse", "split"),
 }
-_FORMS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False"}
+_FORMS = {"int": (int, "a whole number, such as 96"), "str": (str, "text"),
+          "float": ((int, float), "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
+          "bool": (bool, "True or False, without quotes")}
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
 # Settings that came after the first measurements count in the run_id only if they differ from this
@@ -68,22 +70,6 @@ _DEPENDS = {
     "last-value": _DATA,
     "seasonal-naive": _DATA | {"season"},
 }
-
-
-def _instead(value, kind: str) -> str:
-    """Where a text or a number was meant as another type: how it is written."""
-    try:
-        if kind in ("int", "float") and isinstance(value, (str, float)):
-            number = float(value)
-            if kind == "float" or number.is_integer():
-                meant = int(number) if kind == "int" else number
-                return (f", such as {meant!r} (in YAML, write exponents as 1.0e-3)"
-                        if isinstance(value, str) else f": {meant}")
-        if kind == "bool" and str(value).lower() in ("true", "false"):
-            return f": {str(value).capitalize()}, without quotes"
-    except ValueError:
-        pass
-    return ""
 
 
 @dataclass(frozen=True)
@@ -148,75 +134,65 @@ class Settings:
     def __post_init__(self):
         if isinstance(self.missing, (int, float)):  # -9999 on a command line is a number
             object.__setattr__(self, "missing", str(self.missing))
+        for name, holds, words in self._rules():
+            if not holds:
+                raise ValueError(f"{name}={getattr(self, name)!r}: {words}.")
+
+    def _rules(self):
+        """(field, whether its value is possible, what it must be), each only if those before it
+        are."""
         for field in fields(self):
-            value = getattr(self, field.name)
-            kind = {"int": int, "float": (int, float), "str": str, "bool": bool}[field.type]
-            if not isinstance(value, kind) or (field.type != "bool" and isinstance(value, bool)):
-                raise ValueError(f"{field.name}={value!r}: expected {_FORMS[field.type]}"
-                                 f"{_instead(value, field.type)}.")
+            value, (kind, form) = getattr(self, field.name), _FORMS[field.type]
+            right = isinstance(value, kind) and isinstance(value, bool) == (kind is bool)
+            yield field.name, right, f"expected {form}"
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of "
-                                 f"{', '.join(allowed)}.")
+            yield name, getattr(self, name) in allowed, f"choose one of {', '.join(allowed)}"
         for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads",
                      "n_layers", "epochs", "patience", "batch_size", "lr_hold", "codes",
                      "code_levels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 1.")
-        if self.seed >= 2**32:
-            raise ValueError(f"seed={self.seed}: must be less than 2**32 = {2**32}.")
+            yield name, getattr(self, name) >= 1, "must be an integer of at least 1"
         for name in ("max_steps", "max_windows", "seed", "season"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)}: must be an integer of at least 0.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout={self.dropout}: must be at least 0 and less than 1.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate={self.learning_rate}: must be greater than 0 and "
-                             "finite.")
-        if not 0 < self.lr_decay <= 1:
-            raise ValueError(f"lr_decay={self.lr_decay}: must be greater than 0 and at most 1.")
-        if self.d_model % self.n_heads:
-            divisors = [str(h) for h in range(1, self.d_model + 1) if self.d_model % h == 0]
-            raise ValueError(f"n_heads={self.n_heads}: must divide d_model={self.d_model}; "
-                             f"allowed: {', '.join(divisors)}.")
-        if (self.attention == "none") != (self.model not in ("PatchTST", "iTransformer")):
-            raise ValueError(f"attention={self.attention!r}: model={self.model!r} "
-                             + ("needs one of " + ", ".join(ATTENTIONS)
-                                if self.attention == "none" else "has no attention; choose none")
-                             + ".")
-        if self.calendar and (self.model != "iTransformer" or not self.dated):
-            raise ValueError("calendar=True: only iTransformer takes calendar features, and only "
-                             f"of data with dates; this is {self.model} on {self.dataset_name}.")
-        if self.embedding == "oracle" and (self.model != "PatchTST" or self.dated):
-            raise ValueError("embedding='oracle': only PatchTST takes it, and only of a synthetic "
-                             f"series is the truth known; this is {self.model} on "
-                             f"{self.dataset_name}.")
-        if self.model == "PatchTST" and self.patch_len > self.seq_len:
-            raise ValueError(f"patch_len={self.patch_len}: must be at most seq_len={self.seq_len}.")
-        if self.model == "PatchTST" and self.stride > self.patch_len:
-            raise ValueError(f"stride={self.stride}: the steps between patches of {self.patch_len} "
-                             f"would not be seen; choose at most patch_len={self.patch_len}.")
-        rest = (self.seq_len - self.patch_len) % self.stride
-        if self.model == "PatchTST" and rest and not self.pad_end:
-            raise ValueError(f"pad_end=False: the newest {rest} of {self.seq_len} steps would not "
-                             "be seen; set pad_end to true, or choose patch_len and stride that "
-                             "end with the window.")
-        if self.dataset not in DATASETS and not self.dataset.lower().endswith(".csv"):
-            raise ValueError(f"dataset={self.dataset!r}: choose one of {', '.join(DATASETS)}, or "
-                             "give the path of a .csv file.")
-        if self.split != "standard" and self.dataset not in (*ETT, *DOSED):
-            raise ValueError(f"split={self.split!r}: a part of the ETT series; for "
-                             f"{self.dataset_name} use standard.")
-        if (self.missing or self.gaps != "refuse") and not self.dated:
-            raise ValueError(f"{'missing' if self.missing else 'gaps'}: {self.dataset_name} is "
-                             "synthetic and complete; leave it out.")
-        try:
-            [float(text) for text in self.missing.split(",") if self.missing]
-        except ValueError:
-            raise ValueError(f"missing={self.missing!r}: give numbers separated by commas, or nan, "
-                             f"e.g. -9999,nan.") from None
-        if self.device not in ("auto", "cpu") and not self.device.startswith("cuda"):
-            raise ValueError(f"device={self.device!r}: choose auto, cpu, cuda or cuda:N.")
+            yield name, getattr(self, name) >= 0, "must be an integer of at least 0"
+        yield "seed", self.seed < 2**32, f"must be less than 2**32 = {2**32}"
+        yield "dropout", 0 <= self.dropout < 1, "must be at least 0 and less than 1"
+        yield ("learning_rate", 0 < self.learning_rate < float("inf"),
+               "must be greater than 0 and finite")
+        yield "lr_decay", 0 < self.lr_decay <= 1, "must be greater than 0 and at most 1"
+        yield "n_heads", self.d_model % self.n_heads == 0, f"must divide d_model={self.d_model}"
+        patches, name = self.model == "PatchTST", self.dataset_name
+        if patches or self.model == "iTransformer":
+            yield ("attention", self.attention != "none",
+                   f"model={self.model!r} needs one of {', '.join(ATTENTIONS)}")
+        else:
+            yield ("attention", self.attention == "none",
+                   f"model={self.model!r} has no attention; choose none")
+        yield ("calendar", not self.calendar or self.model == "iTransformer" and self.dated,
+               "only iTransformer takes calendar features, and only of data with dates; this is "
+               f"{self.model} on {name}")
+        yield ("embedding", self.embedding != "oracle" or patches and not self.dated,
+               "only PatchTST takes it, and only of a synthetic series is the truth known; this is "
+               f"{self.model} on {name}")
+        if patches:
+            yield ("patch_len", self.patch_len <= self.seq_len,
+                   f"must be at most seq_len={self.seq_len}")
+            yield ("stride", self.stride <= self.patch_len,
+                   f"the steps between patches of {self.patch_len} would not be seen; choose at "
+                   f"most patch_len={self.patch_len}")
+            rest = (self.seq_len - self.patch_len) % self.stride
+            yield ("pad_end", self.pad_end or not rest,
+                   f"the newest {rest} of {self.seq_len} steps would not be seen; set pad_end to "
+                   "true, or choose patch_len and stride that end with the window")
+        yield ("dataset", self.dataset in DATASETS or self.dataset.lower().endswith(".csv"),
+               f"choose one of {', '.join(DATASETS)}, or give the path of a .csv file")
+        yield ("split", self.split == "standard" or self.dataset in (*ETT, *DOSED),
+               f"a part of the ETT series; for {name} use standard")
+        for field in ("missing", "gaps"):
+            yield (field, self.dated or getattr(self, field) == _LATER[field],
+                   f"{name} is synthetic and complete; leave it out")
+        yield ("missing", all(map(_is_number, self.missing.split(","))) or not self.missing,
+               "give numbers separated by commas, or nan, e.g. -9999,nan")
+        yield ("device", self.device in ("auto", "cpu") or self.device.startswith("cuda"),
+               "choose auto, cpu, cuda or cuda:N")
 
     @property
     def n_tokens(self) -> int:
@@ -289,6 +265,13 @@ class Settings:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such setting; choose among "
                              f"{', '.join(f.name for f in fields(self))}.")
         return replace(self, **changes)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isinstance(float(text), float)
+    except ValueError:
+        return False
 
 
 def _plain(stem: str) -> str:

@@ -75,15 +75,13 @@ def check_memory(s: Settings, n_channels: int) -> None:
     with torch.device("meta"):
         weights = sum(p.numel() for p in models.build(s, n_channels).parameters())
     kept = s.batch_size * n_channels * s.n_tokens * s.n_layers * (4 * s.d_model + s.d_ff)
-    gigabytes, here = (16 * weights + 4 * kept) / 2**30, (
+    needed, here = (16 * weights + 4 * kept) / 2**30, (
         os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-    if gigabytes > here:
-        large = max(("d_model", "d_ff", "n_layers", "batch_size"),
-                    key=lambda k: getattr(s, k) / getattr(Settings, k))
-        raise ValueError(f"{large}={getattr(s, large)}: {weights:,} parameters, "
-                         f"batch_size={s.batch_size} and {n_channels} channels would take at least "
-                         f"{gigabytes:,.0f} GB of memory to train; this machine has {here:,.0f} GB."
-                         f" Choose a smaller {large}.")
+    if needed > here:
+        raise ValueError(f"d_model={s.d_model}, d_ff={s.d_ff}, n_layers={s.n_layers}, batch_size="
+                         f"{s.batch_size}, {n_channels} channels: {weights:,} parameters would "
+                         f"take at least {needed:,.0f} GB of memory to train; this machine has "
+                         f"{here:,.0f} GB. Choose a smaller one.")
 
 
 @contextmanager
@@ -109,41 +107,34 @@ def use_threads(n: int):
         torch.set_num_threads(before)
 
 
-def _batch_size(windows: data.Windows) -> int:
-    return 512 if windows.series.is_cuda else 16
-
-
 @torch.no_grad()
-def evaluate(model, windows: data.Windows,
-             batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode.
+def _forecast_errors(model, windows: data.Windows, batch_size: int | None = None):
+    """Forecast minus truth [B, C, pred_len] of batch after batch, in evaluation mode.
 
     Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in
     the cache.
     """
-    batch_size = batch_size or _batch_size(windows)
+    batch_size = batch_size or (512 if windows.series.is_cuda else 16)
     training = model.training
     model.eval()
-
-    errors = torch.empty(2, len(windows), device=windows.series.device)
     for i in range(0, len(windows), batch_size):
         x, y = windows.batch(slice(i, i + batch_size))
-        error = model(x).float() - y
-        errors[0, i:i + batch_size] = error.square().mean((1, 2))
-        errors[1, i:i + batch_size] = error.abs().mean((1, 2))
+        yield model(x).float() - y
     model.train(training)
-    return errors[0], errors[1]
 
 
-@torch.no_grad()
-def channel_errors(model, windows: data.Windows, batch_size: int | None = None) -> torch.Tensor:
-    """MSE [len(windows), C] of every window and channel, with the model as it is.
+def evaluate(model, windows: data.Windows,
+             batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode."""
+    errors = [(e.square().mean((1, 2)), e.abs().mean((1, 2)))
+              for e in _forecast_errors(model, windows, batch_size)]
+    mse, mae = (torch.cat(of) for of in zip(*errors, strict=True))
+    return mse, mae
 
-    Batches as in ``evaluate``.
-    """
-    batch_size = batch_size or _batch_size(windows)
-    batches = (windows.batch(slice(i, i + batch_size)) for i in range(0, len(windows), batch_size))
-    return torch.cat([(model(x).float() - y).square().mean(2) for x, y in batches])
+
+def channel_errors(model, windows: data.Windows) -> torch.Tensor:
+    """MSE [len(windows), C] of every window and channel, with the model in evaluation mode."""
+    return torch.cat([e.square().mean(2) for e in _forecast_errors(model, windows)])
 
 
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
@@ -170,25 +161,17 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
         raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; "
                              "start it again when nothing writes to the file.")
     check_memory(s, len(splits.channels))
-    others = [data.of(s.but(split=split), data_dir) for split in also]
-    if any(other.rows[:2] != splits.rows[:2] for other in others):
+    others = {split: data.of(s.but(split=split), data_dir) for split in also}
+    if any(other.rows[:2] != splits.rows[:2] for other in others.values()):
         raise ValueError(f"also={also}: these splits have other training or validation rows than "
                          f"{s.split}.")
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        run = _Run(s, splits, device, Path(checkpoints) / run_id,
-                   dict(zip(also, others, strict=True)))
+        run = _Run(s, splits, device, Path(checkpoints) / run_id, others)
         result = run.result
-        how = dict(
-            device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **run.codebook,
-            **dict(zip(("parameters", "parameters_used"),
-                       models.count_parameters(s, len(splits.channels)), strict=True)))
-        for r in run.results:
-            r.how = how
         epochs = s.epochs if run.optimiser else 1
-        bar = progress_bar(epochs * run.steps, f"{s.attention} seed {s.seed}", unit="step",
-                           disable=not progress, initial=len(result.curves) * run.steps)
+        bar = progress_bar((epochs - len(result.curves)) * run.steps,
+                           f"{s.attention} seed {s.seed}", disable=not progress)
         try:
             while (len(result.curves) < epochs
                    and len(result.curves) - result.best_epoch < s.patience):
@@ -206,14 +189,13 @@ class _Run:
     """State of one training run between epochs."""
 
     def __init__(self, s: Settings, splits: data.Splits, device, folder: Path,
-                 also: dict[str, data.Splits] | None = None):
-        self.s, self.device, self.folder, self.result = s, device, folder, Result(s)
-        self.result.also = [Result(s.but(split=split)) for split in also or {}]
+                 also: dict[str, data.Splits]):
+        self.s, self.device, self.folder = s, device, folder
+        self.result = Result(s, also=[Result(s.but(split=split)) for split in also])
         self.results = [self.result, *self.result.also]
         self.train_windows = splits.train.to(device)
-        self.val, self.test, *others = (w.first(s.max_windows).to(device) for w in (
-            splits.val, splits.test, *(other.test for other in (also or {}).values())))
-        self.tests = [self.test, *others]
+        self.val, *self.tests = (w.first(s.max_windows).to(device) for w in (
+            splits.val, splits.test, *(other.test for other in also.values())))
         self.steps = len(splits.train) // s.batch_size
         if not self.steps:
             raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than "
@@ -222,10 +204,15 @@ class _Run:
         self.bound = DIVERGED * (
             splits.train.series[:, slice(*splits.rows[0])].square().mean().item())
         # A codebook comes before resume: it is fitted again, then the file's own takes its place.
-        *codebook, self.codebook = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
-        season = s.season or splits.findings.season
+        *codebook, codes = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
+        season, cuda = s.season or splits.findings.season, device.type == "cuda"
         self.model = models.build(s.but(season=season), len(splits.channels), *codebook).to(device)
-        parameters, graph = list(self.model.parameters()), s.cuda_graph and device.type == "cuda"
+        held, used = models.count_parameters(s, len(splits.channels))
+        for r in self.results:
+            r.how = dict(device=torch.cuda.get_device_name(device) if cuda else "cpu",
+                         threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **codes,
+                         parameters=held, parameters_used=used)
+        parameters, graph = list(self.model.parameters()), s.cuda_graph and cuda
         rate = torch.tensor(s.learning_rate, device=device) if graph else s.learning_rate
         self.optimiser = torch.optim.Adam(
             parameters, lr=rate, fused=True, capturable=graph) if parameters else None
@@ -291,8 +278,8 @@ class _Run:
         for i, index in enumerate(order, 1):
             self.step(index)
             bar.update()
-            if not bar.disable and self.device.type == "cpu" and i % 8 == 0:
-                bar.set_postfix_str(f"epoch={number}, loss={self.step.sums[0].item() / i:.4f}")
+            if self.device.type == "cpu":
+                bar.postfix = f"epoch={number}, loss={self.step.sums[0].item() / i:.4f}"
         return tuple((self.step.sums / self.steps).tolist())
 
     def finish(self) -> Result:
@@ -314,8 +301,7 @@ class _Run:
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        adam = self.optimiser.state_dict()["state"] if self.optimiser else {}
-        for i, state in adam.items():
+        for i, state in (self.optimiser.state_dict()["state"] if self.optimiser else {}).items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
         save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
                      also={r.run_id: r.curves for r in self.result.also},
@@ -330,16 +316,15 @@ class _Run:
         also = metadata.get("also", {})
         if any(r.run_id not in also for r in self.result.also):
             return  # begun without these splits: what they had in its epochs is not known
-        parts: dict = {"model": {}, "best": {}, "adam": {}}
+        state: dict = {}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
-            parts[part][rest] = value.to(self.device)
-        self.model.load_state_dict(parts["model"])
-        self.best = parts["best"]
-        state: dict = {}
-        for name, value in parts["adam"].items():
-            i, _, key = name.partition(".")
-            state.setdefault(int(i), {})[key] = value
+            if part == "adam":
+                i, _, rest = rest.partition(".")
+                part = int(i)
+            state.setdefault(part, {})[rest] = value.to(self.device)
+        self.model.load_state_dict(state.pop("model"))
+        self.best = state.pop("best")
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
         for r in self.results:
             r.curves, r.best_epoch = also.get(r.run_id, metadata["curves"]), metadata["best_epoch"]

@@ -9,13 +9,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import queue
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, wait
 
 import loky
 from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
@@ -50,25 +48,8 @@ def attempt(s: Settings, also: dict[str, tuple[str, ...]], **options) -> Result:
         return not_run(s, error)
 
 
-@contextmanager
-def starting_processes():
-    """Where processes are started that share memory: if there is no room for it, an error that
-    names the place."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
-                      "train one run at a time (sweep --jobs 1).") from None
-
-
-def _place() -> ProcessPoolExecutor:
-    """A process that trains one run at a time, and ends when this one does."""
-    return ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),))
-
-
-def _end_with(parent: int) -> None:
+def _process(parent: int) -> None:
+    """The beginning of a process that trains runs, and ends when the one that started it does."""
     warnings.simplefilter("ignore", DataWarning)  # the parent has read the data and said it
 
     def watch():
@@ -80,52 +61,42 @@ def _end_with(parent: int) -> None:
 
 
 def here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
-    """Results as they come, ``jobs`` processes side by side; one that cannot be started is this
-    process. Raises ``OSError`` where several cannot be started."""
-    # One process per place: when one dies it is known which run it was.
-    places: queue.Queue = queue.Queue()
+    """Results as they come, ``jobs`` processes side by side; a run whose process dies is started
+    once more. Raises ``OSError`` where there is no room for processes."""
+    # A pool of one process each: when it dies it is known which run it was.
+    waiting, running, idle, tried = list(todo), {}, [], set()
     try:
-        with starting_processes():
-            everywhere = [_place() for _ in range(jobs)]
-    except OSError:
-        if jobs > 1:
-            raise
-        yield from (attempt(s, progress=False, **options) for s in todo)
-        return
-    for place in everywhere:
-        places.put(place)
-    stopped = threading.Event()
-
-    def one(s: Settings) -> Result:
-        place = places.get()
-        try:
-            for _ in range(2):
-                if stopped.is_set():
-                    break
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                s, pool = waiting.pop(0), idle.pop() if idle else _pool()
+                running[pool.submit(attempt, s, progress=False, **options)] = s, pool
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                s, pool = running.pop(future)
                 try:
-                    return place.submit(attempt, s, progress=False, **options).result()
+                    result = future.result()
+                    idle.append(pool)
                 except BrokenProcessPool:
-                    place.shutdown(wait=True, kill_workers=True)
-                    if not stopped.is_set():
-                        place = _place()
-                        everywhere.append(place)
-                except Exception as error:
-                    return not_run(s, error)
-            return not_run(s, "its process died twice, perhaps for want of memory; run fewer "
-                              "side by side (--jobs)")
-        finally:
-            places.put(place)
-
-    threads = ThreadPoolExecutor(jobs)
-    try:
-        for future in as_completed([threads.submit(one, s) for s in todo]):
-            yield future.result()
+                    pool.shutdown(kill_workers=True)
+                    if s not in tried:
+                        tried.add(s)
+                        waiting.insert(0, s)
+                        continue
+                    result = not_run(s, "its process died twice, perhaps for want of memory; run "
+                                        "fewer side by side (--jobs)")
+                yield result
     finally:
-        stopped.set()
-        threads.shutdown(wait=False, cancel_futures=True)
-        for place in everywhere:
-            place.shutdown(wait=True, kill_workers=True)
-        threads.shutdown(wait=True)
+        for pool in (*idle, *(pool for _, pool in running.values())):
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def _pool() -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(1, initializer=_process, initargs=(os.getpid(),))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
+                      "train one run at a time (sweep --jobs 1).") from None
 
 
 def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
@@ -133,8 +104,7 @@ def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Re
 
     Raises ``ValueError`` if there is none, or if its workers have more than one thread.
     """
-    from distributed import Client, KilledWorker
-    from distributed import as_completed as completed
+    from distributed import Client, as_completed
 
     logger = logging.getLogger("distributed")
     before = logger.level
@@ -149,30 +119,14 @@ def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Re
         logger.setLevel(before)
     with client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        threads = [w["nthreads"] for w in workers]
-        if max(threads, default=0) != 1:
+        if {w["nthreads"] for w in workers} != {1}:
             raise ValueError(
                 f"{address}: needs at least one worker, each with one thread, since a run owns its "
-                f"process; found {len(threads)} with up to {max(threads, default=0)} threads; "
-                f"start them with dask worker {address} --nthreads 1 --nworkers N.")
-
-        def submit(s):
-            return client.submit(attempt, s, progress=False, pure=False, **options)
-
-        runs = {submit(s): s for s in todo}
-        tried: set = set()
-        results = completed(list(runs))
-        for future in results:
-            s = runs.pop(future)
+                f"process; start them with dask worker {address} --nthreads 1 --nworkers N.")
+        # Dask itself moves the run of a worker that died to another one.
+        runs = {client.submit(attempt, s, progress=False, pure=False, **options): s for s in todo}
+        for future in as_completed(list(runs)):
             try:
                 yield future.result()
-            except KilledWorker as error:  # Dask has already moved the run to other workers
-                yield not_run(s, error)
             except Exception as error:
-                if s in tried:
-                    yield not_run(s, error)
-                else:
-                    tried.add(s)
-                    again = submit(s)
-                    runs[again] = s
-                    results.add(again)
+                yield not_run(runs[future], error)
