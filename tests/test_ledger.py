@@ -149,6 +149,23 @@ def test_weights_that_are_trained_again_leave_the_record_as_it_is(tmp_path, caps
     assert [p.name for p in (tmp_path / "c" / RUNS[0].run_id).iterdir()] == ["best.safetensors"]
 
 
+def test_errors_by_channel_are_added_to_a_run_recorded_without_them_if_it_comes_out_the_same(
+        tmp_path):
+    def kept(change: float):
+        ledger = Ledger(tmp_path / f"r{change}")
+        whole = train(RUNS[0], checkpoints=tmp_path / "c", progress=False, n_threads=1)
+        old = dict(test_errors=None, test_mse=whole.test_mse * (1 + change))
+        ledger.record_run(replace(whole, **old))  # as long ago: the mean of the channels, unsigned
+        (ledger.folder / "window_errors").mkdir()
+        np.save(ledger.folder / "window_errors" / f"{whole.run_id}.npy",
+                whole.test_errors.mean(1) * (1 + change))
+        sweep(RUNS[:1], ledger=ledger, checkpoints=tmp_path / f"c{change}", weights=True,
+              progress=False)
+        return ledger.channel_errors(RUNS[0]).shape
+
+    assert kept(0.0) == (RUNS[0].max_windows, 1) and kept(0.01) == (RUNS[0].max_windows,)
+
+
 def test_one_training_gives_the_rows_of_both_stretches_of_months(etth1, tmp_path):
     both = [make("smoke", dataset=etth1, split=split, seed=5) for split in ("standard", "tail")]
     together = Ledger(tmp_path / "together")

@@ -184,6 +184,8 @@ def _record(result: Result, ledger: Ledger, checkpoints, known: float | None) ->
         elif not abs(result.test_mse / known - 1) <= TOLERANCE:
             print(f"{s.run_id}: trained again its test MSE is {result.test_mse:.4f}, where "
                   f"{known:.4f} is recorded; the row stays", file=sys.stderr)
+        elif ledger.add_channels(result):
+            print(f"{s.run_id}: its errors by channel are now kept", file=sys.stderr)
         resume_file(s, checkpoints).unlink(missing_ok=True)
     except OSError as error:
         return f"trained, but it could not be recorded ({error.strerror or error}); the same " \
