@@ -95,7 +95,7 @@ def test_disturbed_models_are_one_family_each_against_itself():
 def test_a_selection_gives_exactly_the_runs_that_it_was_made_of(ledger):
     table = compare.runs(ledger)
     assert table.feed_forward.dtype == bool and table.split.notna().all()
-    for asked in (runs.folds("ETTh1"), runs.attentions(learning_rate=1e-4),
+    for asked in (runs.evidence()["rolling origin ETTh1"], runs.attentions(learning_rate=1e-4),
                   [s for of in runs.codebook().values() for s in of]):
         chosen = table[table.run_id.isin([s.run_id for s in ledger.complete(asked)])]
         found = table.query(compare.selection(table, chosen))

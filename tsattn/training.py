@@ -285,7 +285,6 @@ class _Run:
     def finish(self) -> Result:
         """Result at the best epoch, whose weights are kept."""
         self.model.load_state_dict(self.best)
-        self.model.eval()
         for r, test in zip(self.results, self.tests, strict=True):
             row = r.curves[r.best_epoch - 1]
             for name in ("val_mse", "val_mae", "test_mse", "test_mae"):
