@@ -161,15 +161,15 @@ def strange(table: pd.DataFrame, name: str) -> list[str]:
 @contextmanager
 def said_once():
     """Within the block a ``DataWarning`` is one line on stderr, however often a file is read."""
-    usual = warnings.showwarning
+    said, others = set(), warnings.showwarning
 
     def show(message, category, *where):
-        if category is DataWarning:
+        if category is not DataWarning:
+            others(message, category, *where)
+        elif str(message) not in said:
+            said.add(str(message))
             print(f"warning: {message}", file=sys.stderr, flush=True)
-        else:
-            usual(message, category, *where)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("once", DataWarning)
         warnings.showwarning = show
         yield
