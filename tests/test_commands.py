@@ -41,7 +41,7 @@ SMOKE = ["--profile", "smoke", "--dataset", SYNTHETIC]
     (["verify", "--run-id", "../../x"], "../../x: no such run"),
     (["bench", "--rounds", "0"], "argument --rounds: 0: at least 1"),
     (["report", "-p", "profile", "smoke", "--profile", "quick"],
-     "--profile quick and -p profile differ"),
+     "-p profile smoke: --profile says quick; give one of them"),
     (["run", "--d-model", "130"], "n_heads=16: must divide d_model=130"),
     (["run", "--dataset", "nowhere.csv"], "nowhere.csv: no such file"),
     (["sweep", "--plan", "evidence", "--dataset", "ETTh2", "--batch-size", "8", "--seeds", "1",

@@ -155,5 +155,5 @@ def test_a_value_that_stands_for_missing_is_given_as_number_or_text():
     assert make(missing="-9999,nan").run_id != make().run_id
     with pytest.raises(ValueError, match="missing='NA': give numbers separated by commas"):
         make(missing="NA")
-    with pytest.raises(ValueError, match="missing: state-machine is synthetic"):
+    with pytest.raises(ValueError, match="missing=.*: state-machine is synthetic"):
         make(dataset="state-machine", missing="0")

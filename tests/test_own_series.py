@@ -15,7 +15,7 @@ from tsattn import report as report_module
 from tsattn.__main__ import main
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
-from tsattn.compare import relative
+from tsattn.compare import RELATIVE
 from tsattn.data import load
 from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
@@ -291,7 +291,8 @@ def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said)
     for name, more in (("softmax", shift), ("zero", shift - 0.1), ("linear model", 0.5)):
         errors[name] = {1: season + more + 0.1 * rng.normal(size=200)}
     table = compare(errors, "season repeated", 10)
-    against = relative(table, "season repeated", dict.fromkeys(errors, []))
+    against = table.assign(variant=table.model, **{k: table[v] / table.reference
+                                                   for k, v in RELATIVE.items()})
     validation = dict(zip(errors, (1.0, 2.0, 1 + shift, 1.1 + shift, 1.5), strict=True))
     words, use = own_series.first_sentence(against, validation, "the last 7 steps", "a")
     assert words.startswith(said) and "not for other seeds, as one was trained" in words

@@ -298,8 +298,9 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("what", choices=("show", "check"))
 
     for name, sub in commands.choices.items():
-        if name in ("report", "run", "sweep", "bench"):
-            sub.add_argument("--profile", choices=PROFILES, default="paper")
+        if name in ("report", "run", "sweep", "bench"):  # a report may be given it with -p, too
+            sub.add_argument("--profile", choices=PROFILES,
+                             default=None if name == "report" else "paper")
         if name in ("run", "sweep", "verify", "measure"):
             sub.add_argument("--data-dir", help="folder searched first for the data files")
         if name in ("run", "sweep", "verify", "measure", "ledger", "slides"):
