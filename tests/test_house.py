@@ -24,7 +24,7 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "registered_dose", "compare", "by_embedding", "claims", "text",
          "anchors", "figures", "own_series", "chapter", "slides", "harmless", "folders",
-         "explore", "site", "report", "bench", "__main__"]
+         "explore", "site", "kernels", "report", "bench", "__main__"]
 
 
 # -- imports

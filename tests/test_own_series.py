@@ -66,7 +66,8 @@ def compared(site):
 def test_the_start_page_answers_for_this_series(site):
     said = words(site / "index.html")
     assert f"Does attention matter in {NAME}?" in said and "SMOKE PROFILE" in said
-    assert "python -m tsattn report -p dataset log.csv" in said and "a named column of numbers" in said
+    assert "python -m tsattn report -p dataset log.csv" in said
+    assert "a named column of numbers" in said
     runs = Ledger(site.parent / "results").read("runs")
     rows = runs[runs.run_id.isin([s.run_id for s in compared(site)])]
     mse = rows.pivot(index="seed", columns="attention", values="test_mse").mean()

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 
 import nbformat
 import pytest
@@ -14,6 +15,7 @@ from tsattn import report as report_module
 from tsattn import site
 from tsattn.__main__ import main, options
 from tsattn.chapter import checked, start
+from tsattn.checkpoints import alive
 from tsattn.ledger import OWN, RESULTS, Ledger, LedgerError
 from tsattn.report import report
 from tsattn.settings import ROOT, make
@@ -334,3 +336,23 @@ table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s) for
     assert not code.outputs and "image/png" in figure.outputs[0].data
     assert figure.metadata.mystnb == {"image": {"alt": "Two bars, equally high."},
                                       "figure": {"caption": "What *it* means."}}
+
+
+def test_a_kernel_ends_with_the_process_that_started_it(tmp_path):
+    script, pid = tmp_path / "start.py", tmp_path / "pid"
+    waits = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    script.write_text(
+        "import nbformat\nfrom nbclient import NotebookClient\nfrom tsattn import kernels\n"
+        "if __name__ == '__main__':\n"
+        f"    cell = nbformat.v4.new_code_cell({waits!r})\n"
+        "    NotebookClient(nbformat.v4.new_notebook(cells=[cell]), **kernels.ready()).execute()\n"
+    )
+    first = subprocess.Popen([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    deadline = time.monotonic() + 60
+    while not (pid.is_file() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    first.kill()
+    first.wait()
+    while alive(int(pid.read_text())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(int(pid.read_text()))

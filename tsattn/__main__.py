@@ -90,6 +90,9 @@ def show(table) -> None:
 
 def report(args) -> int:
     print("reading the chapters and what is recorded ...", file=sys.stderr, flush=True)
+    from . import kernels
+
+    kernels.ready()  # imports beside this process
     from .report import report as execute
 
     return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter},

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import nbformat
 import papermill
 
-from . import anchors, folders, numbers, site, slides
+from . import anchors, folders, kernels, numbers, site, slides
 from .chapter import checked
 from .checkpoints import alive
 from .claims.facts import Facts
@@ -311,7 +311,8 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
         # back as its error; a kernel that is told to end logs more.
         papermill.execute_notebook(str(chapter.path), str(target), parameters=values,
                                    kernel_name="python3", cwd=str(ROOT), progress_bar=False,
-                                   extra_arguments=["--Application.log_level=50"])
+                                   extra_arguments=["--Application.log_level=50"],
+                                   **kernels.ready())
         chapter.state = "done"
     except papermill.PapermillExecutionError as error:
         message = (error.evalue or "").strip().splitlines()
