@@ -40,6 +40,7 @@ harmless        names from files are text on every page
 folders         what a report may replace where it is written
 explore         the page of all comparisons, and that of the record
 site            the pages
+kernels         of notebooks, forked where everything is imported
 report          execute the chapters side by side, and build the site
 bench           what a training step costs
 __main__        the commands
