@@ -21,6 +21,7 @@ from . import pictures, story
 
 __all__ = ["build", "pictures", "save_figures", "story"]
 SIZE = (12.3, 4.06)  # inches of the saved figures
+IN_README = ("patchtst", "recall_errors")  # pictures of README.ko.md
 
 
 def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab: str = "",
@@ -69,16 +70,20 @@ def writable(out: Path) -> None:
 
 
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:
-    """Write the deck's figures in English to ``folder`` as SVG; returns the files."""
-    filler = story.Filler(Facts(ledger or Ledger(record=True)), "en")
-    words, told = story.slides(filler.facts, "en")
+    """Write the deck's figures in English to ``folder`` as SVG, those of README.ko.md in Korean,
+    too (``<name>.ko.svg``); returns the files."""
+    facts, files = Facts(ledger or Ledger(record=True)), []
     Path(folder).mkdir(parents=True, exist_ok=True)
-    files = []
-    for slide, picture in [(s, p) for s in told for p in s.pictures]:
-        if fig := pictures.draw(pictures.Drawing(picture, filler, words, SIZE)):
+    for lang, names, end in (("en", (), ".svg"), ("ko", IN_README, ".ko.svg")):
+        filler = story.Filler(facts, lang)
+        words, told = story.slides(facts, lang)
+        for slide, picture in [(s, p) for s in told for p in s.pictures]:
             name = slide.name if picture.name == "forest" else picture.name
-            files.append(Path(folder) / f"{name}.svg")
-            with pictures.look():
-                fig.savefig(files[-1], metadata={"Date": None})
-            plt.close(fig)
+            fig = None if names and name not in names else pictures.draw(
+                pictures.Drawing(picture, filler, words, SIZE))
+            if fig:
+                files.append(Path(folder) / f"{name}{end}")
+                with pictures.look():
+                    fig.savefig(files[-1], metadata={"Date": None})
+                plt.close(fig)
     return files
