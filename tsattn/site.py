@@ -73,7 +73,8 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
         text = relinked((ROOT / readme).read_text(encoding="utf-8"), shown)
         above = "\n\n".join(["", other, *decks, ""])
         (source / f"{name}.md").write_text(text.replace("\n", above, 1), encoding="utf-8")
-        for figure in re.findall(r"\]\((figures/\w+\.png)\)", text):
+        for figure in re.findall(r"\]\((figures/[\w./]+)\)", text):
+            (source / figure).parent.mkdir(exist_ok=True)
             shutil.copyfile(ROOT / figure, source / figure)
     record = explore.record(ledger, source / "results", of)
     (source / "ledger.md").write_text(record, encoding="utf-8")
