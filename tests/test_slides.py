@@ -195,6 +195,7 @@ def test_a_picture_is_legible(facts, decks, told, lang, slide, k):
 
 def test_the_saved_figures_are_those_of_the_deck(told):
     drawn = {s.name if p.name == "forest" else p.name for s in told["en"] for p in s.pictures}
+    drawn |= {f"{name}.ko" for name in slides.IN_README}
     assert {f.stem for f in (ROOT / "figures" / "slides").glob("*.svg")} == drawn
 
 
