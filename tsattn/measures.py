@@ -48,6 +48,11 @@ class Context:
         """A of every layer, [H, T, T], averaged over training windows."""
         return maps.average(self.model, self.splits.train)
 
+    @cached_property
+    def others(self) -> torch.Tensor:
+        """For every window the index of another one, the same for all channels: [len(windows)]."""
+        return derangement(len(self.windows), self.draw)
+
     def order(self) -> torch.Tensor:
         """A random order of the tokens: [T]."""
         random = torch.Generator().manual_seed(self.draw)
@@ -60,8 +65,7 @@ class Context:
         return NAMED[intervention](self, index)
 
     def _another(self, index):
-        others = derangement(len(self.windows), self.draw)  # for every window another one
-        x, _ = self.windows.batch(others[index])
+        x, _ = self.windows.batch(self.others[index])
         return iv.give_attention(self.model, maps.matrices(self.model, x), layers=self.layers)
 
 
