@@ -158,6 +158,11 @@ def errors_file(folder: Path, run_id: str) -> Path:
     return folder / "window_errors" / f"{Path(run_id).name}.npy"
 
 
+def npy(errors: np.ndarray) -> bytes:
+    np.save(content := io.BytesIO(), errors.astype(np.float32))
+    return content.getvalue()
+
+
 def ahead(path: Path) -> Path:
     """Where the errors of a run are until its line is there."""
     return path.with_name(path.name + ".tmp")
@@ -425,10 +430,10 @@ class Ledger:
             if self.complete([result.settings]):
                 return
             if result.test_errors is not None:
-                np.save(content := io.BytesIO(), result.test_errors.astype(np.float32))
-                errors = {"errors_crc32": f"crc-{zlib.crc32(content.getvalue()):08x}"}
+                content = npy(result.test_errors)
+                errors = {"errors_crc32": f"crc-{zlib.crc32(content):08x}"}
                 path.parent.mkdir(exist_ok=True)
-                to_disk(ahead(path), content.getvalue())
+                to_disk(ahead(path), content)
             if result.curves:
                 rows = [{"run_id": run_id, **row} for row in result.curves]
                 self.target.add_to_run("curves", run_id, rows)
@@ -444,9 +449,8 @@ class Ledger:
         recorded, errors = self.channel_errors(result.settings), result.test_errors
         if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-3):
             return False
-        np.save(content := io.BytesIO(), errors.astype(np.float32))
         with self.target.writing():
-            write(errors_file(self.target.path, result.run_id), content.getvalue())
+            write(errors_file(self.target.path, result.run_id), npy(errors))
         return True
 
     def runs(self, settings: list[Settings]) -> pd.DataFrame:
