@@ -23,8 +23,8 @@ ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress
          "provenance", "ledger", "numbers", "workers",
          "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "registered_dose", "compare", "by_embedding", "claims", "text",
-         "anchors", "figures", "own_series", "chapter", "slides", "harmless", "folders",
-         "explore", "site", "kernels", "report", "bench", "__main__"]
+         "figures", "own_series", "chapter", "slides", "folders", "explore", "site", "report",
+         "bench", "__main__"]
 
 
 # -- imports

@@ -1,8 +1,10 @@
 """The whole way for a series of one's own, and the sentences for each way it can come out."""
 
+import ast
 import dataclasses
 import re
 from html import unescape
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -27,6 +29,22 @@ from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24
 NAME, CHANNEL = "mine $1$.csv", "load <b>kW</b>"
+CHAPTER = ROOT / "notebooks" / "C_your_series.ipynb"
+
+
+def defined(path):
+    """What a chapter imports, its functions and its constants."""
+    names = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        tree = ast.parse(cell.source if cell.cell_type == "code" else "")
+        tree.body = [n for n in tree.body
+                     if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef))
+                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()]
+        exec(compile(tree, path.name, "exec"), names)
+    return SimpleNamespace(**names)
+
+
+C = defined(CHAPTER)
 
 
 def built(table, file, *only, **parameters):
@@ -88,9 +106,9 @@ def test_the_first_sentence_is_about_the_season_and_one_model_is_to_be_used(site
     name = runs.model.map({"linear": "linear model", "seasonal-naive": "season repeated",
                            "last-value": "last value repeated"}).fillna(runs.attention)
     of = runs.groupby(name)[["val_mse", "test_mse"]].mean()
-    assert set(of.index) == {"softmax", "zero", *own_series.RULES, own_series.LINEAR}
+    assert set(of.index) == {"softmax", "zero", *C.RULES, C.LINEAR}
     assert f"Use {of.val_mse.idxmin()} : its error on the validation part is the lowest" in said
-    best = of.val_mse.drop(list(own_series.RULES)).idxmin()
+    best = of.val_mse.drop(list(C.RULES)).idxmin()
     assert re.search(rf"{best} forecasts (no )?better than repeating the last 24 steps \(1 day\)",
                      said)
     for error in of.test_mse:  # all five in one table, each once
@@ -99,7 +117,7 @@ def test_the_first_sentence_is_about_the_season_and_one_model_is_to_be_used(site
 
 def test_forecasts_have_the_files_units_and_times(site):
     table = pd.read_csv(site / "figures" / "C_forecasts.csv", parse_dates=["origin", "time"])
-    models = ["softmax", "zero", own_series.LINEAR, *own_series.RULES]
+    models = ["softmax", "zero", C.LINEAR, *C.RULES]
     assert list(table) == ["origin", "time", "channel", "observed", *models]
     assert set(table.channel) == {"OT", CHANNEL}
     test = np.arange(N - N // 5, N)  # 20 % of the rows, and as many whole windows as fit
@@ -114,7 +132,7 @@ def test_forecasts_have_the_files_units_and_times(site):
             assert abs((of[a] - of.observed).mean()) < true.std()
         day_before = true[of.origin - pd.Timedelta("23h") + (of.time - of.origin
                                                              - pd.Timedelta("1h"))]
-        assert np.allclose(of[own_series.RULES[0]], day_before, rtol=1e-5)
+        assert np.allclose(of[C.RULES[0]], day_before, rtol=1e-5)
     assert not table.softmax.equals(table.zero)
 
 
@@ -123,7 +141,7 @@ def test_the_forecast_beyond_the_end_follows_the_last_row(site):
     assert set(table.origin) == {HOURS[-1]} and len(table) == 2 * PRED_LEN
     ot = table[table.channel == "OT"]
     assert list(ot.time) == list(pd.date_range(HOURS[-1], periods=PRED_LEN + 1, freq="h")[1:])
-    assert np.allclose(ot[own_series.RULES[0]], BASE.OT[-24:], rtol=1e-5)
+    assert np.allclose(ot[C.RULES[0]], BASE.OT[-24:], rtol=1e-5)
     assert 'href="figures/C_next.csv"' in (site / "index.html").read_text()
 
 
@@ -131,7 +149,7 @@ def test_the_forecast_beyond_the_end_follows_the_last_row(site):
 def test_times_beyond_the_end_go_on_as_the_calendar_does(save, freq):
     time = pd.date_range("2001-03-05", periods=140, freq=freq)
     table = pd.DataFrame({"date": time, "x": BASE.OT[:140].to_numpy()})
-    found = own_series._times(load(save(table), 12, 3))[-3:]
+    found = C.times(load(save(table), 12, 3))[-3:]
     assert list(found) == list(pd.date_range(time[-1], periods=4, freq=freq)[1:])
 
 
@@ -141,7 +159,7 @@ def test_errors_in_units_are_those_of_all_windows(site):
     rmse = [splits.std[0] * ledger.channel_errors(s)[:, 0].mean() ** 0.5
             for s in compared(site) if s.attention == "softmax"]  # of each seed
     said = words(site / "index.html")
-    assert f"OT: RMSE, the file’s units {own_series.shown(rmse)}" in said
+    assert f"OT: RMSE, the file’s units {C.shown(rmse)}" in said
     assert said.count("RMSE, the file’s units") == 2, "one for each channel"
 
 
@@ -223,7 +241,7 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, ca
     assert not (tmp_path / "site").exists()
 
 
-def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, capsys, monkeypatch):
+def test_what_takes_long_is_told_with_the_way_to_a_first_look(tmp_path, capsys, monkeypatch):
     file = tmp_path / "two words.csv"
     BASE.drop(index=700).to_csv(file, index=False)
     monkeypatch.setattr(report_module, "seconds_expected",
@@ -231,17 +249,15 @@ def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, cap
     monkeypatch.setattr(report_module, "cores", lambda: 2)
     asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split",
                  missing=report_module.from_here("missing", -9))
-    [c] = report_module.choose(
-        [report_module.read(ROOT / "notebooks" / "C_your_series.ipynb")], [], "paper", asked)
+    [c] = report_module.choose([report_module.read(CHAPTER)], [], "paper", asked)
     c.todo = report_module.needed(c, ledger := Ledger(tmp_path / "results"))
     limit, todo, *_ = report_module.prepare([c], ledger, train=False, within=10, own=file)
     said = capsys.readouterr().err
     assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
     assert "Training 20 models takes about 20 min" in said
     assert "To train, add --train, or --within 20." in said
-    assert ("A first look without verdicts (short training, one seed) takes a few minutes:\n"
-            f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps "
-            "split -p missing -9 --profile quick\n") in said
+    assert "A first look without verdicts (short training, one seed) takes a few minutes: add " \
+           "--profile quick." in said
     assert {(s.gaps, s.missing) for s in c.asked} == {("split", "-9")}
 
 
@@ -259,13 +275,13 @@ def found(verdict, split, seeds=3, detectable=0.012):
     (CANNOT_TELL, "**Cannot tell whether attention matters** (a, 24 steps ahead): a loss of 1 %"),
 ])
 def test_the_answer_in_words(verdict, said):
-    answer = own_series.answer(found(verdict, NO), "a, 24 steps ahead")
+    answer = C.answer(found(verdict, NO), "a, 24 steps ahead")
     assert answer.startswith(said) and "+0.8 % [−0.4, +2.0]" in answer
     assert "1.2 % or more would have been seen" in answer or verdict != CANNOT_TELL
     assert "| yes | +0.8 % \\[+0.4, +1.2\\] |" in answer, "this test span alone"
     few = dataclasses.replace(found(verdict, NO), few_blocks=True)
-    assert "fewer than 5" in own_series.answer(few, "a") and "fewer than 5" not in answer
-    assert own_series.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
+    assert "fewer than 5" in C.answer(few, "a") and "fewer than 5" not in answer
+    assert C.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
 
 
 @pytest.mark.parametrize("low, high, said", [
@@ -274,7 +290,7 @@ def test_the_answer_in_words(verdict, said):
 def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
     one = dataclasses.replace(found(CANNOT_TELL, CANNOT_TELL, seeds=1),
                               number=Number(0.005, low, high))
-    answer = own_series.answer(one, "a")
+    answer = C.answer(one, "a")
     assert answer.startswith(said.replace("**", "**At first look: ", 1))
     assert "not other seeds" in answer and "|" not in answer
     assert "a verdict needs 3 seeds and full training" in answer
@@ -295,7 +311,7 @@ def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said)
     against = table.assign(variant=table.model, **{k: table[v] / table.reference
                                                    for k, v in RELATIVE.items()})
     validation = dict(zip(errors, (1.0, 2.0, 1 + shift, 1.1 + shift, 1.5), strict=True))
-    words, use = own_series.first_sentence(against, validation, "the last 7 steps", "a")
+    words, use = C.first_sentence(against, validation, "the last 7 steps", "a")
     assert words.startswith(said) and "not for other seeds, as one was trained" in words
     assert use == ("softmax" if shift < 0 else "season repeated") and f"**Use {use}**" in words
     assert ("the rule needs no training" in words) == (shift >= 0)

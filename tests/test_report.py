@@ -1,9 +1,7 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
-import html
 import os
 import re
-import shlex
 import subprocess
 import sys
 import time
@@ -11,9 +9,9 @@ import time
 import nbformat
 import pytest
 
+from tsattn import numbers, site
 from tsattn import report as report_module
-from tsattn import site
-from tsattn.__main__ import main, options
+from tsattn.__main__ import main
 from tsattn.chapter import checked, start
 from tsattn.checkpoints import alive
 from tsattn.ledger import OWN, RESULTS, Ledger, LedgerError
@@ -182,18 +180,14 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     assert printed(checkout) == "None\n"
 
 
-def test_the_box_names_the_runs_of_this_page_and_their_ledger(tmp_path):
-    given = {"pred_len": 192, "profile": "quick", "results_dir": str(tmp_path / "my r")}
-    chapter = report_module.Chapter(
-        ROOT / "notebooks" / "01_attention_replacement.ipynb", state="done",
-        defaults={"pred_len": 96, "profile": "paper", "results_dir": "", "figures_dir": ""},
-        values=given | {"figures_dir": str(tmp_path)}, todo=[make("quick", pred_len=192)])
-    command = report_module.command([chapter], "--only 01", "--train")
-    page = report_module.page_of(chapter, Ledger(tmp_path / "my r"))
-    assert html.escape(command) in page.notices[-1]
-    args = options().parse_args(shlex.split(command.removeprefix("python -m tsattn ")))
-    assert args.profile == "quick" and args.train and args.only == ["01"]
-    assert args.parameter == [["pred_len", "192"], ["results_dir", str(tmp_path / "my r")]]
+def test_a_page_says_what_of_it_is_not_run(tmp_path):
+    chapter = report_module.Chapter(ROOT / "notebooks" / "01_x.ipynb", state="done",
+                                    defaults={"pred_len": 96}, values={"pred_len": 192},
+                                    todo=[make("quick", pred_len=192)])
+    page = report_module.page_of(chapter, Ledger(tmp_path))
+    other, left = page.notices
+    assert "computed with pred_len = 192. The report itself has pred_len = 96." in other
+    assert "1 of its runs are not recorded. To train them, add --train" in left and page.aside
 
 
 @pytest.mark.parametrize("error", [OSError("no network"), LedgerError("cannot be written")])
@@ -245,10 +239,15 @@ def test_in_place_replaces_notebook_and_figures_together(checkout, monkeypatch):
     assert figure.read_text() == "new" and not list(checkout.rglob("*.tmp"))
 
 
-def test_only_the_report_itself_replaces_what_the_report_says(checkout):
-    write(checkout, "01_one", "from tsattn import chapter\n"
-          "c = chapter.start(profile, name='01_one', figures_dir=figures_dir)\n"
-          "c.number('hours', pred_len, form='count')\nc.end()", parameters=DRAWS)
+def test_only_the_report_itself_replaces_what_the_report_says(checkout, monkeypatch):
+    def run(chapter, work, limit):  # what a chapter leaves that ends with c.end()
+        value = chapter.values.get("pred_len", 96)
+        row = dict(name="hours", value=value, form="count", chapter="01_one")
+        numbers.save([row], numbers.file(work / "figures", "01_one"))
+        chapter.state = "done"
+
+    monkeypatch.setattr(report_module, "run", run)
+    write(checkout, "01_one", parameters=DRAWS)
     said, beside = (checkout / at / name for at, name in (
         ("results", "numbers.csv"), ("build/figures", "numbers-01_one.csv")))
     assert call(checkout) == 0 and not said.is_file()
@@ -258,19 +257,6 @@ def test_only_the_report_itself_replaces_what_the_report_says(checkout):
         assert call(checkout, in_place=True, overwrite=True, **other) == 0
         assert said.read_text() == first
     assert "hours,48," in beside.read_text() and not list((checkout / "figures").iterdir())
-
-
-def test_what_killed_reports_left_is_removed(checkout):
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    stale = checkout / "figures" / f".01_a.png.{gone.pid}.tmp"
-    foreign = [checkout / "figures" / f".01_b.png.{os.getppid()}.tmp", *(
-        checkout / "notebooks" / name
-        for name in (".x.tmp", "..tmp", f".01_a.png.{10**20}.tmp", f".b.{gone.pid}.tmp"))]
-    for path in (stale, *foreign):
-        path.write_text("")
-    report_module.clean_up()
-    assert not stale.exists() and all(p.exists() for p in foreign)
 
 
 def test_a_site_that_cannot_be_built_leaves_the_executed_chapters(checkout, capsys, monkeypatch):
@@ -338,16 +324,15 @@ table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s) for
                                       "figure": {"caption": "What *it* means."}}
 
 
-def test_a_kernel_ends_with_the_process_that_started_it(tmp_path):
-    script, pid = tmp_path / "start.py", tmp_path / "pid"
-    waits = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
-    script.write_text(
-        "import nbformat\nfrom nbclient import NotebookClient\nfrom tsattn import kernels\n"
-        "if __name__ == '__main__':\n"
-        f"    cell = nbformat.v4.new_code_cell({waits!r})\n"
-        "    NotebookClient(nbformat.v4.new_notebook(cells=[cell]), **kernels.ready()).execute()\n"
-    )
-    first = subprocess.Popen([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)})
+def test_a_kernel_ends_with_the_report_that_started_it(checkout):
+    pid = checkout / "pid"
+    path = write(checkout, "01_waits", "import os, time\n"
+                 f"open({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    (checkout / "run.py").write_text(
+        "import pathlib\nfrom tsattn import report\n"
+        f"report.run(report.read(pathlib.Path({str(path)!r})), pathlib.Path({str(checkout)!r}), 0)")
+    first = subprocess.Popen([sys.executable, checkout / "run.py"],
+                             env=os.environ | {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
     while not (pid.is_file() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.1)

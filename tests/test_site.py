@@ -11,9 +11,17 @@ import pytest
 
 from tsattn import explore, site
 from tsattn.compare import comparisons
-from tsattn.harmless import harmless_html, harmless_markdown, true_minus
 from tsattn.ledger import ROOT, Ledger
-from tsattn.site import Page, build, mathml, notice, relinked
+from tsattn.site import (
+    Page,
+    build,
+    harmless_html,
+    harmless_markdown,
+    mathml,
+    notice,
+    relinked,
+    true_minus,
+)
 
 EVIL = "<img src=x onerror=alert(1)>"
 LINKS = "[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd)"
@@ -147,8 +155,7 @@ def test_names_from_files_are_text(pages):
     (EVIL, "&lt;img src=x onerror=alert(1)&gt;"),
     ("<p onclick='f()'>a</p>", "<p>a</p>"),
     ("<div style='background:url(http://a)'>a</div>", "<div>a</div>"),
-    ('<style type="text/css">td { color: red }</style>',) * 2,
-    ("<style>@import 'http://a'</style>", ""),
+    ("<style type='text/css'>@import 'http://a'</style>a", "a"),
     ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
     ("<!-- a --><svg/onload=f()>", "&lt;svg/onload=f()&gt;"),
 ])
