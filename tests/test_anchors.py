@@ -115,7 +115,6 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
         "months cannot tell 0 % from +2 %. 1.4 % or more would have been seen.")
     assert text.sentence(clear) == (
         "No: error with zero attention, against softmax, +0.9 % [−0.1, +1.9].")
-    assert text.sentence(unclear, "ko").startswith("판단 불가. 오차가 약 1 % 큽니다")
     assert text.beside(unclear) == ["on these test months alone: no"]
     assert text.beside(clear) == ["few separate weeks at the long horizons"]
     assert text.with_interval(Number(-0.0004, -0.0005, -0.0002)) == "−0.04 % [−0.05, −0.02]"

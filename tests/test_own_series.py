@@ -71,7 +71,7 @@ def site(tmp_path_factory):
 def words(page) -> str:
     """What a page says: its article without code, as text."""
     article = page.read_text(encoding="utf-8").split("<article", 1)[1].split("</article>")[0]
-    article = re.sub(r'(?s)<details class="(?:hide|parameters).*?</details>', "", article)
+    article = re.sub(r'(?s)<div class="highlight-ipython3.*?</pre>', "", article)
     return " ".join(unescape(re.sub(r"(?s)<[^>]+>", " ", article)).split())
 
 
