@@ -32,7 +32,6 @@ by_embedding    errors and attention gaps by embedding, of chapters 7 and 8
 claims          each claim of the report, decided once
 text            numbers and verdicts in words, and in written prose, checked and refreshed
 figures         one look for every figure
-own_series      what is said of a series of one's own
 chapter         the set-up of a chapter, in one call
 slides          the deck
 folders         what a report may replace where it is written

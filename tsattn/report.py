@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import copy
+import hashlib
 import math
 import os
 import re
@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -24,7 +24,6 @@ from .claims.facts import Facts
 from .data import DataError
 from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError
-from .own_series import short
 from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
@@ -122,19 +121,19 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
             numbers.save(told.reset_index().to_dict("records"), work / "numbers.csv")
         pages = [page_of(c, ledger, own) for c in (chosen if own else chapters)]
         if with_site:
-            if not own:
+            if own:
+                begin_with(next(p for p in pages if p.name.startswith("C_")), own, work)
+            else:
                 decks(work, Facts(ledger, told))
             say(f"the site of {len(pages)} chapters ...")
             of = {s.run_id for c in chosen for s in c.asked} if own else None
             try:
-                place = site.build([start_page(p, own, work) if own and p.name.startswith("C_")
-                                    else p for p in pages], ledger, work, build, of)
+                place = site.build(pages, ledger, work, build, of)
             except Exception as error:  # of whatever Sphinx and its extensions raise
                 failed = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
                                   "executed chapters and their figures are kept.".split())
         if place is None:
-            executed = {c.path.stem for c in readable}
-            place = site.notebooks([p for p in pages if p.name in executed], work, build)
+            place = site.notebooks([page_of(c, ledger, own) for c in readable], work, build)
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work,
                               profile == "paper" and not parameters and len(told) > 0)
@@ -177,6 +176,13 @@ def from_here(name: str, value):
             raise ValueError(f"-p dataset {value}: no such file; give the path of a CSV file, or "
                              f"one of {', '.join(DATASETS)}.")
     return value
+
+
+def short(file: Path) -> str:
+    """A name for what is made of ``file``: its own in plain characters, and six that tell its path
+    from every other."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "series"
+    return f"{plain}-{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]}"
 
 
 def choose(chapters: list[Chapter], only: list[str], profile: str,
@@ -364,18 +370,16 @@ def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.P
     return page
 
 
-def start_page(page: site.Page, own: Path, work: Path) -> site.Page:
-    """The page of chapter C as the first of the site of the file ``own``, with links to the CSV
+def begin_with(page: site.Page, own: Path, work: Path) -> None:
+    """Make the page of chapter C the first of the site of the file ``own``, with links to the CSV
     files it has written."""
-    notebook = copy.deepcopy(page.notebook)
-    cells = notebook.cells
+    page.name, cells = site.START, page.notebook.cells
     _, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
     for file in (work / "figures").glob("C_*.csv"):
         link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
         at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
         cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
-    return replace(page, name=site.START, notebook=notebook)
 
 
 def replace_committed(chapters: list[Chapter], work: Path, told: bool) -> None:

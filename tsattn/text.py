@@ -22,7 +22,7 @@ from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Fo
 from .ledger import Ledger, write
 from .numbers import UnknownName
 from .settings import ROOT
-from .statistics import MARGIN, interval
+from .statistics import MARGIN, MIN_SEEDS, interval
 
 KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
                              "아직 실행하지 않음"), strict=True))
@@ -69,20 +69,22 @@ def with_interval(number: Number) -> str:
     return f"{value} [{low.removesuffix(unit)}, {high.removesuffix(unit)}]"
 
 
+def seen(found: Found) -> str:
+    """The smallest difference that would have been seen in most cases, where it is known."""
+    return figure(found.detectable, "share") if np.isfinite(found.detectable) else ""
+
+
 def verdict(found: Found, lang: str = "en") -> str:
-    """The verdict word; beside "cannot tell" the smallest difference that would have been seen
-    in most cases, or that some loss is shown.
-    """
+    """The verdict word; beside "cannot tell" what would have been ``seen``, or that some loss is
+    shown."""
     en, word = lang == "en", found.verdict if lang == "en" else KOREAN[found.verdict]
     if found.verdict != CANNOT_TELL:
         return word
     if found.lost:
         return f"{word} at {100 * MARGIN:.0f} %; some loss shown" if en else \
             f"{MARGIN:.0%}는 {word}, 손실은 확인됨"
-    if not np.isfinite(found.detectable):
-        return word
-    least = figure(found.detectable, "share")
-    return f"{word} ({'could have seen ≥' if en else '검출 가능한 최소 차이'} {least})"
+    least = "could have seen ≥" if en else "검출 가능한 최소 차이"
+    return f"{word} ({least} {seen(found)})" if seen(found) else word
 
 
 def beside(found: Found, lang: str = "en") -> list[str]:
@@ -110,11 +112,11 @@ def sentence(found: Found) -> str:
     what = found.claim.shown[0]
     if lost or found.verdict != CANNOT_TELL or number.form != "change":
         return f"{word}: {what}, {with_interval(number)}."
-    size, least = figure(abs(number.value), "share", 0), figure(found.detectable, "share")
+    size = figure(abs(number.value), "share", 0)
     low, high = ("0 %" if abs(end) <= 0.005 else figure(end, digits=0)
                  for end in (number.low, number.high))
     return (f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); the test "
-            f"months cannot tell {low} from {high}. {least} or more would have been seen.")
+            f"months cannot tell {low} from {high}. {seen(found)} or more would have been seen.")
 
 
 def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/") -> str:
@@ -128,7 +130,21 @@ def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/"
     return "\n".join(lines)
 
 
-# -- tables of the chapters
+# -- verdicts and tables of the chapters
+
+
+def seeds_in_words(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
+def line(found: Found | None, shown: str) -> str:
+    """The verdict on a claim with its number, which measures ``shown``, from however few seeds."""
+    if found is None or found.number is None:
+        return "Not run yet."
+    word = verdict(found)
+    few = f" From {seeds_in_words(found.seeds)}; a verdict needs {MIN_SEEDS}." \
+        if found.seeds < MIN_SEEDS else ""
+    return f"{word[0].upper()}{word[1:]}: {shown}, {with_interval(found.number)}.{few}"
 
 
 def as_text(triple, form: str = ".3f") -> str:
