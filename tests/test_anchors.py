@@ -15,7 +15,6 @@ from tsattn.ledger import ROOT, Ledger
 
 READMES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ko.md")}
 TEXTS = text.texts()
-each_readme = pytest.mark.parametrize("name", READMES)
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +28,15 @@ def test_every_anchored_number_is_the_ledgers(facts):
         assert not problems and new == written, f"{path.name}, {cell}: python -m tsattn refresh"
 
 
-@each_readme
-def test_a_readme_has_anchored_numbers_short_lines_and_links_that_lead_somewhere(name):
-    written = READMES[name]
+@pytest.mark.parametrize("written", READMES.values(), ids=READMES)
+def test_a_readme_has_anchored_numbers_a_short_first_screen_and_links_that_lead_somewhere(written):
+    """At most 170 words and 8 numbers before the picture."""
     assert unanchored(written) == []
     assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 195
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", written)
     assert len(links) > 10
     assert not [t for t in links if not t.startswith("http") and not (ROOT / t).is_file()]
-
-
-@each_readme
-def test_the_first_screen_is_short(name):
-    """At most 170 words and 8 numbers before the picture."""
-    first = READMES[name].partition("\n![")[0]
+    first = written.partition("\n![")[0]
     words = re.sub(r"<!--.*?-->|\]\(.*?\)|^#.*|^\d\.| %", "", first, flags=re.M).split()
     assert len(words) <= 170 and len(text.NUMBER.findall(first)) <= 8
 

@@ -226,23 +226,17 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, ca
     assert not (tmp_path / "site").exists()
 
 
-def test_what_takes_long_is_told_with_the_way_to_a_first_look(tmp_path, capsys, monkeypatch):
+def test_a_first_look_is_offered_where_training_takes_long(tmp_path, capsys):
     file = tmp_path / "two words.csv"
     BASE.drop(index=700).to_csv(file, index=False)
-    monkeypatch.setattr(report_module, "seconds_expected",
-                        lambda runs, *_, **__: [120.0] * len(runs))
-    monkeypatch.setattr(report_module, "cores", lambda: 2)
     asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split",
                  missing=report_module.from_here("missing", -9))
     [c] = report_module.choose([report_module.read(CHAPTER)], [], "paper", asked)
     c.todo = report_module.needed(c, ledger := Ledger(tmp_path / "results"))
-    limit, todo, *_ = report_module.prepare([c], ledger, train=False, within=10, own=file)
+    assert report_module.prepare([c], ledger, train=False, within=0, own=file)[:2] == (0, [])
     said = capsys.readouterr().err
-    assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
-    assert "Training 20 models takes about 20 min" in said
-    assert "To train, add --train, or --within 20." in said
-    assert "A first look without verdicts (short training, one seed) takes a few minutes: add " \
-           "--profile quick." in said
+    assert "C_your_series: 20 runs are not recorded\nTraining 20 models takes about" in said
+    assert "(short training, one seed) takes a few minutes: add --profile quick." in said
     assert {(s.gaps, s.missing) for s in c.asked} == {("split", "-9")}
 
 

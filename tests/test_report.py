@@ -2,6 +2,7 @@
 
 import re
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
@@ -273,6 +274,28 @@ def test_a_report_is_not_written_over_a_checkout(checkout, monkeypatch, capsys):
     assert {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()} == before
 
 
+def test_a_chapter_begins_with_one_call(tmp_path, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("tsattn.chapter.display", lambda words: shown.append(words.data))
+    c = start("smoke", dataset="state-machine", results_dir=tmp_path, train_minutes=0)
+    table = c.sweep([make("smoke", dataset=c.dataset, seed=s) for s in c.seeds])
+    c.end()
+    words, left_out = shown
+    assert "SMOKE PROFILE" in words and left_out.startswith("**Not run yet:** 2 models.")
+    assert table.empty and "test_mse" in table
+    time, end = capsys.readouterr().out.split("\nProvenance: ")
+    assert time.startswith("2 of 2 runs are missing: about ")
+    assert "Nothing is trained; `python -m tsattn report --train` does it." in time
+    assert end.startswith("nothing trained")
+
+    monkeypatch.setattr("tsattn.figures.display", lambda _, metadata: shown.append(metadata))
+    c.figures_dir = tmp_path / "figures"
+    c.show(plt.figure(), "01_bars", "What *it* means.", "Two bars, equally high.")
+    assert shown[2:] == [{"image/png": {"alt": "Two bars, equally high."}},
+                         {"text/markdown": {"caption": True}}]
+    assert (tmp_path / "figures" / "01_bars.png").is_file()
+
+
 def test_folders_left_empty_are_those_of_the_checkout_wherever_a_notebook_is_called(
         tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -281,28 +304,3 @@ def test_folders_left_empty_are_those_of_the_checkout_wherever_a_notebook_is_cal
     drawn = ROOT / "build" / "figures"  # figures/ is what report --in-place replaces, and it alone
     assert (c.ledger.folder, c.ledger.own, c.figures_dir) == (RESULTS, OWN, drawn)
     assert c.ledger.folder.is_absolute() and not list(tmp_path.iterdir())
-
-
-def test_a_chapter_begins_with_one_call(checkout, tmp_path):
-    write(checkout, "01_one", """import matplotlib.pyplot as plt
-from tsattn import chapter
-from tsattn.settings import make
-c = chapter.start(profile, dataset='state-machine', seeds=seeds, results_dir=results_dir,
-                  figures_dir=figures_dir, train_minutes=train_minutes, pred_len=pred_len)
-table = c.sweep([make(profile, dataset=c.dataset, pred_len=pred_len, seed=s) for s in c.seeds])""",
-          "fig, ax = plt.subplots()\n"
-          "c.show(fig, '01_bars', 'What *it* means.', 'Two bars, equally high.')", "c.end()",
-          parameters=TRAINS.replace("[1]", "None") + '\nresults_dir = ""\nfigures_dir = ""')
-    results = {"results_dir": str(tmp_path / "empty"), "train_minutes": 0}
-    assert call(checkout, profile="smoke", parameters=results) == 0
-    begun, drawn, end = executed(checkout).cells[-3:]
-    words, time, left_out = (o.get("text") or o.data["text/markdown"] for o in begun.outputs)
-    assert "SMOKE PROFILE" in words and left_out.startswith("**Not run yet:** 2 models.")
-    assert time.startswith("2 of 2 runs are missing: about ")
-    assert "Nothing is trained; `python -m tsattn report --train` does it." in time
-    assert end.outputs[0].text.startswith("Provenance: nothing trained")
-    assert (checkout / "build" / "figures" / "01_bars.png").is_file()
-    code, figure = site.figure_apart(drawn)
-    assert not code.outputs and "image/png" in figure.outputs[0].data
-    assert figure.metadata.mystnb == {"image": {"alt": "Two bars, equally high."},
-                                      "figure": {"caption": "What *it* means."}}
