@@ -61,9 +61,8 @@ def printed(checkout, name="01_one"):
 
 
 def call(checkout, only=(), profile=None, parameters=None, in_place=False, **options):
-    options = {"with_site": False} | options
-    return report(list(only), profile, parameters or {}, in_place, build=checkout / "build",
-                  **options)
+    options = {"with_site": False, "build": checkout / "build"} | options
+    return report(list(only), profile, parameters or {}, in_place, **options)
 
 
 @pytest.mark.parametrize("name, value, default, form", [
@@ -106,6 +105,7 @@ def test_parameters_are_checked_before_anything_runs(checkout):
             ("02_two: pred_len=-1", dict(parameters={"pred_len": -1})),
             ("-p profile smoke: --profile says quick",
              dict(parameters={"profile": "smoke"}, profile="quick")),
+            ("is not empty, and no report has written what is in it", dict(build=checkout)),
             ("--only 09: no such chapter in notebooks/; there are 01, 02", dict(only=["09"]))]:
         with pytest.raises(ValueError, match=words):
             call(checkout, **asked)
@@ -260,18 +260,6 @@ def test_a_site_that_cannot_be_built_leaves_the_executed_chapters(checkout, caps
     assert "The site was not built (SyntaxError: a package that does not fit this Python)" in said
     assert f"read it: {checkout / 'build' / 'notebooks'}" in said
     assert printed(checkout) == "well\n"
-
-
-def test_a_report_is_not_written_over_a_checkout(checkout, monkeypatch, capsys):
-    write(checkout, "01_one", f"open({str(checkout / 'ran')!r}, 'w')")
-    before = {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()}
-    monkeypatch.chdir(checkout)
-    for folder, why in [(".", "is not empty, and no report has written"),
-                        ("notebooks", "is not empty"), ("README.md", "is not a folder")]:
-        assert main(["report", "--profile", "smoke", "--output", folder]) == 2
-        said = capsys.readouterr().err
-        assert why in said and "with --output." in said and len(said.splitlines()) == 2
-    assert {p: p.read_bytes() for p in checkout.rglob("*") if p.is_file()} == before
 
 
 def test_a_chapter_begins_with_one_call(tmp_path, monkeypatch, capsys):

@@ -121,9 +121,8 @@ class Chapter:
     def number(self, name: str, value, low=None, high=None, form: str = "change",
                seeds: int | None = None, rows=None, words: str = "", detectable=None) -> None:
         """Hand a number to every text that says it, as a row of ``numbers``; one that is NaN, or
-        rests on ``rows`` of which there are none, is not kept. ``seeds`` are counted in ``rows``,
-        if they are not given. Raises ``ValueError`` for an unknown form and for a run that is not
-        recorded."""
+        rests on ``rows`` of which there are none, is not kept. ``seeds``: else counted in ``rows``.
+        Raises ``ValueError`` for an unknown form and for a run that is not recorded."""
         if form not in numbers.FORMS:
             raise ValueError(f"{name}: form {form!r} must be one of {', '.join(numbers.FORMS)}.")
         if np.isfinite(value) and (rows is None or numbers.run_ids(rows)):
@@ -163,15 +162,12 @@ class Chapter:
 def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] | None = None,
           results_dir="", figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
           **others) -> Chapter:
-    """Check a chapter's parameters and open what it works with. ``name`` is that of its file, for
-    what it says (``numbers``).
+    """Check a chapter's parameters and open what it works with; ``name`` is that of its file.
 
-    ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
-    only checked (``attentions``, ``pred_len``, ...). Folders left empty are ``results/`` and
-    ``build/figures/`` of the checkout, wherever the notebook was called from: the committed figures
-    are replaced by ``report --in-place`` alone. ``about`` is the series that the prose speaks of:
-    run on another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
-    sentence.
+    ``others`` are parameters that are only checked (``attentions``, ``pred_len``, ...). Folders
+    left empty are ``results/`` and ``build/figures/`` of the checkout, wherever the notebook was
+    called from. ``about`` is the series that the prose speaks of: run on another, the page says so.
+    Raises ``ValueError`` with one sentence.
     """
     usual = {f.name: f.default for f in fields(Settings)}
     for key, value in {"profile": profile, "seeds": seeds, **others}.items():

@@ -64,17 +64,16 @@ class Chapter:
 def report(only: list[str], profile: str | None, parameters: dict, in_place: bool, *,
            train: bool = False, within: float = 10, overwrite: bool = False,
            build: Path | None = None, with_site: bool = True) -> int:
-    """Execute chapters and build ``build/index.html``; returns an exit code. The folder ``build``
-    must be absent, empty, or hold a report and nothing else.
+    """Execute chapters and build a site in the folder ``build``, which must be absent, empty, or
+    hold a report and nothing else; returns an exit code.
 
     Chapters ``only`` are executed (all, if empty; with ``parameters``, those that have one of
     them); the others are shown as they are committed. Runs that are missing are trained first,
-    unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
-    does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
-    A CSV file as ``dataset`` gets a site of its own, which begins with chapter C and has no others
-    but those of ``only``.
-    A site that cannot be built leaves the executed chapters there. Raises ``ValueError`` for a
-    chapter, parameter or value that does not exist, or for a file or folder that cannot be used.
+    unless that takes more than ``within`` minutes and ``train`` is not set. ``in_place`` also
+    replaces the committed notebooks and figures. A CSV file as ``dataset`` gets a site of its own:
+    chapter C, and those of ``only``. Neither a chapter that fails nor a site that cannot be built
+    stops the rest. Raises ``ValueError`` for a chapter, parameter or value that does not exist, or
+    for a file or folder that cannot be used.
     """
     parameters = {k: from_here(k, v) for k, v in parameters.items()}
     given = parameters.pop("profile", None)
@@ -238,8 +237,7 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
             own: Path | None = None) -> tuple[float | None, list[Settings], float, float]:
     """The minutes that a chapter may train by itself (None: no limit), what is to be trained
     first, the seconds that this takes, and those of the chapters with their measurements. Says what
-    is not trained, and how it can be.
-    """
+    is not trained, and how it can be."""
     lacking = [each for c in chapters for each in c.measuring]
     todo = [s for c in chapters for s in c.todo]
     todo += missing([s for s, _ in lacking], ledger, weights=True)  # a measurement needs weights
@@ -307,11 +305,8 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
 
 
 def clean(notebook):
-    """Without papermill's record of this machine, the injected copy of the parameters cell and
-    progress bars.
-
-    The injected values stay visible: they replace those of the parameters cell.
-    """
+    """The notebook without papermill's record of this machine and progress bars; the injected
+    values replace those of the parameters cell."""
     injected, kept = {}, []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])

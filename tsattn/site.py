@@ -1,8 +1,7 @@
 """The site: Jupyter Book 1 over executed chapters, made to be read without a network.
 
-This module is also the Sphinx extension that draws equations as MathML. What comes from files of
-data (names of columns, of files) is text on every page: outputs pass ``harmless_html`` and
-``harmless_markdown``.
+What comes from files of data (names of columns, of files) is text on every page. This module is
+also the Sphinx extension that draws equations as MathML.
 """
 
 from __future__ import annotations
@@ -56,10 +55,9 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
     ``index.html``.
 
     Without a page ``START`` it begins with the READMEs. Of the ledger it has the rows of the
-    run_ids ``of``, or all, and then all comparisons, too. ``work`` is a folder for what lies in
-    between; ``work/figures`` is taken over, if it is there. Raises ``RuntimeError`` with the
-    messages of Sphinx if the site cannot be built, ``ValueError`` where ``target`` holds anything
-    else than a report.
+    run_ids ``of``, or all, and then all comparisons, too. In the folder ``work`` lies what is made
+    in between, and figures, decks and numbers to take over. Raises ``RuntimeError`` with the
+    messages of Sphinx, and as ``folders.put``.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
@@ -332,13 +330,11 @@ def setup(app) -> dict:
     """Register the renderer ``mathml``, the language of the Korean page, and no live code."""
     from docutils import nodes
 
-    def inline(writer, node):
-        writer.body.append(mathml(node.astext(), "inline"))
-        raise nodes.SkipNode
-
-    def block(writer, node):
-        writer.body.append(f'<div class="equation">{mathml(node.astext(), "block")}</div>')
-        raise nodes.SkipNode
+    def drawn(display, frame):
+        def visit(writer, node):
+            writer.body.append(frame.format(mathml(node.astext(), display)))
+            raise nodes.SkipNode
+        return visit, None
 
     def adapt(app, pagename, templatename, context, doctree):
         if pagename == KOREAN:
@@ -347,6 +343,7 @@ def setup(app) -> dict:
         context["script_files"] = [f for f in context["script_files"] if "thebe" not in
                                    f"{f} {getattr(f, 'attributes', '')}".lower()]
 
-    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_html_math_renderer("mathml", drawn("inline", "{}"),
+                               drawn("block", '<div class="equation">{}</div>'))
     app.connect("html-page-context", adapt)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
