@@ -1,6 +1,7 @@
 """The report command: what it checks, says, executes side by side, and leaves behind."""
 
 import re
+import threading
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -17,8 +18,7 @@ from tsattn.settings import ROOT, make
 RUNS = """from tsattn.settings import make
 runs = [make(profile, dataset="state-machine", pred_len=pred_len, seed=s) for s in seeds]"""
 PARAMETERS = 'pred_len = 96  # steps\nseeds = [1]\nprofile = "paper"'
-TRAINS = PARAMETERS + "\ntrain_minutes = 10"
-DRAWS = PARAMETERS + '\nfigures_dir = "../figures"'
+DRAWS = PARAMETERS + '\ntrain_minutes = 5\nfigures_dir = "../figures"'
 SAVE = """import pathlib; p = pathlib.Path(figures_dir); p.mkdir(exist_ok=True)
 (p / '01_a.png').write_text('new')"""
 
@@ -140,18 +140,33 @@ def test_failed_killed_and_unreadable_chapters_do_not_stop_the_others(checkout, 
 
 
 def test_chapters_run_side_by_side(checkout, monkeypatch):
+    both = threading.Barrier(2)
+
+    def run(chapter, *_):
+        both.wait(60)
+        chapter.state = "done"
+
     monkeypatch.setattr(report_module, "cores", lambda: 2)
-    for me, other in ("ab", "ba"):
-        write(checkout, f"0{'ab'.index(me)}_{me}",
-              "import time, pathlib\n"
-              f"pathlib.Path({str(checkout / me)!r}).write_text('')\n"
-              f"end, other = time.time() + 60, pathlib.Path({str(checkout / other)!r})\n"
-              "while not other.exists() and time.time() < end: time.sleep(.1)\n"
-              "assert other.exists()")
+    monkeypatch.setattr(report_module, "run", run)
+    write(checkout, "01_one")
+    write(checkout, "02_two")
     assert call(checkout) == 0
 
 
-def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monkeypatch):
+@pytest.fixture
+def limits(monkeypatch):
+    """The minutes that each chapter may train, none of which is executed."""
+    found = []
+
+    def run(chapter, work, limit):
+        chapter.state = "done"
+        found.append(limit)
+
+    monkeypatch.setattr(report_module, "run", run)
+    return found
+
+
+def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monkeypatch, limits):
     trained = []
     monkeypatch.setattr(report_module, "sweep",
                         lambda runs, **_: trained.extend([len(runs)] * bool(runs)))
@@ -159,18 +174,15 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
                         lambda runs, *_, **__: [1800.0] * len(runs))
     monkeypatch.setattr(report_module, "cores", lambda: 1)
     for name in ("01_one", "02_two"):  # both need the same two runs
-        write(checkout, name, ("runs", RUNS), "print(train_minutes)", parameters=TRAINS)
+        write(checkout, name, ("runs", RUNS))
     asked = {"seeds": [1, 2]}
-    assert call(checkout, parameters=asked) == 0 and trained == []
+    assert call(checkout, parameters=asked) == 0 and trained == [] and limits == [0, 0]
     said = capsys.readouterr().err
     assert "01_one: 2 runs are not recorded" in said
     assert "Training 2 models takes about 60 min" in said and "add --train, or --within 60" in said
     assert "\n2 chapters to execute: about 30 s on 1 core\n" in said
-    assert printed(checkout) == "0\n"
     assert call(checkout, only=["01"], parameters=asked, within=60) == 0 and trained == [2]
-    assert printed(checkout) == "60\n"
     assert call(checkout, only=["01"], parameters=asked, train=True) == 0 and trained == [2, 2]
-    assert printed(checkout) == "None\n"
 
     def cannot(runs, **_):
         raise LedgerError("cannot be written")
@@ -178,7 +190,7 @@ def test_what_takes_long_is_said_and_not_trained_unasked(checkout, capsys, monke
     monkeypatch.setattr(report_module, "sweep", cannot)
     assert call(checkout, only=["01"], train=True) == 0
     assert "Nothing can be trained: cannot be written" in capsys.readouterr().err
-    assert printed(checkout) == "0\n"
+    assert limits[2:] == [60, None, 0]
 
 
 def test_a_page_says_what_of_it_is_not_run(tmp_path):
@@ -191,7 +203,7 @@ def test_a_page_says_what_of_it_is_not_run(tmp_path):
     assert "1 of its runs are not recorded. To train them, add --train" in left and page.aside
 
 
-def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout):
+def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout, limits):
     write(checkout, "01_one", ("reading", "Softmax wins."), "1")
     write(checkout, "02_two", "1", parameters='profile = "paper"')
     assert call(checkout, parameters={"pred_len": 192}) == 0
@@ -203,8 +215,8 @@ def test_other_settings_set_the_reading_aside_and_leave_other_chapters(checkout)
 
 
 def test_in_place_replaces_notebook_and_figures_together(checkout, monkeypatch):
-    path = write(checkout, "01_one", ("reading", "Written."), SAVE, "print(pred_len)",
-                 parameters=DRAWS)
+    path = write(checkout, "01_one", ("reading", "Written."), SAVE,
+                 "print(pred_len, train_minutes)", parameters=DRAWS)
     (figure := checkout / "figures" / "01_a.png").write_text("old")
     failed = write(checkout, "02_fails", "1/0")
     before, unchanged = path.read_bytes(), failed.read_bytes()
@@ -222,7 +234,7 @@ def test_in_place_replaces_notebook_and_figures_together(checkout, monkeypatch):
     assert call(checkout, profile="smoke", in_place=True, overwrite=True) == 1
     assert failed.read_bytes() == unchanged
     new = nbformat.read(path, as_version=4)
-    assert new.cells[2].source == "Written." and new.cells[-1].outputs[0].text == "96\n"
+    assert new.cells[2].source == "Written." and new.cells[-1].outputs[0].text == "96 10\n"
     assert "smoke" in new.cells[1].source and '"../figures"' in new.cells[1].source
     assert figure.read_text() == "new" and not list(checkout.rglob("*.tmp"))
 
