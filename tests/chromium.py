@@ -22,22 +22,20 @@ class Chromium:
     """``with Chromium(folder) as browser: browser.open(path, width)``."""
 
     def __init__(self, profile: Path):
-        self.profile = profile
-
-    def __enter__(self):
-        self.process = subprocess.Popen(
-            [program(), f"--user-data-dir={self.profile}", *FLAGS], stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        port_file, deadline = self.profile / "DevToolsActivePort", time.time() + 60
+        self.number, self.events = 0, []
+        self.process = subprocess.Popen([program(), f"--user-data-dir={profile}", *FLAGS],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port_file, deadline = profile / "DevToolsActivePort", time.time() + 60
         while not (port_file.is_file() and port_file.read_text()) and time.time() < deadline:
             time.sleep(0.1)
         port = port_file.read_text().splitlines()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             page = next(t for t in json.load(answer) if t["type"] == "page")
         self.socket = create_connection(page["webSocketDebuggerUrl"], timeout=60)
-        self.number, self.events = 0, []
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+
+    def __enter__(self):
         return self
 
     def __exit__(self, *_):
@@ -51,9 +49,7 @@ class Chromium:
         while True:
             message = json.loads(self.socket.recv())
             if message.get("id") == self.number:
-                if "error" in message:
-                    raise RuntimeError(f"{method}: {message['error']}")
-                return message["result"]
+                return message["result"]  # a KeyError where the browser says "error"
             self.events.append(message)
 
     def evaluate(self, script: str):
@@ -71,7 +67,7 @@ class Chromium:
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
             if time.time() > deadline:
                 return [f"{page}: did not load"]
-            self.evaluate("new Promise(r => setTimeout(r, 20))")
+            self.evaluate("new Promise(r => setTimeout(r, 50))")
         self.evaluate("new Promise(r => setTimeout(r, 50))")
         return [f"{event['method']}: {event['params']}" for event in self.events if wrong(event)]
 

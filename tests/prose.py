@@ -2,7 +2,7 @@
 
 import re
 
-from tsattn import anchors
+from tsattn import text
 
 # Settings and names, not results: learning rates, margins, levels.
 SETTINGS = ("1e-3", "1e-4", "1e-5", "±1 %", "1 %", "2 %", "95 %", "0.5", "80 %", "100 %",
@@ -13,8 +13,8 @@ SKIPPED = r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv:[\d.]+|<!--.*?-->|\
 def unanchored(written: str) -> list[str]:
     """Decimal numbers and percentages in prose that carry no anchor and are no setting. Code,
     links and blocks are left out."""
-    without = anchors.NUMBER.sub(" ", anchors.BLOCK.sub(" ", written))
-    bare = re.sub(SKIPPED, " ", anchors.HOLDS.sub(r"\2", without), flags=re.S)
+    without = text.NUMBER.sub(" ", text.BLOCK.sub(" ", written))
+    bare = re.sub(SKIPPED, " ", text.HOLDS.sub(r"\2", without), flags=re.S)
     for setting in SETTINGS:
         bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
     return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)

@@ -8,14 +8,13 @@ import nbformat
 import pytest
 from prose import unanchored
 
-from tsattn import anchors, claims, text
+from tsattn import claims, text
 from tsattn.claims.facts import Facts
 from tsattn.claims.rules import CANNOT_TELL, NO, Found, Number
 from tsattn.ledger import ROOT, Ledger
 
 READMES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ko.md")}
-TEXTS = anchors.texts()
-each_readme = pytest.mark.parametrize("name", READMES)
+TEXTS = text.texts()
 
 
 @pytest.fixture(scope="module")
@@ -25,36 +24,31 @@ def facts():
 
 def test_every_anchored_number_is_the_ledgers(facts):
     for (path, cell), written in TEXTS.items():
-        new, problems = anchors.refresh_text(written, facts)
+        new, problems = text.refresh_text(written, facts)
         assert not problems and new == written, f"{path.name}, {cell}: python -m tsattn refresh"
 
 
-@each_readme
-def test_a_readme_has_anchored_numbers_short_lines_and_links_that_lead_somewhere(name):
-    written = READMES[name]
+@pytest.mark.parametrize("written", READMES.values(), ids=READMES)
+def test_a_readme_has_anchored_numbers_a_short_first_screen_and_links_that_lead_somewhere(written):
+    """At most 170 words and 8 numbers before the picture."""
     assert unanchored(written) == []
     assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 195
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", written)
     assert len(links) > 10
     assert not [t for t in links if not t.startswith("http") and not (ROOT / t).is_file()]
-
-
-@each_readme
-def test_the_first_screen_is_short(name):
-    """At most 170 words and 8 numbers before the picture."""
-    first = READMES[name].partition("\n![")[0]
+    first = written.partition("\n![")[0]
     words = re.sub(r"<!--.*?-->|\]\(.*?\)|^#.*|^\d\.| %", "", first, flags=re.M).split()
-    assert len(words) <= 170 and len(anchors.NUMBER.findall(first)) <= 8
+    assert len(words) <= 170 and len(text.NUMBER.findall(first)) <= 8
 
 
 def test_both_readmes_rest_on_the_same_numbers():
-    one, other = (sorted(m[2] for m in anchors.NUMBER.finditer(w)) for w in READMES.values())
+    one, other = (sorted(m[2] for m in text.NUMBER.finditer(w)) for w in READMES.values())
     assert one == other and len(one) > 15
 
 
 def test_a_text_is_brought_up_to_date_and_what_cannot_be_is_named(facts):
     value = facts.outcomes["patchtst-without"].number.value
-    new, problems = anchors.refresh_text(
+    new, problems = text.refresh_text(
         "<!-- n:patchtst-without -->9 %<!-- / --> <!-- n:patchtst-without:abs2 -->x<!-- / -->, "
         "<!-- n:nonsense -->1<!-- / -->; "
         "<!-- holds:patchtst-without.yes -->as good<!-- / --> <!-- holds:wrong -->x<!-- / -->\n"
@@ -63,9 +57,9 @@ def test_a_text_is_brought_up_to_date_and_what_cannot_be_is_named(facts):
     assert f"-->+{100 * value:.1f} %<" in new and f":abs2 -->{100 * value:.2f} %<" in new
     assert "\nold\n" not in new and "| claim |" in new and "\nkept\n" in new
     assert len(problems) == 4 and all(any(p.startswith(words) for p in problems) for words in (
-        "nonsense: ", "wrong: ", "other: no block of anchors.py",
+        "nonsense: ", "wrong: ", "other: no block has this",
         "patchtst-without.yes: the ledger says otherwise; reword 'as good'"))
-    assert anchors.refresh_text(new, facts) == (new, problems)
+    assert text.refresh_text(new, facts) == (new, problems)
 
 
 def test_files_are_refreshed_in_place(tmp_path):
@@ -74,10 +68,10 @@ def test_files_are_refreshed_in_place(tmp_path):
     cells = [nbformat.v4.new_code_cell("1"),
              nbformat.v4.new_markdown_cell("<!-- n:runs -->0<!-- / -->")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "00_x.ipynb")
-    changed, problems = anchors.refresh(tmp_path)
+    changed, problems = text.refresh(tmp_path)
     assert sorted(changed) == ["00_x.ipynb", "README.md"] and problems == []
     assert "-->0<" not in (tmp_path / "README.md").read_text()
-    assert anchors.refresh(tmp_path) == ([], [])
+    assert text.refresh(tmp_path) == ([], [])
 
 
 def test_a_number_without_an_anchor_is_found_and_a_setting_is_not():
@@ -90,7 +84,7 @@ def test_no_line_begins_with_an_anchor():
     """A line that begins with a comment ends its paragraph, in Jupyter and on the site."""
     begins = re.compile(r"\s*(?:[-*]|\d+\.)?\s*<!-- (?:n:|holds:|/ -->)")
     said = [f"{path.name}: {line[:60]}" for (path, _), written in TEXTS.items()
-            for line in anchors.BLOCK.sub("", written).splitlines() if begins.match(line)]
+            for line in text.BLOCK.sub("", written).splitlines() if begins.match(line)]
     assert not said, "\n".join(said)
 
 
@@ -115,7 +109,6 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
         "months cannot tell 0 % from +2 %. 1.4 % or more would have been seen.")
     assert text.sentence(clear) == (
         "No: error with zero attention, against softmax, +0.9 % [−0.1, +1.9].")
-    assert text.sentence(unclear, "ko").startswith("판단 불가. 오차가 약 1 % 큽니다")
     assert text.beside(unclear) == ["on these test months alone: no"]
     assert text.beside(clear) == ["few separate weeks at the long horizons"]
     assert text.with_interval(Number(-0.0004, -0.0005, -0.0002)) == "−0.04 % [−0.05, −0.02]"

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tsattn import folders
-from tsattn.folders import LOCK, MARKER, claim, put, together
+from tsattn.folders import LOCK, MARKER, NEW, claim, put
 
 
 def made(folder, **files):
@@ -37,16 +37,18 @@ def test_a_report_takes_the_place_of_a_report(report, tmp_path):
     assert tree(report) == {"index": "2", "pages/new": "2"} and not (report / "notebooks").exists()
     put(made(tmp_path / "more", index="3"), report, keep=True)
     assert tree(report) == {"index": "3", "pages/new": "2"}
+    marker = report / MARKER  # as reports before this one wrote it
+    marker.write_text("".join(f"0a1b  {line}\n" for line in marker.read_text().splitlines()))
     put(made(tmp_path / "last", index="4"), report)
     assert tree(report) == {"index": "4"} and (report / "mine").is_dir()
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "notebooks/mine", ".git", ".old.1.tmp", "index"])
-def test_a_file_that_is_no_reports_or_is_changed_is_left_alone(report, tmp_path, name):
+@pytest.mark.parametrize("name", ["notes.txt", "notebooks/mine", ".git"])
+def test_a_file_that_is_no_reports_is_left_alone(report, tmp_path, name):
     (report / name).write_text("my own words")
     before = tree(report)
     for attempt in (lambda: claim(report), lambda: put(made(tmp_path / "new", index="2"), report)):
-        with pytest.raises(ValueError, match=f"{name} in it was not written by a report, or has"):
+        with pytest.raises(ValueError, match=f"{name} in it was not written by a report"):
             attempt()
     assert tree(report) == before
 
@@ -56,18 +58,13 @@ def test_no_link_is_followed(report, tmp_path):
     (report / "notebooks" / "old").unlink()
     (report / "notebooks").rmdir()
     (report / "notebooks").symlink_to(outside)
-    with pytest.raises(ValueError, match="notebooks in it was not written by a report"):
-        put(made(tmp_path / "new", notebooks__old="2"), report)
-    (report / "notebooks").unlink()
-    (report / "index").unlink()
-    (report / "index").symlink_to(outside / "old")
-    with pytest.raises(ValueError, match="index in it was not written by a report"):
-        put(made(tmp_path / "new", index="2"), report)
-    (tmp_path / "link").symlink_to(outside)
     (tmp_path / "nowhere").symlink_to(tmp_path / "absent")
-    for link in (tmp_path / "link", tmp_path / "nowhere"):
-        with pytest.raises(ValueError, match="is a link"):
-            claim(link)
+    for attempt, why in ((lambda: put(made(tmp_path / "new", notebooks__old="2"), report),
+                          "notebooks in it was not written by a report"),
+                         (lambda: claim(report / "notebooks"), "is a link"),
+                         (lambda: claim(tmp_path / "nowhere"), "is a link")):
+        with pytest.raises(ValueError, match=why):
+            attempt()
     assert tree(outside) == {"old": "precious"} and not (tmp_path / "absent").exists()
 
 
@@ -84,7 +81,7 @@ def test_a_folder_of_others_or_a_file_is_left_alone(tmp_path):
 def test_a_marker_does_not_reach_out_of_its_folder(report, tmp_path):
     beside = made(report.parent, precious="1") / "precious"
     with open(report / MARKER, "a") as marker:
-        marker.write(f"{folders._digest(beside)}  ../precious\n")
+        marker.write("\n../precious\n")
     put(made(tmp_path / "new", index="2"), report)
     assert beside.read_text() == "1" and tree(report) == {"index": "2"}
 
@@ -105,25 +102,22 @@ def test_what_a_killed_report_left_is_completed(report, tmp_path):
         finally:
             os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
-    assert tree(report)["index"] == "2" and tree(report)["notebooks/old"] == "1"
-    assert [p for p in report.rglob("*.tmp")]
+    assert (report / "index").read_text() == "2" and (report / "notebooks/old").read_text() == "1"
+    assert (report / NEW).is_dir()
     put(new, report)
     assert tree(report) == {"index": "2", "notebooks/old": "2", "pages/new": "2"}
 
 
-def test_a_full_disk_leaves_the_old_files(tmp_path, monkeypatch):
-    new, old = made(tmp_path / "new", a="2", b="2"), made(tmp_path / "old", a="1", b="1")
-    copy = folders.shutil.copyfile
-
-    def full(source, goal):
-        if source.name == "b":
+def test_a_full_disk_leaves_the_old_files(report, tmp_path, monkeypatch):
+    def full(source, goal, real=folders.shutil.copyfile):
+        if os.path.basename(source) == "old":
             raise OSError(28, "No space left on device")
-        return copy(source, goal)
+        return real(source, goal)
 
     monkeypatch.setattr(folders.shutil, "copyfile", full)
     with pytest.raises(OSError, match="No space left"):
-        together([(new / name, old / name) for name in "ab"])
-    assert tree(old) == {"a": "1", "b": "1"}
+        put(made(tmp_path / "new", index="2", notebooks__old="2"), report)
+    assert tree(report) == {"index": "1", "notebooks/old": "1"}
 
 
 def test_the_parent_need_not_be_writable_and_copies_are(report, tmp_path):
@@ -138,11 +132,10 @@ def test_the_parent_need_not_be_writable_and_copies_are(report, tmp_path):
     assert tree(report) == {"index": "2"} and (report / "index").stat().st_mode & 0o200
 
 
-@pytest.mark.parametrize("folder", ["there", "there/in/it"])
-def test_where_nothing_can_be_written_it_is_said(tmp_path, monkeypatch, folder):
+def test_where_nothing_can_be_written_it_is_said(tmp_path, monkeypatch):
     def refused(*_, **__):  # also the superuser, who may write into any folder
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(folders.tempfile, "TemporaryFile", refused)
     with pytest.raises(ValueError, match="cannot be written there .Permission denied.; give anoth"):
-        claim(tmp_path / folder)
+        claim(tmp_path / "there" / "in" / "it")

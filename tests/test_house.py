@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import tomllib
 import warnings
 from pathlib import Path
@@ -11,70 +12,35 @@ import pytest
 from packaging.requirements import Requirement
 from PIL import Image
 
+import tsattn
 from tsattn import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tsattn"
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-# An import points back along this line. A new room is put where all that it imports stands before.
-ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
-         "step", "training", "interventions", "attention_maps", "latent_space", "measures",
-         "provenance", "ledger", "numbers", "workers",
-         "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
-         "registered_rates", "registered_dose", "compare", "by_embedding", "claims", "text",
-         "anchors", "figures", "own_series", "chapter", "slides", "harmless", "folders",
-         "explore", "site", "kernels", "report", "bench", "__main__"]
-
 
 # -- imports
 
 
-def sources():
-    """Name of each module, dotted below ``tsattn`` ("models.attention", "data"), and its source."""
-    names = {path: ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-             for path in PACKAGE.rglob("*.py")}
-    return {name.removesuffix("__init__").rstrip("."): path.read_text()
-            for path, name in sorted(names.items())}
-
-
-def imported(module, source, modules):
-    """The modules of the package that ``source`` imports, at the top or within a function."""
-    package = any(name.startswith(f"{module}.") for name in modules) or not module
-    inside = module.split(".") if package else module.split(".")[:-1]
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (a.name.partition(".")[2] for a in node.names
-                        if a.name.split(".")[0] == "tsattn")
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                above = inside[:len(inside) - node.level + 1]
-                origin = ".".join(filter(None, [*above, node.module]))
-            elif (node.module or "").split(".")[0] == "tsattn":
-                origin = node.module.partition(".")[2]
-            else:
-                continue
-            for alias in node.names:
-                full = f"{origin}.{alias.name}".lstrip(".")
-                yield full if full in modules else origin
+def imported(path):
+    """The rooms that a file imports, at its top or within a function."""
+    below = len(path.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == below:
+            yield from [node.module.split(".")[0]] if node.module else [a.name for a in node.names]
 
 
 def test_no_import_runs_upwards():
-    modules, place = sources(), {room: i for i, room in enumerate(ORDER)}
-    for module, source in modules.items():
-        room = module.split(".")[0]
-        assert not room or room in place, (
-            f"tsattn/{room} has no place: put it into ORDER, behind all that it imports.")
-        later = {other for other in imported(module, source, modules)
-                 if room and place.get(other.split(".")[0], -1) > place[room]}
-        assert not later, f"{module} imports {later}: imports point back along ORDER only."
-
-
-def test_the_map_of_the_rooms_names_every_room():
-    import tsattn
-    rooms = {name.split(".")[0] for name in sources()} - {""}
-    assert not (missing := [room for room in rooms if f"{room} " not in tsattn.__doc__]), (
-        f"the docstring of tsattn/__init__.py says nothing of {missing}")
+    """The docstring of the package lists its rooms in their order."""
+    order = re.findall(r"^(\w+) {2,}\S", tsattn.__doc__, re.M)
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if room != "__init__":
+            assert room in order, (
+                f"tsattn/__init__.py says nothing of {room}: put it behind all that it imports.")
+            later = {*imported(path)} - {*order[:order.index(room)], room}
+            assert not later, f"{path} imports {later}: imports point back along that list only."
 
 
 # -- weight
@@ -106,27 +72,19 @@ def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
     assert nearest <= 8, "the colours of the five attentions survive"
 
 
-def test_a_name_that_looks_like_mathematics_is_drawn_as_it_stands(tmp_path):
-    fig, axes = plt.subplots(2)
-    with plt.rc_context({"svg.fonttype": "none"}):
-        axes[0].set_title(r"$\frac{a$.csv, 24 steps ahead")
-        axes[1].set(ylabel="$W_P$", yscale="log", ylim=(0.1, 10))
-        figures.save(fig, "names", tmp_path)
-    plt.close(fig)
-    svg = (tmp_path / "names.svg").read_text()
-    assert r">$\frac{a$.csv, 24 steps ahead</text>" in svg
-    assert "$W_P$</text>" not in svg and "10^{-1}}$</text>" not in svg
-
-
-def test_names_in_korean_and_japanese_are_drawn(tmp_path):
+def test_names_from_files_are_drawn_as_they_stand_in_any_script(tmp_path):
     with plt.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("error")  # Glyph 51204 missing from font(s)
         figures.style()
-        fig, ax = plt.subplots()
-        ax.set_title("전력 수요: −1.5 % (電力, でんき)", weight="bold")
-        ax.set_ylabel("기온")
+        fig, axes = plt.subplots(2)
+        axes[0].set_title(r"$\frac{a$.csv, 24 steps ahead")
+        axes[1].set(ylabel="$W_P$", yscale="log", ylim=(0.1, 10))
+        axes[1].set_title("전력 수요: −1.5 % (電力, でんき)", weight="bold")
         figures.save(fig, "names", tmp_path)
         plt.close(fig)
+    svg = (tmp_path / "names.svg").read_text()
+    assert r">$\frac{a$.csv, 24 steps ahead</text>" in svg
+    assert "$W_P$</text>" not in svg and "10^{-1}}$</text>" not in svg
 
 
 # -- chapters
@@ -157,19 +115,18 @@ def test_cells_hold_no_sentences_and_no_long_lines(path):
 def test_what_is_installed_is_what_is_declared():
     """Every pin of requirements.txt lies in the range of pyproject.toml, and has its reason."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = [Requirement(r) for group in [project["dependencies"],
-                                             *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"]
+    declared = [Requirement(r) for group in (project["dependencies"], *extras.values())
                 for r in group]
     ranges = {r.name: r.specifier for r in declared if r.name != "tsattn"}
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert all("  # " in line for line in lines), "one reason per line, after two blanks and #"
     pins = [Requirement(line.partition("#")[0]) for line in lines if not line.startswith("-e .")]
     for pin in pins:
-        version = str(pin.specifier).removeprefix("==")
         assert pin.name in ranges, f"{pin.name} is in requirements.txt, not in pyproject.toml"
-        assert ranges[pin.name].contains(version), f"{pin}: pyproject.toml wants {ranges[pin.name]}"
-    extras = project["optional-dependencies"]
-    needed = [*project["dependencies"], *extras["cluster"], *extras["site"], *extras["dev"]]
-    installed = {pin.name for pin in pins} | {"tsattn"}
-    assert not (missing := {Requirement(r).name for r in needed} - installed), (
+        assert ranges[pin.name].contains(str(pin.specifier).removeprefix("==")), (
+            f"{pin}: pyproject.toml wants {ranges[pin.name]}")
+    needed = {Requirement(r).name for group in ("cluster", "site", "dev") for r in extras[group]}
+    needed |= {Requirement(r).name for r in project["dependencies"]}
+    assert not (missing := needed - {pin.name for pin in pins} - {"tsattn"}), (
         f"{missing} of pyproject.toml is not in requirements.txt, the one file a reader installs")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn import anchors, chapter, claims, numbers, runs
+from tsattn import chapter, claims, numbers, runs, text
 from tsattn.claims import CLAIMS
 from tsattn.claims.facts import Facts
 from tsattn.ledger import RESULTS, Ledger
@@ -30,7 +30,7 @@ def test_a_name_is_computed_in_one_place():
 
 
 def test_every_name_is_used_by_a_text():
-    texts = [*anchors.texts().values(),
+    texts = [*text.texts().values(),
              *((ROOT / "tsattn" / "slides" / f"deck.{lang}.md").read_text("utf-8")
                for lang in story.LANGUAGES)]
     used = set(re.findall(r"[\w.-]+", "\n".join(texts)))

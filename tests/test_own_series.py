@@ -1,8 +1,10 @@
 """The whole way for a series of one's own, and the sentences for each way it can come out."""
 
+import ast
 import dataclasses
 import re
 from html import unescape
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -10,23 +12,37 @@ import pandas as pd
 import pytest
 from own_csv import BASE, HOURS, N
 
-from tsattn import own_series
 from tsattn import report as report_module
+from tsattn import text
 from tsattn.__main__ import main
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
-from tsattn.compare import RELATIVE
 from tsattn.data import load
 from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
 from tsattn.settings import SEEDS, make
-from tsattn.statistics import compare
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24
 NAME, CHANNEL = "mine $1$.csv", "load <b>kW</b>"
+CHAPTER = ROOT / "notebooks" / "C_your_series.ipynb"
+
+
+def defined(path):
+    """What a chapter imports, its functions and its constants."""
+    names = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        tree = ast.parse(cell.source if cell.cell_type == "code" else "")
+        tree.body = [n for n in tree.body
+                     if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef))
+                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()]
+        exec(compile(tree, path.name, "exec"), names)
+    return SimpleNamespace(**names)
+
+
+C = defined(CHAPTER)
 
 
 def built(table, file, *only, **parameters):
@@ -53,7 +69,7 @@ def site(tmp_path_factory):
 def words(page) -> str:
     """What a page says: its article without code, as text."""
     article = page.read_text(encoding="utf-8").split("<article", 1)[1].split("</article>")[0]
-    article = re.sub(r'(?s)<details class="(?:hide|parameters).*?</details>', "", article)
+    article = re.sub(r'(?s)<div class="highlight-ipython3.*?</pre>', "", article)
     return " ".join(unescape(re.sub(r"(?s)<[^>]+>", " ", article)).split())
 
 
@@ -80,6 +96,8 @@ def test_the_start_page_answers_for_this_series(site):
         assert fact in said, fact
     for other in ("transformer station", "12 months", "claim", "arXiv"):
         assert other not in said.replace("iTransformer", ""), other
+    assert set(pd.read_csv(site / "results" / "runs.csv").dataset) == {NAME}, "its rows alone"
+    assert not [*site.glob("notebooks/*.html"), *site.glob("slides*"), *site.glob("ko.html")]
 
 
 def test_the_first_sentence_is_about_the_season_and_one_model_is_to_be_used(site):
@@ -88,18 +106,18 @@ def test_the_first_sentence_is_about_the_season_and_one_model_is_to_be_used(site
     name = runs.model.map({"linear": "linear model", "seasonal-naive": "season repeated",
                            "last-value": "last value repeated"}).fillna(runs.attention)
     of = runs.groupby(name)[["val_mse", "test_mse"]].mean()
-    assert set(of.index) == {"softmax", "zero", *own_series.RULES, own_series.LINEAR}
+    assert set(of.index) == {"softmax", "zero", *C.RULES, C.LINEAR}
     assert f"Use {of.val_mse.idxmin()} : its error on the validation part is the lowest" in said
-    best = of.val_mse.drop(list(own_series.RULES)).idxmin()
+    best = of.val_mse.drop(list(C.RULES)).idxmin()
     assert re.search(rf"{best} forecasts (no )?better than repeating the last 24 steps \(1 day\)",
                      said)
     for error in of.test_mse:  # all five in one table, each once
         assert f"{error:.3f}" in said
 
 
-def test_forecasts_have_the_files_units_and_times(site):
+def test_forecasts_have_the_files_units_and_times_and_follow_its_end(site):
     table = pd.read_csv(site / "figures" / "C_forecasts.csv", parse_dates=["origin", "time"])
-    models = ["softmax", "zero", own_series.LINEAR, *own_series.RULES]
+    models = ["softmax", "zero", C.LINEAR, *C.RULES]
     assert list(table) == ["origin", "time", "channel", "observed", *models]
     assert set(table.channel) == {"OT", CHANNEL}
     test = np.arange(N - N // 5, N)  # 20 % of the rows, and as many whole windows as fit
@@ -114,16 +132,13 @@ def test_forecasts_have_the_files_units_and_times(site):
             assert abs((of[a] - of.observed).mean()) < true.std()
         day_before = true[of.origin - pd.Timedelta("23h") + (of.time - of.origin
                                                              - pd.Timedelta("1h"))]
-        assert np.allclose(of[own_series.RULES[0]], day_before, rtol=1e-5)
+        assert np.allclose(of[C.RULES[0]], day_before, rtol=1e-5)
     assert not table.softmax.equals(table.zero)
-
-
-def test_the_forecast_beyond_the_end_follows_the_last_row(site):
-    table = pd.read_csv(site / "figures" / "C_next.csv", parse_dates=["origin", "time"])
-    assert set(table.origin) == {HOURS[-1]} and len(table) == 2 * PRED_LEN
-    ot = table[table.channel == "OT"]
+    beyond = pd.read_csv(site / "figures" / "C_next.csv", parse_dates=["origin", "time"])
+    assert set(beyond.origin) == {HOURS[-1]} and len(beyond) == 2 * PRED_LEN
+    ot = beyond[beyond.channel == "OT"]
     assert list(ot.time) == list(pd.date_range(HOURS[-1], periods=PRED_LEN + 1, freq="h")[1:])
-    assert np.allclose(ot[own_series.RULES[0]], BASE.OT[-24:], rtol=1e-5)
+    assert np.allclose(ot[C.RULES[0]], BASE.OT[-24:], rtol=1e-5)
     assert 'href="figures/C_next.csv"' in (site / "index.html").read_text()
 
 
@@ -131,7 +146,7 @@ def test_the_forecast_beyond_the_end_follows_the_last_row(site):
 def test_times_beyond_the_end_go_on_as_the_calendar_does(save, freq):
     time = pd.date_range("2001-03-05", periods=140, freq=freq)
     table = pd.DataFrame({"date": time, "x": BASE.OT[:140].to_numpy()})
-    found = own_series._times(load(save(table), 12, 3))[-3:]
+    found = C.times(load(save(table), 12, 3))[-3:]
     assert list(found) == list(pd.date_range(time[-1], periods=4, freq=freq)[1:])
 
 
@@ -141,14 +156,8 @@ def test_errors_in_units_are_those_of_all_windows(site):
     rmse = [splits.std[0] * ledger.channel_errors(s)[:, 0].mean() ** 0.5
             for s in compared(site) if s.attention == "softmax"]  # of each seed
     said = words(site / "index.html")
-    assert f"OT: RMSE, the file’s units {own_series.shown(rmse)}" in said
+    assert f"OT: RMSE, the file’s units {C.shown(rmse)}" in said
     assert said.count("RMSE, the file’s units") == 2, "one for each channel"
-
-
-def test_its_site_has_its_rows_alone_and_no_other_chapter(site):
-    assert not list((site / "notebooks").glob("*.html"))
-    assert not list(site.glob("slides*")) and not (site / "ko.html").exists()
-    assert set(pd.read_csv(site / "results" / "runs.csv").dataset) == {NAME}
 
 
 @pytest.fixture(scope="module")
@@ -184,13 +193,8 @@ def test_one_seed_has_an_interval_of_the_times_and_no_nan(one_channel):
         assert len(said) > 1000 and not re.search(r"\bnan|\b1 seeds", said), file
 
 
-def test_a_window_shorter_than_a_patch_is_cut_into_quarters():
-    assert make(seq_len=12).n_tokens == 5 and make(seq_len=16).patch_len == 16
-    assert make(seq_len=12, patch_len=6, stride=6).n_tokens == 3
-
-
-@pytest.mark.parametrize("seq_len", [12, 24, 104, 512, 720])
-def test_every_chapter_has_runs_for_every_window(save, tmp_path, seq_len):
+@pytest.mark.parametrize("seq_len, tokens", [(12, 5), (24, 2), (104, 7), (720, 46)])
+def test_every_chapter_has_runs_for_every_window(save, tmp_path, seq_len, tokens):
     chapters = [report_module.read(p) for name in ("0[1-4]*", "C_*")
                 for p in sorted((ROOT / "notebooks").glob(name))]
     asked = dict(dataset=save(BASE[["date", "OT"]]), seq_len=seq_len, pred_len=24)
@@ -202,12 +206,13 @@ def test_every_chapter_has_runs_for_every_window(save, tmp_path, seq_len):
     steps = {s.epochs * min(s.max_steps, (1050 - seq_len - 23) // s.batch_size)
              for s in c.asked if s.model == "PatchTST"}
     assert all(270 <= n <= 310 for n in steps), "quick takes 300 steps of any file"
+    assert c.asked[0].n_tokens == tokens, "a window shorter than a patch is cut into quarters"
 
 
 def test_two_files_never_share_a_folder(tmp_path):
     files = [tmp_path / name for name in ("서울 전력.csv", "부산.csv", "a/log.csv", "b/log.csv")]
-    names = [own_series.short(file) for file in files]
-    assert len(set(names)) == 4 and names == [own_series.short(file) for file in files]
+    names = [report_module.short(file) for file in files]
+    assert len(set(names)) == 4 and names == [report_module.short(file) for file in files]
     assert all(re.fullmatch(r"[\w.-]{1,50}", name, re.ASCII) for name in names)
     assert names[2].startswith("log-")
 
@@ -218,30 +223,20 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_runs(tmp_path, ca
              str(tmp_path / "site")]
     assert main(given) == 2 and "gap.csv: 1 of 1498 steps is not 1 hour" in capsys.readouterr().err
     assert main([*given, "--in-place"]) == 2 and "site of its own" in capsys.readouterr().err
-    assert main([*given, "--only", "77"]) == 2
-    assert "--only 77: no such chapter" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
 
 
-def test_what_takes_long_is_told_with_the_command_for_a_first_look(tmp_path, capsys, monkeypatch):
+def test_a_first_look_is_offered_where_training_takes_long(tmp_path, capsys):
     file = tmp_path / "two words.csv"
     BASE.drop(index=700).to_csv(file, index=False)
-    monkeypatch.setattr(report_module, "seconds_expected",
-                        lambda runs, *_, **__: [120.0] * len(runs))
-    monkeypatch.setattr(report_module, "cores", lambda: 2)
     asked = dict(dataset=str(file), seq_len=SEQ_LEN, pred_len=PRED_LEN, gaps="split",
                  missing=report_module.from_here("missing", -9))
-    [c] = report_module.choose(
-        [report_module.read(ROOT / "notebooks" / "C_your_series.ipynb")], [], "paper", asked)
+    [c] = report_module.choose([report_module.read(CHAPTER)], [], "paper", asked)
     c.todo = report_module.needed(c, ledger := Ledger(tmp_path / "results"))
-    limit, todo, *_ = report_module.prepare([c], ledger, train=False, within=10, own=file)
+    assert report_module.prepare([c], ledger, train=False, within=0, own=file)[:2] == (0, [])
     said = capsys.readouterr().err
-    assert limit == 0 and not todo and "C_your_series: 20 runs are not recorded\n" in said
-    assert "Training 20 models takes about 20 min" in said
-    assert "To train, add --train, or --within 20." in said
-    assert ("A first look without verdicts (short training, one seed) takes a few minutes:\n"
-            f"python -m tsattn report -p dataset '{file}' -p seq_len 48 -p pred_len 24 -p gaps "
-            "split -p missing -9 --profile quick\n") in said
+    assert "C_your_series: 20 runs are not recorded\nTraining 20 models takes about" in said
+    assert "(short training, one seed) takes a few minutes: add --profile quick." in said
     assert {(s.gaps, s.missing) for s in c.asked} == {("split", "-9")}
 
 
@@ -254,18 +249,18 @@ def found(verdict, split, seeds=3, detectable=0.012):
 
 
 @pytest.mark.parametrize("verdict, said", [
-    (YES, "**Attention does not matter** (a, 24 steps ahead): a loss of 1 % or more without it"),
-    (NO, "**Attention matters** (a, 24 steps ahead): without it the error is larger."),
-    (CANNOT_TELL, "**Cannot tell whether attention matters** (a, 24 steps ahead): a loss of 1 %"),
+    (YES, "**Attention does not matter** (a): a loss of 1 % or more without it is excluded."),
+    (NO, "**Attention matters** (a): without it the error is larger."),
+    (CANNOT_TELL, "**Cannot tell whether attention matters** (a): a loss of 1 % or more without it "
+                  "is neither shown nor excluded; 1.2 % or more would have been seen"),
 ])
 def test_the_answer_in_words(verdict, said):
-    answer = own_series.answer(found(verdict, NO), "a, 24 steps ahead")
+    answer = C.answer(found(verdict, NO), "a")
     assert answer.startswith(said) and "+0.8 % [−0.4, +2.0]" in answer
-    assert "1.2 % or more would have been seen" in answer or verdict != CANNOT_TELL
     assert "| yes | +0.8 % \\[+0.4, +1.2\\] |" in answer, "this test span alone"
     few = dataclasses.replace(found(verdict, NO), few_blocks=True)
-    assert "fewer than 5" in own_series.answer(few, "a") and "fewer than 5" not in answer
-    assert own_series.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
+    assert "fewer than 5" in C.answer(few, "a") and "fewer than 5" not in answer
+    assert C.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
 
 
 @pytest.mark.parametrize("low, high, said", [
@@ -274,11 +269,11 @@ def test_the_answer_in_words(verdict, said):
 def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
     one = dataclasses.replace(found(CANNOT_TELL, CANNOT_TELL, seeds=1),
                               number=Number(0.005, low, high))
-    answer = own_series.answer(one, "a")
+    answer = C.answer(one, "a")
     assert answer.startswith(said.replace("**", "**At first look: ", 1))
     assert "not other seeds" in answer and "|" not in answer
     assert "a verdict needs 3 seeds and full training" in answer
-    assert "From one seed; a verdict needs 3." in own_series.line(one, "the error")
+    assert "From one seed; a verdict needs 3." in text.line(one, "the error")
 
 
 @pytest.mark.parametrize("shift, said", [
@@ -286,16 +281,12 @@ def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
     (0.0, "**That softmax forecasts better than repeating the last 7 steps is not shown** (a)."),
     (0.3, "**No, softmax forecasts no better than repeating the last 7 steps** (a).")])
 def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said):
-    rng = np.random.default_rng(0)
-    season = 1 + 0.1 * rng.random(200)
-    errors = {"season repeated": {None: season}, "last value repeated": {None: season + 1}}
-    for name, more in (("softmax", shift), ("zero", shift - 0.1), ("linear model", 0.5)):
-        errors[name] = {1: season + more + 0.1 * rng.normal(size=200)}
-    table = compare(errors, "season repeated", 10)
-    against = table.assign(variant=table.model, **{k: table[v] / table.reference
-                                                   for k, v in RELATIVE.items()})
-    validation = dict(zip(errors, (1.0, 2.0, 1 + shift, 1.1 + shift, 1.5), strict=True))
-    words, use = own_series.first_sentence(against, validation, "the last 7 steps", "a")
+    changes = {"softmax": shift, "zero": shift - 0.1, "linear model": 0.5}
+    against = pd.DataFrame([dict(variant=name, change=v, low=v - 0.1, high=v + 0.1, seeds=1)
+                            for name, v in changes.items()])
+    validation = {"season repeated": 1.0, "last value repeated": 2.0, "softmax": 1 + shift,
+                  "zero": 1.1 + shift, "linear model": 1.5}
+    words, use = C.first_sentence(against, validation, "the last 7 steps", "a")
     assert words.startswith(said) and "not for other seeds, as one was trained" in words
     assert use == ("softmax" if shift < 0 else "season repeated") and f"**Use {use}**" in words
     assert ("the rule needs no training" in words) == (shift >= 0)

@@ -63,18 +63,14 @@ def dry(monkeypatch, tmp_path):
 def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys):
     BASE.to_csv("log.csv", index=False)
     assert main([*arguments, "--notebooks-only", "--output", str(tmp_path / "out")]) == 0
-    shown = capsys.readouterr().err.splitlines()  # with a bar, where it can move
-    said = [line for line in shown if line and not line.startswith("report:")]
-    assert said[0] == "reading the chapters and what is recorded ..."
-    assert len(said) == 2, said  # one number, and nothing else
-    n, minutes, unit = re.search(r"(\d+) models to train, 1 chapter to execute: about (\d+) (\w+)",
-                                 said[1]).groups()
-    runs = dry["trained"]
-    assert int(n) == len(runs) > 0 and (unit == "s" or int(minutes) < 10)
-    assert {s.profile for s in runs} == {"quick"}
-    args = options().parse_args(arguments)
+    said = re.sub("report:.*", "", capsys.readouterr().err)  # a bar, where it can move
+    n, minutes, unit = re.fullmatch(
+        r"reading the chapters and what is recorded \.\.\.\n(\d+) models to train, 1 chapter to "
+        r"execute: about (\d+) (s|min) on \d+ cores?\s*", said).groups()
+    runs, args = dry["trained"], options().parse_args(arguments)
     asked = dict(args.parameter)
-    assert {s.pred_len for s in runs} == {int(asked["pred_len"])}
+    assert int(n) == len(runs) > 0 and (unit == "s" or int(minutes) < 10)
+    assert {(s.profile, s.pred_len) for s in runs} == {("quick", int(asked["pred_len"]))}
     assert {"softmax", "zero"} <= {s.attention for s in runs}
     if args.only:
         assert dry["executed"] == args.only
@@ -82,12 +78,6 @@ def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys
         assert {s.epochs for s in runs} == {2}
     else:
         assert {s.dataset_name for s in runs} == {asked["dataset"]} and "C" in dry["executed"]
-
-
-def test_chapter_4_is_a_matter_of_minutes_too(dry, tmp_path, capsys):
-    assert main(["report", "--only", "04", "--profile", "quick", "--notebooks-only", "--output",
-                 str(tmp_path / "out")]) == 0
-    assert re.search(r"\b[1-9] min on|\d s on", capsys.readouterr().err) and dry["trained"]
 
 
 @pytest.mark.parametrize("arguments", typed("verify"))
@@ -112,12 +102,6 @@ def test_a_sweep_says_what_it_would_train(arguments, capsys):
     assert main([*arguments, "--dry-run"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"together: (\d+ of 15) runs are missing.*", said[-1])
-
-
-@pytest.mark.parametrize("arguments", typed("run"))
-def test_a_run_ends_with_its_result(arguments, dry, capsys):
-    assert main([*arguments, "--dataset", "state-machine"]) == 0
-    assert '"status": "complete"' in capsys.readouterr().out.splitlines()[-1]
 
 
 def test_tables_of_two_branches_that_each_recorded_runs_are_joined():

@@ -11,14 +11,11 @@ import pytest
 
 from tsattn import explore, site
 from tsattn.compare import comparisons
-from tsattn.harmless import harmless_html, harmless_markdown, true_minus
 from tsattn.ledger import ROOT, Ledger
-from tsattn.site import Page, build, mathml, notice, relinked
+from tsattn.site import Page, build, harmless_html, harmless_markdown, mathml, notice, relinked
 
 EVIL = "<img src=x onerror=alert(1)>"
 LINKS = "[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd)"
-
-
 PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
          "RU5ErkJggg==")
 
@@ -74,22 +71,23 @@ def html_pages(folder):
 
 
 class References(HTMLParser):
-    def __init__(self, text):
+    """Links, ids, images and handlers of events of a page."""
+
+    def __init__(self, page):
         super().__init__()
         self.links, self.ids, self.images, self.handlers = [], set(), [], []
-        self.feed(text)
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
-        self.ids |= {attrs["id"]} if "id" in attrs else set()
+        self.ids.add(attrs.get("id"))
         self.links += [attrs[k] for k in ("href", "src") if attrs.get(k)]
         self.handlers += [k for k in attrs if k.startswith("on")]
-        if tag == "img":
-            self.images.append(attrs)
+        self.images += [attrs] * (tag == "img")
 
 
 def test_every_link_leads_somewhere_and_every_page_is_small(pages):
-    read = {p: References(p.read_text(encoding="utf-8")) for p in html_pages(pages)}
+    read = {page: References(page) for page in html_pages(pages)}
     for page, found in read.items():
         # Two pages bring libraries, so that they work offline.
         large = page.name in ("explore.html", "ledger.html")
@@ -98,7 +96,6 @@ def test_every_link_leads_somewhere_and_every_page_is_small(pages):
             url = urlparse(link)
             if url.scheme in ("http", "https", "data", "mailto"):
                 continue
-            assert url.scheme == "", (page, link)
             target = (page.parent / unquote(url.path)).resolve() if url.path else page
             assert target.is_file() and pages in target.parents, (page, link)
             if url.fragment and target in read:
@@ -107,7 +104,7 @@ def test_every_link_leads_somewhere_and_every_page_is_small(pages):
 
 def test_every_figure_has_words_for_those_who_cannot_see_it(pages):
     for page in (pages / "notebooks").glob("*.html"):
-        for image in References(page.read_text(encoding="utf-8")).images:
+        for image in References(page).images:
             assert image.get("alt", "").strip() and not image["alt"].startswith("../_images"), page
 
 
@@ -130,8 +127,8 @@ def test_a_bad_equation_is_named():
 
 
 def test_names_from_files_are_text(pages):
-    text = (pages / "notebooks" / "99_strange.html").read_text(encoding="utf-8")
-    found = References(text)
+    strange = pages / "notebooks" / "99_strange.html"
+    found, text = References(strange), strange.read_text(encoding="utf-8")
     assert not found.handlers and "&lt;img src=x onerror" in text
     assert not [i for i in found.images if i.get("src", "").startswith(("x", "http"))]
     assert not [link for link in found.links if "javascript:" in link or "passwd" in link]
@@ -142,34 +139,24 @@ def test_names_from_files_are_text(pages):
     assert not list(pages.rglob("*passwd*"))
 
 
+ROWS = pd.MultiIndex.from_product([["recall"], ["code", "RQ-VAE"]])  # one name for two rows
+TABLE = pd.DataFrame({"gap": [1, 2]}, index=ROWS).to_html()
+CELL = '<table><tbody><tr><td class="a-1">{}</td></tr></tbody></table>'
+
+
 @pytest.mark.parametrize("text, right", [
-    ("<table><tbody><tr><td>1 &lt; 2</td></tr></tbody></table>",) * 2,
+    (CELL.format("1 &lt; 2"),) * 2,
+    (CELL.format("-0.3 [-1.0, -0.0], -0.01 %"), CELL.format("−0.3 [−1.0, 0.0], −0.01 %")),
+    (CELL.format("2016-07-01, 1e-4, s2021-4f"),) * 2,
+    (TABLE, TABLE.replace(' style="text-align: right;"', "")),
     (EVIL, "&lt;img src=x onerror=alert(1)&gt;"),
     ("<p onclick='f()'>a</p>", "<p>a</p>"),
-    ("<div style='background:url(http://a)'>a</div>", "<div>a</div>"),
-    ('<style type="text/css">td { color: red }</style>',) * 2,
-    ("<style>@import 'http://a'</style>", ""),
+    ("<style type='text/css'>@import 'http://a'</style>a", "a"),
     ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
     ("<!-- a --><svg/onload=f()>", "&lt;svg/onload=f()&gt;"),
 ])
-def test_harmless_html(text, right):
+def test_tables_are_harmless_and_have_minus_signs(text, right):
     assert harmless_html(text) == right
-
-
-@pytest.mark.parametrize("text, right", [
-    ("<td>-0.3 [-1.0, -0.0]</td>", "<td>−0.3 [−1.0, 0.0]</td>"),
-    ("<td>2016-07-01, 1e-4, s2021-4f</td>",) * 2,
-    ("<td class='a-1'>-0.00</td><td>-0.01 %</td>", "<td class='a-1'>0.00</td><td>−0.01 %</td>"),
-])
-def test_minus_signs_of_tables(text, right):
-    assert true_minus(text) == right
-
-
-def test_a_table_whose_rows_share_a_name_stays_a_table():
-    rows = pd.MultiIndex.from_product([["recall"], ["code", "RQ-VAE"]])
-    table = pd.DataFrame({"gap": [1, 2]}, index=rows).to_html()
-    plain = table.replace(' style="text-align: right;"', "")
-    assert "rowspan" in table and harmless_html(table) == plain
 
 
 @pytest.mark.parametrize("text, right", [
@@ -211,9 +198,11 @@ def test_a_link_that_leads_nowhere_is_text():
         "[r](../index.md) [b](01_a.ipynb)")
 
 
-def test_every_table_of_the_record_can_be_downloaded(pages):
+def test_every_table_of_the_record_can_be_downloaded_and_without_any_it_is_said(pages, tmp_path):
     assert (pages / "results" / "curves.csv").is_file()
     assert len(pd.read_csv(pages / "results" / "runs.csv")) == len(Ledger().read("runs"))
+    assert "Nothing is recorded yet" in explore.record(Ledger(tmp_path), tmp_path / "results")
+    assert explore.page(Ledger(tmp_path)) == ""
 
 
 def test_every_page_loads_in_a_browser_without_a_network(pages, browser):
@@ -222,12 +211,9 @@ def test_every_page_loads_in_a_browser_without_a_network(pages, browser):
         found = browser.open(page, width=390)
         if browser.overflow() > 0:
             found.append(f"{browser.overflow()} px wider than a phone")
-        if "$$" in browser.evaluate("document.body.innerText"):
-            found.append("raw $$")
-        if "<style" in browser.evaluate("document.body.innerText"):
-            found.append("a table's style shown as text")
-        title, heading = browser.evaluate(
-            "[document.title, document.querySelector('.bd-article h1')?.childNodes[0].textContent]")
+        text, title, heading = browser.evaluate("""[document.body.innerText, document.title,
+            document.querySelector('.bd-article h1')?.childNodes[0].textContent]""")
+        found += [f"shown as text: {code}" for code in ("$$", "<style") if code in text]
         if page.name != "search.html" and title != heading:
             found.append(f"title {title!r}, heading {heading!r}")
         if found:
@@ -302,8 +288,3 @@ def test_the_korean_start_page_stands_beside_the_english_one(pages):
         assert f'<html lang="{lang}"' in text and '<a href="slides-ko.pptx">' in text
         assert f'href="{other}.html"' in text and 'href="notebooks/05_toy_dataset.html"' in text
     assert (pages / "slides-ko.pptx").read_bytes() == b"a deck"
-
-
-def test_a_site_without_runs_says_so(tmp_path):
-    assert "Nothing is recorded yet" in explore.record(Ledger(tmp_path), tmp_path / "results")
-    assert explore.page(Ledger(tmp_path)) == ""

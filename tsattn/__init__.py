@@ -30,17 +30,13 @@ registered_dose  the analysis of a known dose of look-up on ETTh1, fixed before 
 compare         every comparison of trained models, as one tidy table
 by_embedding    errors and attention gaps by embedding, of chapters 7 and 8
 claims          each claim of the report, decided once
-text            numbers and verdicts -> words, English and Korean
-anchors         numbers in written prose, checked and refreshed
+text            numbers and verdicts in words, and in written prose, checked and refreshed
 figures         one look for every figure
-own_series      the answer for a series of one's own, with its forecasts
 chapter         the set-up of a chapter, in one call
 slides          the deck
-harmless        names from files are text on every page
 folders         what a report may replace where it is written
 explore         the page of all comparisons, and that of the record
-site            the pages
-kernels         of notebooks, forked where everything is imported
+site            the pages, on which names from files are text
 report          execute the chapters side by side, and build the site
 bench           what a training step costs
 __main__        the commands

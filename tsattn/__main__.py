@@ -90,9 +90,6 @@ def show(table) -> None:
 
 def report(args) -> int:
     print("reading the chapters and what is recorded ...", file=sys.stderr, flush=True)
-    from . import kernels
-
-    kernels.ready()  # imports beside this process
     from .report import report as execute
 
     return execute(args.only, args.profile, {k: value(v) for k, v in args.parameter},
@@ -202,9 +199,9 @@ def measure(args) -> int:
 
 
 def refresh(args) -> int:
-    from . import anchors
+    from .text import refresh as refreshed
 
-    changed, problems = anchors.refresh(ledger=Ledger(record=True))
+    changed, problems = refreshed(ledger=Ledger(record=True))
     print(f"brought up to date: {', '.join(changed) or 'nothing had changed'}")
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -64,11 +64,6 @@ def checked(name: str, value, default=None):
     return value
 
 
-def _empty(table: str) -> pd.DataFrame:
-    """No rows, with the columns that they would have."""
-    return Ledger(record=True).read(table)[:0]
-
-
 @dataclass
 class Chapter:
     """What a chapter works with. ``words`` of caution belong beside every number and figure."""
@@ -90,7 +85,9 @@ class Chapter:
         runs = list({s.run_id: s for s in runs}.values())
         table = sweep(runs, ledger=self.ledger, within=self.train_minutes)
         self._say_missing(len(missing(runs, self.ledger)), "models")
-        return table[table.status == "complete"] if len(table) else _empty("runs")
+        if table.empty:
+            return Ledger(record=True).read("runs")[:0]  # with the columns that there would be
+        return table[table.status == "complete"]
 
     def on_trained(self, table: str, runs: list[Settings], points: list[dict]) -> pd.DataFrame:
         """``sweep.on_trained`` in the same manner, with the measure that ``table`` is made by."""
@@ -98,7 +95,7 @@ class Chapter:
                           within=self.train_minutes)
         keys = [{"run_id": s.run_id, **point} for s in runs for point in points]
         self._say_missing(len(self.ledger.lacking(table, keys)), f"measurements of {table}")
-        return rows if len(rows) else _empty(table)
+        return rows if len(rows) else Ledger(record=True).read(table)[:0]
 
     def _say_missing(self, n: int, what: str) -> None:
         if n:
@@ -123,12 +120,17 @@ class Chapter:
 
     def number(self, name: str, value, low=None, high=None, form: str = "change",
                seeds: int | None = None, rows=None, words: str = "", detectable=None) -> None:
-        """Hand a number to every text that says it, as ``numbers.row``; one that is NaN, or rests
-        on ``rows`` of which there are none, is not kept."""
+        """Hand a number to every text that says it, as a row of ``numbers``; one that is NaN, or
+        rests on ``rows`` of which there are none, is not kept. ``seeds``: else counted in ``rows``.
+        Raises ``ValueError`` for an unknown form and for a run that is not recorded."""
+        if form not in numbers.FORMS:
+            raise ValueError(f"{name}: form {form!r} must be one of {', '.join(numbers.FORMS)}.")
         if np.isfinite(value) and (rows is None or numbers.run_ids(rows)):
-            rows = () if rows is None else rows
-            self.said[name] = numbers.row(self.ledger, self.name, name, value, low, high, form,
-                                          seeds, rows, words, detectable)
+            counted, digest = numbers.support(self.ledger, name, () if rows is None else rows)
+            self.said[name] = dict(
+                name=name, value=value, low=low, high=high, detectable=detectable, form=form,
+                seeds=counted if seeds is None else seeds, words=words, chapter=self.name,
+                digest=digest)
 
     def compared(self, name: str, row: pd.Series, rows=None) -> None:
         """Hand on a row of a table of ``compare``, or one like it that rests on ``rows``: its
@@ -160,15 +162,12 @@ class Chapter:
 def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] | None = None,
           results_dir="", figures_dir="", train_minutes: float | None = 10, about: str = "ETTh1",
           **others) -> Chapter:
-    """Check a chapter's parameters and open what it works with. ``name`` is that of its file, for
-    what it says (``numbers``).
+    """Check a chapter's parameters and open what it works with; ``name`` is that of its file.
 
-    ``dataset`` may be left out by chapters that take none; ``others`` are parameters that are
-    only checked (``attentions``, ``pred_len``, ...). Folders left empty are ``results/`` and
-    ``build/figures/`` of the checkout, wherever the notebook was called from: the committed figures
-    are replaced by ``report --in-place`` alone. ``about`` is the series that the prose speaks of:
-    run on another, the page says so; empty where it speaks of none. Raises ``ValueError`` with one
-    sentence.
+    ``others`` are parameters that are only checked (``attentions``, ``pred_len``, ...). Folders
+    left empty are ``results/`` and ``build/figures/`` of the checkout, wherever the notebook was
+    called from. ``about`` is the series that the prose speaks of: run on another, the page says so.
+    Raises ``ValueError`` with one sentence.
     """
     usual = {f.name: f.default for f in fields(Settings)}
     for key, value in {"profile": profile, "seeds": seeds, **others}.items():

@@ -61,17 +61,14 @@ def chart(shown: pd.DataFrame) -> alt.Chart:
                                                  labels=["all", *map(str, options)]))
         base = base.add_params(menu).transform_filter(
             f"menu{i} == null || datum['{name}'] == menu{i}")
+    base = base.encode(
+        alt.Y("row:N", title=None, axis=alt.Axis(labelLimit=260)),
+        color=alt.Color("variant:N", legend=None), tooltip=[f"{c}:N" for c in shown])
     title = "change of the test error against softmax, %"
-    x, start = (alt.X(field=f"{c} %", type="quantitative", title=title)
-                for c in ("change", "from"))
-    y = alt.Y(field="row", type="nominal", title=None, axis=alt.Axis(labelLimit=260))
-    colour = alt.Color(field="variant", type="nominal", legend=None)
-    tip = [alt.Tooltip(field=c, type="nominal") for c in shown]
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color="grey").encode(
-        x=alt.X("x:Q", title=title))
-    lines = base.mark_rule(strokeWidth=2).encode(
-        x=start, x2=alt.X2(field="to %"), y=y, color=colour, tooltip=tip)
-    dots = base.mark_circle(size=90, opacity=1).encode(x=x, y=y, color=colour, tooltip=tip)
+        alt.X("x:Q", title=title))
+    lines = base.mark_rule(strokeWidth=2).encode(alt.X("from %:Q", title=title), alt.X2("to %:Q"))
+    dots = base.mark_circle(size=90, opacity=1).encode(alt.X("change %:Q", title=title))
     return (zero + lines + dots).properties(width="container", height=alt.Step(22))
 
 

@@ -66,24 +66,19 @@ def run_ids(rows) -> set[str]:
     return {getattr(r, "run_id", r) for r in rows}
 
 
-def row(ledger: Ledger, chapter: str, name: str, value, low=None, high=None, form: str = "change",
-        seeds: int | None = None, rows=(), words: str = "", detectable=None) -> dict:
-    """A row of the table. ``rows``: what it rests on (``run_ids``); ``seeds`` are counted there, if
-    they are not given. Raises ``ValueError`` for an unknown form and for a run that is not
-    recorded."""
-    if form not in FORMS:
-        raise ValueError(f"{name}: form {form!r} must be one of {', '.join(FORMS)}.")
+def support(ledger: Ledger, name: str, rows) -> tuple[int | None, str]:
+    """How many seeds are among the ``rows`` that a number rests on, and the digest of its runs.
+    Raises ``ValueError`` for a run that is not recorded."""
     asked = run_ids(rows)
-    runs = ledger.read("runs") if asked else pd.DataFrame()
-    runs = runs[runs.run_id.isin(asked)].sort_values("run_id") if len(runs) else runs
+    if not asked:
+        return None, ""
+    columns = ["run_id", "best_epoch", "val_mse", "test_mse"]
+    runs = ledger.read("runs").reindex(columns=[*columns, "seed"])
+    runs = runs[runs.run_id.isin(asked)].sort_values("run_id")
     if len(runs) < len(asked):
         raise ValueError(f"{name}: rests on {len(asked)} runs, {len(runs)} of which are recorded.")
-    if asked:
-        seeds = runs.seed.nunique() if seeds is None else seeds
-        text = runs[["run_id", "best_epoch", "val_mse", "test_mse"]].to_csv(index=False)
-    return dict(name=name, value=value, low=low, high=high, detectable=detectable, form=form,
-                seeds=seeds, words=words, chapter=chapter,
-                digest=hashlib.sha256(text.encode()).hexdigest()[:12] if asked else "")
+    text = runs[columns].to_csv(index=False)
+    return runs.seed.nunique(), hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def file(folder, chapter: str) -> Path:

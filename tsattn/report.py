@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import ast
-import copy
-import json
+import hashlib
 import math
+import os
 import re
-import shlex
 import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 import papermill
 
-from . import anchors, folders, kernels, numbers, site, slides
+from . import folders, numbers, site, slides
 from .chapter import checked
-from .checkpoints import alive
 from .claims.facts import Facts
 from .data import DataError
 from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError
-from .own_series import short
 from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
 from .sweep import missing, sweep
-from .text import escape
+from .text import escape, refresh
 from .workers import cores
 
 BUILD = ROOT / "build" / "report"
@@ -67,17 +64,16 @@ class Chapter:
 def report(only: list[str], profile: str | None, parameters: dict, in_place: bool, *,
            train: bool = False, within: float = 10, overwrite: bool = False,
            build: Path | None = None, with_site: bool = True) -> int:
-    """Execute chapters and build ``build/index.html``; returns an exit code. The folder ``build``
-    must be absent, empty, or hold a report and nothing else.
+    """Execute chapters and build a site in the folder ``build``, which must be absent, empty, or
+    hold a report and nothing else; returns an exit code.
 
     Chapters ``only`` are executed (all, if empty; with ``parameters``, those that have one of
     them); the others are shown as they are committed. Runs that are missing are trained first,
-    unless that takes more than ``within`` minutes and ``train`` is not set. A chapter that fails
-    does not stop the others. ``in_place`` also replaces the committed notebooks and figures.
-    A CSV file as ``dataset`` gets a site of its own, which begins with chapter C and has no others
-    but those of ``only``.
-    A site that cannot be built leaves the executed chapters there. Raises ``ValueError`` for a
-    chapter, parameter or value that does not exist, or for a file or folder that cannot be used.
+    unless that takes more than ``within`` minutes and ``train`` is not set. ``in_place`` also
+    replaces the committed notebooks and figures. A CSV file as ``dataset`` gets a site of its own:
+    chapter C, and those of ``only``. Neither a chapter that fails nor a site that cannot be built
+    stops the rest. Raises ``ValueError`` for a chapter, parameter or value that does not exist, or
+    for a file or folder that cannot be used.
     """
     parameters = {k: from_here(k, v) for k, v in parameters.items()}
     given = parameters.pop("profile", None)
@@ -87,7 +83,6 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
     dataset = str(parameters.get("dataset", ""))
     own = Path(dataset) if dataset.lower().endswith(".csv") else None
     build = build or (BUILD.with_name(f"report-{short(own)}") if own else BUILD)
-    clean_up()
     chapters = [read(p) for p in sorted((ROOT / "notebooks").iterdir())
                 if CHAPTER.fullmatch(p.name)]
     chosen = choose(chapters, [*only, "C"] if own else only, profile, parameters)
@@ -107,7 +102,7 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
     train_first = f"{counted(len(todo), 'model')} to train, " if todo else ""
     say(f"{train_first}{counted(len(readable), 'chapter')} to execute: about {duration(seconds)} "
         f"on {counted(cores(), 'core')}")
-    said = ""
+    place, failed = None, ""
     with TemporaryDirectory(prefix="tsattn-report-") as folder, \
             bar(seconds, "report", expected=seconds) as counter:
         work = Path(folder)
@@ -124,43 +119,32 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
         if len(told):
             numbers.save(told.reset_index().to_dict("records"), work / "numbers.csv")
         pages = [page_of(c, ledger, own) for c in (chosen if own else chapters)]
-        place = None
         if with_site:
-            if not own:
+            if own:
+                begin_with(next(p for p in pages if p.name.startswith("C_")), own, work)
+            else:
                 decks(work, Facts(ledger, told))
             say(f"the site of {len(pages)} chapters ...")
             of = {s.run_id for c in chosen for s in c.asked} if own else None
             try:
-                place = site.build([start_page(p, own, work) if own and p.name.startswith("C_")
-                                    else p for p in pages], ledger, work, build, of)
+                place = site.build(pages, ledger, work, build, of)
             except Exception as error:  # of whatever Sphinx and its extensions raise
-                said = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
-                                "executed chapters and their figures are kept.".split())
-        executed = {c.path.stem for c in readable}
-        place = place or without_site([p for p in pages if p.name in executed], work, build)
+                failed = " ".join(f"The site was not built ({type(error).__name__}: {error}); the "
+                                  "executed chapters and their figures are kept.".split())
+        if place is None:
+            place = site.notebooks([page_of(c, ledger, own) for c in readable], work, build)
         if in_place:
-            replace_committed([c for c in chosen if c.state == "done"], work)
-            if profile == "paper" and not parameters and len(told):
-                folders.together([(work / "numbers.csv", ROOT / "results" / "numbers.csv")])
-            anchors.refresh(ROOT, Ledger(record=True))
+            replace_committed([c for c in chosen if c.state == "done"], work,
+                              profile == "paper" and not parameters and len(told) > 0)
+            refresh(ROOT, Ledger(record=True))
             if with_site and not only:
                 slides.save_figures(ledger=Ledger(record=True))
-    lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s. "
-             f"{provenance_line(c.notebook) if c.notebook else ''}" for c in chosen]
-    print("\n".join(["", *lines, *[said] * bool(said), f"read it: {place}"]))
-    return int(bool(said) or any(c.state != "done" for c in chosen))
+    lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s" for c in chosen]
+    print("\n".join(["", *lines, *filter(None, [failed]), f"read it: {place}"]))
+    return int(bool(failed) or any(c.state != "done" for c in chosen))
 
 
 # -- before anything runs
-
-
-def clean_up() -> None:
-    """Remove what killed reports have left beside committed files, and nothing else."""
-    for folder in (ROOT / "notebooks", ROOT / "figures"):
-        for file in folder.glob(".*.tmp"):
-            name = folders.TEMPORARY.fullmatch(file.name)
-            if name and re.fullmatch(r"(\d\d|[A-Z])_.+", name[1]) and not alive(int(name[2])):
-                file.unlink()
 
 
 def read(path: Path) -> Chapter:
@@ -191,6 +175,13 @@ def from_here(name: str, value):
             raise ValueError(f"-p dataset {value}: no such file; give the path of a CSV file, or "
                              f"one of {', '.join(DATASETS)}.")
     return value
+
+
+def short(file: Path) -> str:
+    """A name for what is made of ``file``: its own in plain characters, and six that tell its path
+    from every other."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", file.stem).strip("-.")[:40] or "series"
+    return f"{plain}-{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:6]}"
 
 
 def choose(chapters: list[Chapter], only: list[str], profile: str,
@@ -246,8 +237,7 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
             own: Path | None = None) -> tuple[float | None, list[Settings], float, float]:
     """The minutes that a chapter may train by itself (None: no limit), what is to be trained
     first, the seconds that this takes, and those of the chapters with their measurements. Says what
-    is not trained, and how it can be.
-    """
+    is not trained, and how it can be."""
     lacking = [each for c in chapters for each in c.measuring]
     todo = [s for c in chapters for s in c.todo]
     todo += missing([s for s, _ in lacking], ledger, weights=True)  # a measurement needs weights
@@ -265,20 +255,9 @@ def prepare(chapters: list[Chapter], ledger: Ledger, train: bool, within: float,
         f"that it may take more than {within:g} min: the report shows what is recorded. To train, "
         "add --train" + (f", or --within {math.ceil(takes / 60)}." if takes > 0 else "."))
     if own and any(c.values.get("profile") == "paper" for c in chapters):
-        say("A first look without verdicts (short training, one seed) takes a few minutes:\n"
-            + command(chapters, "--profile quick"))
+        say("A first look without verdicts (short training, one seed) takes a few minutes: add "
+            "--profile quick.")
     return 0, [], 0.0, executing
-
-
-def command(chapters: list[Chapter], *options: str) -> str:
-    """The command that runs ``chapters`` as they are run now, into the same ledger, with
-    ``options``."""
-    given: dict = {}
-    for c in chapters:
-        given |= {k: v for k, v in c.values.items() if k not in OWN and v != c.defaults.get(k)}
-    said = [("--profile " if k == "profile" else f"-p {k} ")
-            + shlex.quote(v if isinstance(v, str) else json.dumps(v)) for k, v in given.items()]
-    return " ".join(["python -m tsattn report", *said, *options])
 
 
 # -- executing
@@ -311,8 +290,7 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
         # back as its error; a kernel that is told to end logs more.
         papermill.execute_notebook(str(chapter.path), str(target), parameters=values,
                                    kernel_name="python3", cwd=str(ROOT), progress_bar=False,
-                                   extra_arguments=["--Application.log_level=50"],
-                                   **kernels.ready())
+                                   extra_arguments=["--Application.log_level=50"])
         chapter.state = "done"
     except papermill.PapermillExecutionError as error:
         message = (error.evalue or "").strip().splitlines()
@@ -327,11 +305,8 @@ def run(chapter: Chapter, work: Path, limit: float | None) -> None:
 
 
 def clean(notebook):
-    """Without papermill's record of this machine, the injected copy of the parameters cell and
-    progress bars.
-
-    The injected values stay visible: they replace those of the parameters cell.
-    """
+    """The notebook without papermill's record of this machine and progress bars; the injected
+    values replace those of the parameters cell."""
     injected, kept = {}, []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
@@ -352,13 +327,6 @@ def clean(notebook):
         if cell.cell_type == "code":
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     return notebook
-
-
-def provenance_line(notebook) -> str:
-    """The chapter's own closing line: what was read from the ledger and what was trained."""
-    texts = [str(o.get("text", "")) for c in notebook.cells for o in c.get("outputs", [])]
-    return next((t.removeprefix("Provenance: ").splitlines()[0] for t in reversed(texts)
-                 if t.startswith("Provenance: ")), "")
 
 
 # -- what comes of it
@@ -391,46 +359,38 @@ def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.P
             "warning", "Run with other settings",
             f"This page was computed with {changed}. The report itself has {usual}."))
     if left := missing(chapter.todo, ledger):
-        only = [] if own else [f"--only {chapter.label}"]
         page.notices.append(site.notice(
             "note", "Not everything has been run", f"{len(left)} of its runs are not recorded. To "
-            f"train them: {command([chapter], *only, '--train')}"))
+            "train them, add --train to the command that made this page."))
     return page
 
 
-def start_page(page: site.Page, own: Path, work: Path) -> site.Page:
-    """The page of chapter C as the first of the site of the file ``own``, with links to the CSV
+def begin_with(page: site.Page, own: Path, work: Path) -> None:
+    """Make the page of chapter C the first of the site of the file ``own``, with links to the CSV
     files it has written."""
-    notebook = copy.deepcopy(page.notebook)
-    cells = notebook.cells
+    page.name, cells = site.START, page.notebook.cells
     _, _, rest = cells[0].source.partition("\n")
     cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
     for file in (work / "figures").glob("C_*.csv"):
         link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
         at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)
         cells.insert(at + 1, nbformat.v4.new_markdown_cell(link))
-    return replace(page, name=site.START, notebook=notebook)
 
 
-def without_site(pages: list[site.Page], work: Path, build: Path) -> Path:
-    """Leave the executed notebooks and their figures in ``build``."""
-    made = work / "kept"
-    (made / "notebooks").mkdir(parents=True)
-    for page in pages:
-        nbformat.write(site.without_reading(page), made / "notebooks" / f"{page.name}.ipynb")
-    if (work / "figures").is_dir():
-        shutil.copytree(work / "figures", made / "figures")
-    folders.put(made, build, keep=True)
-    return build / "notebooks"
-
-
-def replace_committed(chapters: list[Chapter], work: Path) -> None:
-    """Put executed notebooks and their figures in the place of the committed ones, together."""
-    ready = []
+def replace_committed(chapters: list[Chapter], work: Path, told: bool) -> None:
+    """Put executed notebooks and their figures in the place of the committed ones, and with
+    ``told`` the table of numbers; all are on the disk of the checkout before the first is
+    replaced."""
+    goals = {c.path: work / c.path.name for c in chapters}  # and what is put there
     for c in chapters:
-        written = work / c.path.name
-        nbformat.write(c.notebook, written)
-        ready.append((written, c.path))
+        nbformat.write(c.notebook, goals[c.path])
         of = "0[01]" if c.label == "01" else c.label  # it draws the figure of the start page, too
-        ready += [(f, ROOT / "figures" / f.name) for f in (work / "figures").glob(f"{of}_*")]
-    folders.together(ready)
+        goals |= {ROOT / "figures" / f.name: f for f in (work / "figures").glob(f"{of}_*")}
+    if told:
+        goals[ROOT / "results" / "numbers.csv"] = work / "numbers.csv"
+    (ROOT / "build").mkdir(exist_ok=True)
+    with TemporaryDirectory(dir=ROOT / "build") as near:
+        for goal, made in goals.items():
+            shutil.copyfile(made, Path(near, goal.name))
+        for goal in goals:
+            os.replace(Path(near, goal.name), goal)

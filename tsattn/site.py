@@ -1,8 +1,7 @@
 """The site: Jupyter Book 1 over executed chapters, made to be read without a network.
 
-This module is also the Sphinx extension that draws equations as MathML. What comes from files of
-data (names of columns, of files) is text on every page: outputs pass ``harmless_html`` and
-``harmless_markdown``.
+What comes from files of data (names of columns, of files) is text on every page. This module is
+also the Sphinx extension that draws equations as MathML.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import bleach
 import nbformat
 import yaml
 
 from . import explore, folders
-from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
 from .settings import ROOT
 from .workers import cores
@@ -56,10 +55,9 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
     ``index.html``.
 
     Without a page ``START`` it begins with the READMEs. Of the ledger it has the rows of the
-    run_ids ``of``, or all, and then all comparisons, too. ``work`` is a folder for what lies in
-    between; ``work/figures`` is taken over, if it is there. Raises ``RuntimeError`` with the
-    messages of Sphinx if the site cannot be built, ``ValueError`` where ``target`` holds anything
-    else than a report.
+    run_ids ``of``, or all, and then all comparisons, too. In the folder ``work`` lies what is made
+    in between, and figures, decks and numbers to take over. Raises ``RuntimeError`` with the
+    messages of Sphinx, and as ``folders.put``.
     """
     source, made = work / "source", work / "html"
     (source / "notebooks").mkdir(parents=True)
@@ -76,7 +74,7 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
         for figure in re.findall(r"\]\((figures/[\w./]+)\)", text):
             (source / figure).parent.mkdir(exist_ok=True)
             shutil.copyfile(ROOT / figure, source / figure)
-    record = explore.record(ledger, source / "results", of)
+    record = explore.record(ledger, made / "results", of)
     (source / "ledger.md").write_text(record, encoding="utf-8")
     if compared := explore.page(ledger) if of is None else "":
         (source / "explore.md").write_text(compared, encoding="utf-8")
@@ -84,16 +82,28 @@ def build(pages: list[Page], ledger: Ledger, work: Path, target: Path,
     (source / "_config.yml").write_text(yaml.safe_dump(CONFIG))
     shutil.copytree(STATIC, source / "_static", copy_function=shutil.copyfile)
     sphinx(source, made, work / "sphinx.log")
-    (made / "notebooks").mkdir(exist_ok=True)
-    for page in pages:
-        nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
     for file in (*work.glob("slides-*.pptx"), *work.glob("numbers.csv")):
         shutil.copy(file, made)
-    for folder in (source / "results", source / "figures", work / "figures"):
-        if folder.is_dir():
-            shutil.copytree(folder, made / folder.name, dirs_exist_ok=True)
+    shutil.copytree(source / "figures", made / "figures")
+    _executed(pages, work, made)
     folders.put(made, target)
     return target / "index.html"
+
+
+def notebooks(pages: list[Page], work: Path, target: Path) -> Path:
+    """Leave the notebooks of ``pages`` and their figures in ``target``, beside what is there of a
+    report; returns their folder."""
+    _executed(pages, work, work / "kept")
+    folders.put(work / "kept", target, keep=True)
+    return target / "notebooks"
+
+
+def _executed(pages: list[Page], work: Path, made: Path) -> None:
+    (made / "notebooks").mkdir(parents=True, exist_ok=True)
+    for page in pages:
+        nbformat.write(without_reading(page), made / f"{page.place}.ipynb")
+    if (work / "figures").is_dir():
+        shutil.copytree(work / "figures", made / "figures", dirs_exist_ok=True)
 
 
 CONFIG = {
@@ -235,6 +245,49 @@ def source_less(outputs: list, **metadata):
                                      outputs=outputs)
 
 
+# -- what comes from files of data is text
+
+TAGS = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "div", "span", "p", "br",
+        "b", "i", "em", "strong", "sub", "sup", "code", "pre", "ul", "ol", "li", "details",
+        "summary"}
+ATTRIBUTES = ["id", "class", "colspan", "rowspan", "align", "valign", "halign", "border", "scope"]
+
+
+def harmless_html(text: str) -> str:
+    """HTML of tables and plain text, without styles; every other tag is shown as text, its
+    attributes left out."""
+    text = re.sub(r"<style.*?</style\s*>", "", text, flags=re.I | re.S)
+    return true_minus(bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES))
+
+
+def true_minus(text: str) -> str:
+    """Minus signs for the hyphens before numbers in HTML, and none before a zero."""
+    text = re.sub(r"(?<=>)[^<]+", lambda m: re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", m[0]), text)
+    return re.sub(r"−(?=0(\.0*)?(?![\d.]))", "", text)
+
+
+def harmless_markdown(text: str) -> str:
+    """Markdown in which HTML, images, directives and roles are text; so are links, but for those to
+    chapters and to the web."""
+    text = re.sub(r"<(?!/?(?:br|sub|sup|b|i|em|strong|code)\s*/?>)(?=[a-zA-Z/!?])", "&lt;", text)
+    text = text.replace("![", r"!\[")
+    text = re.sub(r"([`~:]{3,}\s*)\{", r"\1\\{", text)
+    text = re.sub(r"\{(?=[\w:+.-]+\}`)", r"\\{", text)
+    text = re.sub(r"\]\((?:\.\./)?(?:notebooks/)?(\w+\.ipynb)", r"](\1", text)
+    return re.sub(r"\]\((?!https?://|\w+\.ipynb)", r"]\(", text)
+
+
+def harmless(output):
+    """The output with its HTML and Markdown made harmless, and without what only Jupyter shows."""
+    made = {"text/html": harmless_html, "text/markdown": harmless_markdown}
+    shown = (*made, "text/plain", "image/png", "image/jpeg")
+    if "data" in output:
+        output["data"] = {
+            kind: made.get(kind, str)("".join(value)) for kind, value in output["data"].items()
+            if kind in shown}
+    return output
+
+
 # -- links
 
 LINK = re.compile(r"\[([^\]\[]*)\]\(((?![a-z]+:|#)[^)\s]+)\)")
@@ -277,23 +330,20 @@ def setup(app) -> dict:
     """Register the renderer ``mathml``, the language of the Korean page, and no live code."""
     from docutils import nodes
 
-    def inline(writer, node):
-        writer.body.append(mathml(node.astext(), "inline"))
-        raise nodes.SkipNode
-
-    def block(writer, node):
-        writer.body.append(f'<div class="equation">{mathml(node.astext(), "block")}</div>')
-        raise nodes.SkipNode
+    def drawn(display, frame):
+        def visit(writer, node):
+            writer.body.append(frame.format(mathml(node.astext(), display)))
+            raise nodes.SkipNode
+        return visit, None
 
     def adapt(app, pagename, templatename, context, doctree):
-        if pagename == KOREAN:  # it stands beside the order in which the others are read
-            context |= dict(language="ko", prev=None, next=None)
-        if context.get("next") and context["next"]["link"].endswith(f"{KOREAN}.html"):
-            context["next"] = None
+        if pagename == KOREAN:
+            context["language"] = "ko"
         # Thebe would run the code on a server; its script comes twice and stops at the second.
         context["script_files"] = [f for f in context["script_files"] if "thebe" not in
                                    f"{f} {getattr(f, 'attributes', '')}".lower()]
 
-    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    app.add_html_math_renderer("mathml", drawn("inline", "{}"),
+                               drawn("block", '<div class="equation">{}</div>'))
     app.connect("html-page-context", adapt)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

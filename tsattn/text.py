@@ -1,12 +1,28 @@
-"""Numbers and verdicts in words, in English and Korean. No arithmetic but rounding; no decision."""
+"""Numbers and verdicts in words, in English and Korean; no arithmetic but rounding, no decision.
+
+And numbers in written text that are checked: invisible marks name what a number is, and
+``refresh`` looks all of them up. ``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of
+``claims.facts``; ``NAME:abs0`` shows it without a sign and without decimals, ``NAME:2`` with two.
+``<!-- holds:NAME -->words<!-- / -->`` is a statement: its words stay, but the ledger must agree.
+``<!-- block:NAME -->`` to ``<!-- /block -->`` is written whole: scorecard, scorecard-ko, or
+verdict-CLAIM.
+"""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import nbformat
 import numpy as np
 import pandas as pd
 
+from .claims.facts import Facts
 from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Found, Number
-from .statistics import MARGIN, interval
+from .ledger import Ledger, write
+from .numbers import UnknownName
+from .settings import ROOT
+from .statistics import MARGIN, MIN_SEEDS, interval
 
 KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
                              "아직 실행하지 않음"), strict=True))
@@ -53,20 +69,22 @@ def with_interval(number: Number) -> str:
     return f"{value} [{low.removesuffix(unit)}, {high.removesuffix(unit)}]"
 
 
+def seen(found: Found) -> str:
+    """The smallest difference that would have been seen in most cases, where it is known."""
+    return figure(found.detectable, "share") if np.isfinite(found.detectable) else ""
+
+
 def verdict(found: Found, lang: str = "en") -> str:
-    """The verdict word; beside "cannot tell" the smallest difference that would have been seen
-    in most cases, or that some loss is shown.
-    """
+    """The verdict word; beside "cannot tell" what would have been ``seen``, or that some loss is
+    shown."""
     en, word = lang == "en", found.verdict if lang == "en" else KOREAN[found.verdict]
     if found.verdict != CANNOT_TELL:
         return word
     if found.lost:
         return f"{word} at {100 * MARGIN:.0f} %; some loss shown" if en else \
             f"{MARGIN:.0%}는 {word}, 손실은 확인됨"
-    if not np.isfinite(found.detectable):
-        return word
-    least = figure(found.detectable, "share")
-    return f"{word} ({'could have seen ≥' if en else '검출 가능한 최소 차이'} {least})"
+    least = "could have seen ≥" if en else "검출 가능한 최소 차이"
+    return f"{word} ({least} {seen(found)})" if seen(found) else word
 
 
 def beside(found: Found, lang: str = "en") -> list[str]:
@@ -84,26 +102,21 @@ def beside(found: Found, lang: str = "en") -> list[str]:
     return said
 
 
-def sentence(found: Found, lang: str = "en") -> str:
+def sentence(found: Found) -> str:
     """Answer first, then the size, then the uncertainty."""
-    number, en = found.number, lang == "en"
-    lost = found.lost and found.verdict == CANNOT_TELL
-    word = verdict(found, lang) if lost else found.verdict if en else KOREAN[found.verdict]
+    number, lost = found.number, found.lost and found.verdict == CANNOT_TELL
+    word = verdict(found) if lost else found.verdict
     word = word[0].upper() + word[1:]
     if number is None:
         return f"{word}."
-    what = found.claim.shown[not en]
+    what = found.claim.shown[0]
     if lost or found.verdict != CANNOT_TELL or number.form != "change":
         return f"{word}: {what}, {with_interval(number)}."
-    size, least = figure(abs(number.value), "share", 0), figure(found.detectable, "share")
+    size = figure(abs(number.value), "share", 0)
     low, high = ("0 %" if abs(end) <= 0.005 else figure(end, digits=0)
                  for end in (number.low, number.high))
-    if en:
-        return (f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); the "
-                f"test months cannot tell {low} from {high}. {least} or more would have been seen.")
-    return (f"{word}. 오차가 약 {size} {'큽니다' if number.value > 0 else '작습니다'} ({what}). "
-            f"이 test 기간으로는 {low}와 {high}를 구별할 수 없습니다. {least} 이상의 차이는 80 % "
-            "확률로 검출합니다.")
+    return (f"{word}. About {size} {'worse' if number.value > 0 else 'better'} ({what}); the test "
+            f"months cannot tell {low} from {high}. {seen(found)} or more would have been seen.")
 
 
 def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/") -> str:
@@ -117,7 +130,21 @@ def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/"
     return "\n".join(lines)
 
 
-# -- tables of the chapters
+# -- verdicts and tables of the chapters
+
+
+def seeds_in_words(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
+def line(found: Found | None, shown: str) -> str:
+    """The verdict on a claim with its number, which measures ``shown``, from however few seeds."""
+    if found is None or found.number is None:
+        return "Not run yet."
+    word = verdict(found)
+    few = f" From {seeds_in_words(found.seeds)}; a verdict needs {MIN_SEEDS}." \
+        if found.seeds < MIN_SEEDS else ""
+    return f"{word[0].upper()}{word[1:]}: {shown}, {with_interval(found.number)}.{few}"
 
 
 def as_text(triple, form: str = ".3f") -> str:
@@ -147,3 +174,85 @@ def compared(table: pd.DataFrame, columns: dict[str, str] | None = None) -> pd.D
         "would be seen": [figure(v, "share") if pd.notna(v) else "–" for v in table.detectable],
         **{head: table[column].map(shown) for head, column in (columns or {}).items()},
     }, index=table.index)
+
+
+# -- numbers in written text
+
+NUMBER = re.compile(r"(<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->).*?<!-- / -->", re.S)
+HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
+BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n).*?(<!-- /block -->)", re.S)
+
+
+def block(name: str, facts: Facts) -> str:
+    """What is written in the block ``name``. Raises ``UnknownName``."""
+    if name in ("scorecard", "scorecard-ko"):
+        return scorecard([o for o in facts.outcomes.values() if o.claim.scorecard],
+                         "ko" if name.endswith("ko") else "en")
+    if (claim := name.removeprefix("verdict-")) not in facts.outcomes:
+        raise UnknownName(f"{name}: no block has this name")
+    return sentence(facts.outcomes[claim])
+
+
+def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
+    """``written`` with every number and block as the ledger has it, and what no refresh can
+    mend, one line each: unknown names, and statements that do not hold."""
+    problems = []
+
+    def number(match) -> str:
+        mark, name, unsigned, digits = match.groups()
+        value, form = facts.number(name)
+        shown = figure(abs(value) if unsigned else value, form,
+                       int(digits) if digits else None, not unsigned)
+        return f"{mark}{shown}<!-- / -->"
+
+    def statement(match) -> str:
+        if not facts.holds(match[1]):
+            problems.append(f"{match[1]}: the ledger says otherwise; reword "
+                            f"{' '.join(match[2].split())!r}")
+        return match[0]
+
+    def known(replaced):
+        """``replaced``, that leaves unknown names as they are."""
+        def of(match) -> str:
+            try:
+                return replaced(match)
+            except UnknownName as error:
+                problems.append(str(error.args[0]))
+                return match[0]
+        return of
+
+    for pattern, replaced in ((HOLDS, statement), (NUMBER, number), (
+            BLOCK, lambda match: f"{match[1]}{block(match[2], facts)}\n{match[3]}")):
+        written = pattern.sub(known(replaced), written)
+    return written, problems
+
+
+def texts(root: Path = ROOT) -> dict[tuple[Path, int | None], str]:
+    """Every text that may hold anchors: the READMEs whole, and each Markdown cell of the
+    notebooks by its number."""
+    found: dict = {(p, None): p.read_text("utf-8") for p in sorted(root.glob("README*.md"))}
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        for i, cell in enumerate(nbformat.read(path, as_version=4).cells):
+            if cell.cell_type == "markdown":
+                found[path, i] = cell.source
+    return found
+
+
+def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str], list[str]]:
+    """Bring every anchored number under ``root`` up to date; returns the files that changed, and
+    the problems."""
+    facts, changed, problems = Facts(ledger or Ledger()), {}, []
+    for (path, cell), written in texts(root).items():
+        new, wrong = refresh_text(written, facts)
+        problems += [f"{path.name}{'' if cell is None else f', cell {cell}'}: {p}" for p in wrong]
+        if new != written:
+            changed.setdefault(path, {})[cell] = new
+    for path, cells in changed.items():
+        if None in cells:
+            write(path, cells[None].encode())
+        else:
+            notebook = nbformat.read(path, as_version=4)
+            for i, new in cells.items():
+                notebook.cells[i].source = new
+            write(path, f"{nbformat.writes(notebook)}\n".encode())
+    return [p.name for p in changed], problems
