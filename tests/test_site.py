@@ -102,6 +102,13 @@ def test_every_link_leads_somewhere_and_every_page_is_small(pages):
                 assert unquote(url.fragment) in read[target].ids, (page, link)
 
 
+def test_the_korean_page_stands_outside_the_order_in_which_pages_are_read(pages):
+    turn = re.compile(r'<a class="(?:left-prev|right-next)"\s+href="([^"]+)"')
+    turned = {p.name: turn.findall(p.read_text(encoding="utf-8")) for p in html_pages(pages)}
+    assert turned["ko.html"] == [] and turned["index.html"] and any(map(len, turned.values()))
+    assert not [p for p, links in turned.items() if any(x.endswith("ko.html") for x in links)]
+
+
 def test_every_figure_has_words_for_those_who_cannot_see_it(pages):
     for page in (pages / "notebooks").glob("*.html"):
         for image in References(page).images:

@@ -337,8 +337,10 @@ def setup(app) -> dict:
         return visit, None
 
     def adapt(app, pagename, templatename, context, doctree):
-        if pagename == KOREAN:
-            context["language"] = "ko"
+        if pagename == KOREAN:  # it stands beside the order in which the others are read
+            context |= dict(language="ko", prev=None, next=None)
+        elif context.get("next") and context["next"]["link"].endswith(f"{KOREAN}.html"):
+            context["next"] = None
         # Thebe would run the code on a server; its script comes twice and stops at the second.
         context["script_files"] = [f for f in context["script_files"] if "thebe" not in
                                    f"{f} {getattr(f, 'attributes', '')}".lower()]
