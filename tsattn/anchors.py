@@ -1,7 +1,7 @@
 """Numbers in written text that are checked: invisible marks name what a number is, and one
 function looks all of them up.
 
-``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.facts``;
+``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of ``claims.Facts``;
 ``NAME:abs0`` shows it without a sign and without decimals, ``NAME:2`` with two.
 ``<!-- holds:NAME -->words<!-- / -->`` is a statement: its words stay, but the ledger must agree.
 ``<!-- block:NAME -->`` to ``<!-- /block -->`` is written whole: scorecard, scorecard-ko, or
@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 from . import text
-from .claims.facts import Facts
+from .claims import Facts
 from .ledger import Ledger, write
 from .numbers import UnknownName
 from .settings import ROOT

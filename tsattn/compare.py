@@ -18,29 +18,20 @@ from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
 from .statistics import (
+    COLUMNS,
     MARGIN,
     block_length,
     compare,
+    corrected,
     detectable,
     equivalence,
     holm,
     interval,
-    verdict,
 )
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
 SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "embedding")
-# Column -> that of ``statistics.compare``, where it is in units of the MSE.
-RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
-                high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
-                detectable="detectable", excluded="provable")
-# Column -> the p-value of ``statistics.compare`` that it holds.
-P_VALUES = dict(p="p_different", p_here="p_split", p_equal="p_equal",
-                p_not_worse="p_not_worse", p_not_worse_here="p_split_not_worse")
-COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks",
-           *P_VALUES, "verdict", "run_ids")
-
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
     "dataset", "split", "pred_len", "model", "learning_rate", "attention", "feed_forward",
@@ -102,26 +93,16 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     done = {key: ledger.complete(of) for key, of in runs.items()}
     errors = {key: ledger.errors_by_seed(of) for key, of in done.items() if of}
     if name not in errors:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=[*COLUMNS, "run_ids"])
     s, windows = reference[0], len(next(iter(errors[name].values())))
     table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
-    if table.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.DataFrame({
-        "variant": table.model, "reference": name, "seeds": table.seeds, "mse": table.mse,
-        "reference_mse": table.reference,
-        **{k: table[v] / table.reference for k, v in RELATIVE.items()},
-        "df": table.df, "blocks": table.blocks, **{k: table[v] for k, v in P_VALUES.items()},
-        "verdict": table.verdict,
-        "run_ids": [" ".join(s.run_id for s in (*done[v], *done[name])) for v in table.model]})
+    return table.assign(run_ids=[" ".join(s.run_id for s in (*done[v], *done[name]))
+                                 for v in table.variant])
 
 
 def family(*tables: pd.DataFrame) -> pd.DataFrame:
     """Comparisons with references of their own, tables of a row each, as one family."""
-    table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
-    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
-    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
-                                 for r in table.itertuples()])
+    return corrected(pd.concat([t for t in tables if len(t)] or tables, ignore_index=True))
 
 
 def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
@@ -153,7 +134,7 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                                 if k not in SHOWN and getattr(s, k) != getattr(usual, k))
             tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},
                                                   settings=differs))
-    columns = [*SHOWN, "settings", *COLUMNS]
+    columns = [*SHOWN, "settings", *COLUMNS, "run_ids"]
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     return found[columns]
 

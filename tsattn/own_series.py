@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from .checkpoints import load_trained
-from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, compared, not_worse
+from .claims.rules import CANNOT_TELL, NO, YES, Found, Number, not_worse
 from .compare import versus
 from .data import Splits, findings
 from .ledger import Ledger
@@ -123,7 +123,13 @@ def found(ledger: Ledger, named: dict[str, list[Settings]]) -> Found | None:
     all replacements ``named`` (attention -> runs); None where one of the two has not been run."""
     others = {a: of for a, of in named.items() if a != "softmax"}
     table = versus(ledger, named.get("softmax", []), others, pooled=True)
-    return compared(table, not_worse, "zero", ["zero"])
+    zero = table[table.variant == "zero"]
+    if zero.empty:
+        return None
+    row = zero.iloc[0]
+    return Found(not_worse(zero)[0], Number(row.change, row.low, row.high), int(row.seeds),
+                 row.detectable, split_verdict=not_worse(zero, here=True)[0],
+                 few_blocks=bool(row.blocks < FEW_BLOCKS), comparisons=zero)
 
 
 def seen(found: Found) -> str:

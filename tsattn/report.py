@@ -22,7 +22,7 @@ import papermill
 from . import anchors, folders, kernels, numbers, site, slides
 from .chapter import checked
 from .checkpoints import alive
-from .claims.facts import Facts
+from .claims import Facts
 from .data import DataError
 from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError

@@ -1,18 +1,16 @@
 """Intervals and tests. Every comparison in the report says which of these it uses.
 
 Seeds alone (``interval``, ``detectable``, ``equivalence``); seeds and the weeks that were tested
-(``difference``); several comparisons at once (``compare``); several periods or series that truly
-differ (``random_effects``).
+(``difference``); several comparisons at once (``compare``).
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 FEW_BLOCKS = 5  # separate blocks; with two, as at 720 hours, 95 % intervals cover about 88 %
 MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
@@ -212,16 +210,21 @@ def verdict(seeds: int, mean: float, p_different: float, p_equal: float) -> str:
     return "undecided"
 
 
+# Columns of ``compare``; p-values of each kind are corrected in a family of their own.
+P_VALUES = ("p", "p_here", "p_equal", "p_not_worse", "p_not_worse_here")
+COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "low", "high",
+           "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
+           "blocks", *P_VALUES, "verdict")
+
+
 def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
     """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
-    tests, one row per model.
+    tests, one row per model, its ``COLUMNS`` as ``compare.versus`` explains them.
 
     Models are paired over the seeds that both have; a model that no seed can change has the single
     seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
     taken over all models together, where all have the same three seeds or more (``pooled_seeds``).
-    ``low`` and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
-    (seeds alone). ``detectable`` and ``provable`` are in units of the MSE, ``p_equal`` and
-    ``p_not_worse`` are for ``MARGIN``. p-values are adjusted by Holm, each kind in its own family.
+    p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
     """
     rows, shared, own = [], None, errors[base]
     if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
@@ -237,50 +240,20 @@ def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
                 for e in (other, own))
         d, mse = difference(a, b, block, shared), b.mean()
         here, margin = d.seeds_alone, MARGIN * mse
-        (low, high), (split_low, split_high) = d.interval(), here.interval()
+        (low, high), (low_here, high_here) = d.interval(), here.interval()
+        relative = dict(change=d.mean, low=low, high=high, low_here=low_here, high_here=high_here,
+                        se_seeds=d.seeds, se_weeks=d.windows, detectable=d.detectable(),
+                        excluded=d.provable())
         rows.append(dict(
-            model=name, seeds=len(seeds), mse=a.mean(), reference=mse, difference=d.mean,
-            low=low, high=high, se_seeds=d.seeds, se_windows=d.windows, df=d.df,
-            blocks=a.shape[1] / block, p_different=d.p_different(),
-            p_equal=d.p_equivalent(margin), p_not_worse=d.p_not_worse(margin),
-            split_low=split_low, split_high=split_high, p_split=here.p_different(),
-            p_split_not_worse=here.p_not_worse(margin), detectable=d.detectable(),
-            provable=d.provable()))
-    table = pd.DataFrame(rows)
-    for p in [column for column in table if column.startswith("p_")]:
-        table[p] = holm(table[p])
-    return table.assign(verdict=[verdict(r.seeds, r.difference, r.p_different, r.p_equal)
+            variant=name, reference=base, seeds=len(seeds), mse=a.mean(), reference_mse=mse,
+            **{k: v / mse for k, v in relative.items()}, df=d.df, blocks=a.shape[1] / block,
+            p=d.p_different(), p_here=here.p_different(), p_equal=d.p_equivalent(margin),
+            p_not_worse=d.p_not_worse(margin), p_not_worse_here=here.p_not_worse(margin)))
+    return corrected(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``compare`` as one family: p-values by Holm, and the verdicts."""
+    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
+    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
                                  for r in table.itertuples()])
-
-
-# -- several periods or series that truly differ
-
-RandomEffects = namedtuple("RandomEffects", "mean error low high new_low new_high")
-
-
-def random_effects(effects, errors) -> RandomEffects:
-    """Mean of ``effects`` of K series, whose truths differ, with standard ``errors``: its standard
-    ``error`` and 95 % interval, and where the next series may lie (``new_low`` to ``new_high``).
-
-    Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp
-    (2001), not narrower than the errors themselves allow where series happen to agree (Knapp and
-    Hartung 2003), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
-    latter falls short where series differ by less than their errors, as the spread is then often
-    estimated as 0. Raises ``ValueError`` below three series.
-    """
-    y, v = np.asarray(effects, dtype=float), np.asarray(errors, dtype=float) ** 2
-    K = len(y)
-    if K < 3:
-        raise ValueError(f"{K} series: a spread between them needs at least three.")
-
-    def spread(tau2):  # generalised Q: K - 1 on average at the true tau2
-        w = 1 / (v + tau2)
-        return w @ (y - w @ y / w.sum()) ** 2
-
-    top = 10 * y.var() + 10 * v.max()
-    tau2 = optimize.brentq(lambda t: spread(t) - (K - 1), 0, top) if spread(0) > K - 1 else 0.0
-    w = 1 / (v + tau2)
-    mean = w @ y / w.sum()
-    error = np.sqrt(max(1.0, w @ (y - mean) ** 2 / (K - 1)) / w.sum())
-    half, new = stats.t.ppf(0.975, K - 1) * np.array([error, np.sqrt(tau2 + error**2)])
-    return RandomEffects(mean, error, mean - half, mean + half, mean - new, mean + new)

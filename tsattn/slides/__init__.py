@@ -14,7 +14,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ..claims.facts import Facts
+from ..claims import Facts
 from ..ledger import Ledger, write
 from ..settings import ROOT
 from . import pictures, story
@@ -48,12 +48,12 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
         raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
                          "or give another file.")
     facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
-    words, told = story.slides(facts, lang)
-    deck = page.presentation(dict(title=told[0].title, subject=words["subject"],
-                                  author=presenter or lab, last_modified_by=presenter or lab))
-    whose = [words["subject"], " · ".join(filter(None, (lab, presenter, date)))]
-    for slide in told:
-        page.add(deck, slide, words, story.Filler(facts, lang), whose)
+    told = story.Story(facts, lang)
+    slides, subject, author = told.slides(), told.words["subject"], presenter or lab
+    deck = page.presentation(dict(title=slides[0].title, subject=subject, author=author,
+                                  last_modified_by=author))
+    for slide in slides:
+        page.add(deck, slide, told, [subject, " · ".join(filter(None, (lab, presenter, date)))])
     content = io.BytesIO()
     deck.save(content)
     write(out, content.getvalue())
@@ -75,13 +75,12 @@ def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = Non
     facts, files = Facts(ledger or Ledger(record=True)), []
     Path(folder).mkdir(parents=True, exist_ok=True)
     for lang, names, end in (("en", (), ".svg"), ("ko", IN_README, ".ko.svg")):
-        filler = story.Filler(facts, lang)
-        words, told = story.slides(facts, lang)
-        for slide, picture in [(s, p) for s in told for p in s.pictures]:
+        told = story.Story(facts, lang)
+        for slide, picture in [(s, p) for s in told.slides() for p in s.pictures]:
             name = slide.name if picture.name == "forest" else picture.name
-            fig = None if names and name not in names else pictures.draw(
-                pictures.Drawing(picture, filler, words, SIZE))
-            if fig:
+            if names and name not in names:
+                continue
+            if fig := pictures.draw(picture, told, SIZE):
                 files.append(Path(folder) / f"{name}{end}")
                 with pictures.look():
                     fig.savefig(files[-1], metadata={"Date": None})
