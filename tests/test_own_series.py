@@ -15,14 +15,13 @@ from tsattn import report as report_module
 from tsattn.__main__ import main
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
-from tsattn.compare import RELATIVE
+from tsattn.compare import against
 from tsattn.data import load
 from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
 from tsattn.settings import SEEDS, make
-from tsattn.statistics import compare
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24
@@ -291,11 +290,9 @@ def test_the_first_sentence_tests_the_model_that_validation_chooses(shift, said)
     errors = {"season repeated": {None: season}, "last value repeated": {None: season + 1}}
     for name, more in (("softmax", shift), ("zero", shift - 0.1), ("linear model", 0.5)):
         errors[name] = {1: season + more + 0.1 * rng.normal(size=200)}
-    table = compare(errors, "season repeated", 10)
-    against = table.assign(variant=table.model, **{k: table[v] / table.reference
-                                                   for k, v in RELATIVE.items()})
+    table = against(errors, "season repeated", 10)
     validation = dict(zip(errors, (1.0, 2.0, 1 + shift, 1.1 + shift, 1.5), strict=True))
-    words, use = own_series.first_sentence(against, validation, "the last 7 steps", "a")
+    words, use = own_series.first_sentence(table, validation, "the last 7 steps", "a")
     assert words.startswith(said) and "not for other seeds, as one was trained" in words
     assert use == ("softmax" if shift < 0 else "season repeated") and f"**Use {use}**" in words
     assert ("the rule needs no training" in words) == (shift >= 0)

@@ -7,31 +7,26 @@ compared with softmax. A second table compares trained models that are disturbed
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .ledger import Ledger
-from .preregistered import name_of
+from .preregistered import contrast, name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import (
-    COLUMNS,
-    MARGIN,
-    block_length,
-    compare,
-    corrected,
-    detectable,
-    equivalence,
-    holm,
-    interval,
-)
+from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, verdict
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
 SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "embedding")
+# Columns of ``against``; p-values of each kind are corrected in a family of their own.
+P_VALUES = ("p", "p_here", "p_equal", "p_not_worse", "p_not_worse_here")
+COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "low", "high",
+           "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
+           "blocks", *P_VALUES, "verdict")
+
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
     "dataset", "split", "pred_len", "model", "learning_rate", "attention", "feed_forward",
@@ -78,6 +73,55 @@ def beside(rows: pd.DataFrame, asked: list[Settings]) -> pd.DataFrame:
     return rows.merge(named.infer_objects(), on="run_id") if len(rows) else named[:0]
 
 
+def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
+    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
+    tests, one row per model, its ``COLUMNS`` as ``versus`` explains them.
+
+    Models are paired over the seeds that both have; a model that no seed can change has the single
+    seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
+    taken over all models together (``preregistered.contrast``), where all have the same three
+    seeds or more.
+    p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
+    """
+    rows, own = [], errors[base]
+    pooled = pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
+        set(e) == set(own) for e in errors.values())
+    every = {k: np.stack([e[s] for s in own]) for k, e in errors.items()} if pooled else {}
+    for name, other in errors.items():
+        many, few = (other, own) if None in own else (own, other)
+        seeds = [seed for seed in many if seed in few or None in few]
+        if name == base or not seeds:
+            continue
+        a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
+                for e in (other, own))
+        if pooled:
+            d = contrast(every, {name: 1.0, base: -1.0}, block)
+            d = replace(d, df_seeds=(len(every) - 1) * (len(own) - 1))
+        else:
+            d = difference(a, b, block)
+        mse, here = b.mean(), d.seeds_alone
+        margin = MARGIN * mse
+        (low, high), (low_here, high_here) = d.interval(), here.interval()
+        relative = dict(change=d.mean, low=low, high=high, low_here=low_here, high_here=high_here,
+                        se_seeds=d.seeds, se_weeks=d.windows, detectable=d.detectable(),
+                        excluded=d.provable())
+        rows.append(dict(
+            variant=name, reference=base, seeds=len(seeds), mse=a.mean(), reference_mse=mse,
+            **{k: v / mse for k, v in relative.items()}, df=d.df, blocks=a.shape[1] / block,
+            p=d.p_different(), p_here=here.p_different(), p_equal=d.p_equivalent(margin),
+            p_not_worse=d.p_not_worse(margin), p_not_worse_here=here.p_not_worse(margin)))
+    return family(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def family(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons, of one reference or with some of their own, as one family: their p-values by
+    Holm, and their verdicts."""
+    table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
+    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
+    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
+                                 for r in table.itertuples()])
+
+
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
            pooled: bool = False, name: str = "softmax") -> pd.DataFrame:
     """Test errors of ``others`` (name -> runs) against ``reference``, one family: a row each.
@@ -86,7 +130,7 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     other months, ``low_here`` to ``high_here`` for these (seeds alone). ``p`` and ``p_here`` are
     two-sided, ``p_not_worse`` is one-sided for a loss of 1 % or more, all corrected for the family
     (Holm). ``detectable``: the true change found in 80 % of cases; ``excluded``: the smallest loss
-    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``statistics.compare``.
+    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``against``.
     Empty where the reference or all others are missing.
     """
     runs = {name: reference, **others}
@@ -95,14 +139,9 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     if name not in errors:
         return pd.DataFrame(columns=[*COLUMNS, "run_ids"])
     s, windows = reference[0], len(next(iter(errors[name].values())))
-    table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
+    table = against(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
     return table.assign(run_ids=[" ".join(s.run_id for s in (*done[v], *done[name]))
                                  for v in table.variant])
-
-
-def family(*tables: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons with references of their own, tables of a row each, as one family."""
-    return corrected(pd.concat([t for t in tables if len(t)] or tables, ignore_index=True))
 
 
 def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
@@ -119,8 +158,8 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                 getattr(s, k) == v for k, v in only.items()):
             cells.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
     for runs in cells.values():
-        by = {v: [s for s in runs if name_of(s) == v] for v in (*ATTENTIONS, "attention only")}
-        by = {v: of for v, of in by.items() if of}
+        by = {v: of for v in (*ATTENTIONS, "attention only")
+              if (of := [s for s in runs if name_of(s) == v])}
         reference = by.pop("softmax", [])
         seeds = {s.seed for s in reference}
         same = {v: of for v, of in by.items() if {s.seed for s in of} == seeds}
@@ -135,8 +174,7 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
             tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},
                                                   settings=differs))
     columns = [*SHOWN, "settings", *COLUMNS, "run_ids"]
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    return found[columns]
+    return pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)[columns]
 
 
 def disturbed(changes: pd.DataFrame) -> pd.DataFrame:
@@ -148,14 +186,12 @@ def disturbed(changes: pd.DataFrame) -> pd.DataFrame:
     two-sided and ``p_equal`` that of two one-sided t tests of a change of 1 % or more, corrected
     for the family (Holm). The other columns are those of ``versus``.
     """
+    columns = ["variant", "reference", "seeds", "change", "low", "high", "detectable", "p",
+               "p_equal", "run_ids"]
     rows = []
     for kind, of in changes.groupby("intervention", sort=False):
-        v, n = of.change.to_numpy(float), len(of)
-        mean, low, high = interval(v)
-        rows.append({"variant": kind, "reference": "undisturbed", "seeds": n, "change": mean,
-                     "low": low, "high": high, "detectable": detectable(v) if n > 1 else np.nan,
-                     "p": stats.ttest_1samp(v, 0).pvalue if n > 1 else np.nan,
-                     "p_equal": equivalence(v, MARGIN), "run_ids": " ".join(of.run_id)})
-    table = pd.DataFrame(rows, columns=["variant", "reference", "seeds", "change", "low", "high",
-                                        "detectable", "p", "p_equal", "run_ids"])
+        d = of_seeds(of.change)
+        rows.append((kind, "undisturbed", len(of), d.mean, *d.interval(), d.detectable(),
+                     d.p_different(), d.p_equivalent(MARGIN), " ".join(of.run_id)))
+    table = pd.DataFrame(rows, columns=columns)
     return table.assign(p=holm(table.p), p_equal=holm(table.p_equal))

@@ -28,7 +28,7 @@ def decoded(s: Settings, book, x: torch.Tensor) -> torch.Tensor:
 
 
 def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: int = 256,
-           code_levels: int = 2, max_windows: int = 2000, data_dir=None) -> list[dict]:
+           code_levels: int = 2, max_windows: int = 2000) -> list[dict]:
     """Test error that is left when forecasting from raw windows and from their codes: one row for
     each of what is ``given``.
 
@@ -44,8 +44,9 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
     run = runs.toy if recall or machine else runs.make
     s = run(dataset=dataset, embedding="code", tokenizer=tokenizer, codes=codes,
             code_levels=code_levels, seed=seed)
-    splits = data.load(dataset, s.seq_len, s.pred_len, data_dir)
+    splits = data.load(dataset, s.seq_len, s.pred_len)
     book, quality = tokenizers.fit_and_measure(s, splits)
+    unit = "share of variance" if recall else "MSE at event samples" if machine else "MSE"
     part, rows = splits.test.first(max_windows), []
     x, y = part.batch(slice(None))
     for given, see in (("raw", lambda x: x), ("codes", lambda x: decoded(s, book, x))):
@@ -54,10 +55,9 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
             forecast, matters = _best(dataset, part, seen[:, 0].numpy(),
                                       (seen - x).square().mean().item())
             error = ((forecast - y[:, 0].numpy()) ** 2)[matters].mean()
-            error, unit = (error / y.square().mean().item(), "share of variance") if recall else (
-                error, "MSE at event samples")
+            error = error / y.square().mean().item() if recall else error
         else:
-            error, unit = _ridge(splits, see, max_windows), "MSE"
+            error = _ridge(splits, see, max_windows)
         rows.append(dict(given=given, error=float(error), unit=unit))
     rows[1] |= quality
     return rows

@@ -1,7 +1,7 @@
 """Intervals and tests. Every comparison in the report says which of these it uses.
 
-Seeds alone (``interval``, ``detectable``, ``equivalence``); seeds and the weeks that were tested
-(``difference``); several comparisons at once (``compare``).
+Seeds alone (``of_seeds``); seeds and the weeks that were tested (``difference``); several
+comparisons at once (``holm``).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 FEW_BLOCKS = 5  # separate blocks; with two, as at 720 hours, 95 % intervals cover about 88 %
@@ -17,41 +16,11 @@ MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; f
 MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
 TOO_FEW = "too few seeds"
 
-# -- values of independent seeds
-
 
 def least_found(error, df):
     """The smallest difference with standard ``error`` that a two-sided t test at 5 % finds in 80 %
     of cases."""
     return stats.t.ppf([0.975, 0.8], df).sum() * error
-
-
-def detectable(values) -> float:
-    """``least_found`` of the mean of independent values."""
-    return least_found(stats.sem(values), len(values) - 1)
-
-
-def interval(values) -> tuple[float, float, float]:
-    """Mean and 95 % Student-t interval of independent values; the bounds are NaN for fewer than
-    two, the mean of none is."""
-    values = np.asarray(values, dtype=float)
-    mean = values.mean() if len(values) else np.nan
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return mean, mean - half, mean + half
-
-
-def equivalence(values, margin: float) -> float:
-    """p-value of the two one-sided t tests (TOST, Schuirmann 1987) that the mean of independent
-    values lies within +-``margin``; NaN for fewer than two."""
-    if len(values) < 2:
-        return np.nan
-    return max(stats.ttest_1samp(values, -margin, alternative="greater").pvalue,
-               stats.ttest_1samp(values, margin, alternative="less").pvalue)
-
-
-# -- two samples at once: the seeds that were trained, and the weeks that were tested
 
 
 def block_length(seq_len: int, pred_len: int, n_windows: int) -> int:
@@ -87,8 +56,8 @@ def block_error(values, block: int) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two models' errors, with the uncertainty from the seeds and from the
-    weeks tested.
+    """Mean difference of two models' errors, with the uncertainty from two samples at once: the
+    seeds that were trained, and the weeks that were tested.
 
     ``seeds`` and ``windows`` are the two standard errors, ``error`` is both together, ``df`` its
     degrees of freedom and ``df_seeds`` those of the seeds' part. Of a single seed ``seeds`` is
@@ -140,7 +109,20 @@ class Difference:
         return self.mean + stats.t.ppf(0.95, self.df) * self.error
 
 
-def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> Difference:
+def of_seeds(values) -> Difference:
+    """Mean of independent values; all that says how certain it is is NaN for fewer than two."""
+    values, n = np.asarray(values, dtype=float), len(values)
+    return Difference(values.mean() if n else np.nan, stats.sem(values) if n > 1 else np.nan,
+                      0.0, n - 1)
+
+
+def interval(values) -> tuple[float, float, float]:
+    """Mean and 95 % Student-t interval of independent values (``of_seeds``)."""
+    d = of_seeds(values)
+    return d.mean, *d.interval()
+
+
+def difference(a, b, block: int) -> Difference:
     """Difference a - b of errors [seeds, windows], paired by seed and window.
 
     The error of the mean has two parts, as two things were drawn: the seeds, whose part is s /
@@ -150,38 +132,16 @@ def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> D
     blocks) are combined by Welch and Satterthwaite's formula: resampling 3 to 5 seeds, or 6
     blocks, and reading off percentiles would give intervals that are far too short. What varies
     with seed and week together is counted in both parts, so that intervals are too long rather
-    than too short. A single seed says nothing of others: there is the weeks' part alone, unless
-    ``pooled`` gives the seeds' standard error of a difference and its degrees of freedom
-    (``pooled_seeds``).
+    than too short. A single seed says nothing of others: there is the weeks' part alone.
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     S, W = d.shape
-    seeds, df_seeds = pooled or (stats.sem(d.mean(1)) if S > 1 else np.nan, max(S - 1, 1))
+    seeds, df_seeds = stats.sem(d.mean(1)) if S > 1 else np.nan, max(S - 1, 1)
     windows = block_error(d.mean(0), block)
     known = np.nan_to_num(seeds)
     with np.errstate(invalid="ignore"):  # one seed, and no spread between weeks either: NaN
         df = (known**2 + windows**2) ** 2 / (known**4 / df_seeds + windows**4 * block / W)
     return Difference(d.mean(), seeds, windows, df, df_seeds)
-
-
-def pooled_seeds(means) -> tuple[float, float]:
-    """Standard error, and degrees of freedom, of the difference of two variants' means.
-
-    ``means`` [V, S] holds the error of V variants under the same S seeds. The variance is that
-    of the residuals of seed plus variant, with (V - 1)(S - 1) degrees of freedom: where all
-    variants scatter alike, 8 for five variants and three seeds instead of 2. Raises
-    ``ValueError`` below two of either.
-    """
-    x = np.asarray(means, dtype=float)
-    V, S = x.shape
-    if min(V, S) < 2:
-        raise ValueError(f"{V} variants and {S} seeds: pooling needs at least two of each.")
-    df = (V - 1) * (S - 1)
-    residual = x - x.mean(0) - x.mean(1, keepdims=True) + x.mean()
-    return np.sqrt(2 / S * (residual**2).sum() / df), df
-
-
-# -- several comparisons at once
 
 
 def holm(p) -> np.ndarray:
@@ -208,52 +168,3 @@ def verdict(seeds: int, mean: float, p_different: float, p_equal: float) -> str:
     if p_different < 0.05:
         return "better" if mean < 0 else "worse"
     return "undecided"
-
-
-# Columns of ``compare``; p-values of each kind are corrected in a family of their own.
-P_VALUES = ("p", "p_here", "p_equal", "p_not_worse", "p_not_worse_here")
-COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "low", "high",
-           "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
-           "blocks", *P_VALUES, "verdict")
-
-
-def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
-    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
-    tests, one row per model, its ``COLUMNS`` as ``compare.versus`` explains them.
-
-    Models are paired over the seeds that both have; a model that no seed can change has the single
-    seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
-    taken over all models together, where all have the same three seeds or more (``pooled_seeds``).
-    p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
-    """
-    rows, shared, own = [], None, errors[base]
-    if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
-            set(e) == set(own) for e in errors.values()):
-        shared = pooled_seeds([[e[seed].mean(dtype=float) for seed in own]
-                               for e in errors.values()])
-    for name, other in errors.items():
-        many, few = (other, own) if None in own else (own, other)
-        seeds = [seed for seed in many if seed in few or None in few]
-        if name == base or not seeds:
-            continue
-        a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
-                for e in (other, own))
-        d, mse = difference(a, b, block, shared), b.mean()
-        here, margin = d.seeds_alone, MARGIN * mse
-        (low, high), (low_here, high_here) = d.interval(), here.interval()
-        relative = dict(change=d.mean, low=low, high=high, low_here=low_here, high_here=high_here,
-                        se_seeds=d.seeds, se_weeks=d.windows, detectable=d.detectable(),
-                        excluded=d.provable())
-        rows.append(dict(
-            variant=name, reference=base, seeds=len(seeds), mse=a.mean(), reference_mse=mse,
-            **{k: v / mse for k, v in relative.items()}, df=d.df, blocks=a.shape[1] / block,
-            p=d.p_different(), p_here=here.p_different(), p_equal=d.p_equivalent(margin),
-            p_not_worse=d.p_not_worse(margin), p_not_worse_here=here.p_not_worse(margin)))
-    return corrected(pd.DataFrame(rows, columns=COLUMNS))
-
-
-def corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of ``compare`` as one family: p-values by Holm, and the verdicts."""
-    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
-    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
-                                 for r in table.itertuples()])

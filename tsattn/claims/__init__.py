@@ -89,34 +89,28 @@ class Facts:
         raise self._lacking(name)
 
     def _lacking(self, name: str) -> UnknownName:
-        waiting = {*self.said.index[self.said.value.isna()]}
         if name in self._report.index or numbers.number(self._report, name) or \
-                name.removesuffix(".low").removesuffix(".high") in waiting:
+                name.removesuffix(".low").removesuffix(".high") in UNWRITTEN:
             return NotRun(f"{name}: not run yet")
         return UnknownName(f"{name}: no number and no statement of the report has this name")
 
 
 def unwritten(ledger: Ledger) -> pd.DataFrame:
-    """Rows of ``numbers`` for ``UNWRITTEN``; NaN as long as what they rest on has not been run."""
-    found = counted(ledger) | rates(ledger) | doses(ledger)
-    rows = [dict(zip(("name", "form", "value", "low", "high"), (name, *found.get(name, ())),
-                     strict=False)) for name in UNWRITTEN]
+    """Rows of ``numbers`` for those of ``UNWRITTEN`` that rest on what has been run."""
+    found, runs = rates(ledger) | doses(ledger), ledger.read("runs")
+    if len(runs):  # complete full runs, and those of them that are from a graphics card
+        done = runs[(runs.status == "complete") & (runs.profile == "paper")]
+        found["runs"] = "count", len(done)
+        found["runs.graphics-card"] = "count", (done.device != "cpu").sum()
+    rows = [dict(zip(("name", "form", "value", "low", "high"), (name, *row), strict=False))
+            for name, row in found.items()]
     table = pd.DataFrame(rows, columns=numbers.COLUMNS).set_index("name")
     return table.astype(dict.fromkeys(numbers.VALUES, float))
 
 
-def counted(ledger: Ledger) -> dict[str, tuple]:
-    """How many complete full runs there are, and how many of them are from a graphics card."""
-    runs = ledger.read("runs")
-    if runs.empty:
-        return {}
-    done = runs[(runs.status == "complete") & (runs.profile == "paper")]
-    return {"runs": ("count", len(done)),
-            "runs.graphics-card": ("count", (done.device != "cpu").sum())}
-
-
 def rates(ledger: Ledger) -> dict[str, tuple]:
-    """Of the registered test R1: each arm at its own best learning rate, against softmax."""
+    """Of the registered test R1, each arm at its own best learning rate against softmax: form,
+    value and interval by name."""
     table = registered_rates.judged(ledger)
     if table.empty:
         return {}

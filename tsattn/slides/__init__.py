@@ -74,11 +74,11 @@ def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = Non
     too (``<name>.ko.svg``); returns the files."""
     facts, files = Facts(ledger or Ledger(record=True)), []
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for lang, names, end in (("en", (), ".svg"), ("ko", IN_README, ".ko.svg")):
+    for lang, end in (("en", ".svg"), ("ko", ".ko.svg")):
         told = story.Story(facts, lang)
         for slide, picture in [(s, p) for s in told.slides() for p in s.pictures]:
             name = slide.name if picture.name == "forest" else picture.name
-            if names and name not in names:
+            if lang == "ko" and name not in IN_README:
                 continue
             if fig := pictures.draw(picture, told, SIZE):
                 files.append(Path(folder) / f"{name}{end}")

@@ -42,7 +42,8 @@ def untouched(path) -> bool:
 
 
 def add(deck, slide: Slide, story: Story, whose: list[str]) -> None:
-    """Append ``slide``; ``whose`` talk it is stands on the first one."""
+    """Append ``slide``; ``whose`` talk it is stands on the first one. Notes: what to say, then
+    likely questions with their answers."""
     first, named = not len(deck.slides), [p.name for p in slide.pictures]
     kind = ("Title" if first else "Table" if slide.table else "Strip" if "months" in named
             else "Two figures" if len(named) > 1 else "Figure" if named else "Words")
@@ -65,7 +66,9 @@ def add(deck, slide: Slide, story: Story, whose: list[str]) -> None:
             page.shapes._spTree.append(deepcopy(shape._element))
     if kind == "Two figures" and drawn[1]:
         page._element.append(parse_xml(APPEAR.format(drawn[1].shape_id)))
-    page.notes_slide.notes_text_frame.text = notes(slide, story.words)
+    asked = [f"Q. {q}\nA. {a}" for q, a in slide.questions]
+    page.notes_slide.notes_text_frame.text = "\n\n".join([
+        f"[{story.words['say']}]", *slide.say, f"[{story.words['questions']}]", *asked])
 
 
 def put(place, picture: Picture, story: Story):
@@ -109,9 +112,3 @@ def table(place, rows: list[list[str]], lang: str, most: int) -> None:
 def ems(words: str) -> float:
     """Roughly how wide the longest line of a cell is with its margins, in the size of its font."""
     return 1 + max(sum(1 if ord(c) >= 0x1100 else 0.6 for c in line) for line in words.split("//"))
-
-
-def notes(slide: Slide, words: dict[str, str]) -> str:
-    """What to say, then likely questions with their answers."""
-    asked = [f"Q. {q}\nA. {a}" for q, a in slide.questions]
-    return "\n\n".join([f"[{words['say']}]", *slide.say, f"[{words['questions']}]", *asked])
