@@ -2,13 +2,14 @@
 statsmodels and arch, which others wrote and many use."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from arch.bootstrap import MovingBlockBootstrap
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from tsattn.compare import against
+from tsattn.compare import COLUMNS, against, family
 from tsattn.statistics import (
     FEW_BLOCKS,
     MIN_SEEDS,
@@ -20,7 +21,6 @@ from tsattn.statistics import (
     holm,
     interval,
     of_seeds,
-    verdict,
 )
 
 W, HORIZON, BLOCK = 2785, 96, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
@@ -94,7 +94,8 @@ def test_one_seed_gives_the_interval_of_the_weeks_alone():
     (3, 0.1, 0.3, 0.01, "equivalent"), (3, 0.1, 0.01, 0.01, "equivalent"),
     (3, 0.1, np.nan, np.nan, "undecided"), (2, -0.1, 0.01, 0.5, TOO_FEW)])
 def test_verdict_in_words(seeds, mean, p_different, p_equal, word):
-    assert verdict(seeds, mean, p_different, p_equal) == word
+    row = dict(seeds=seeds, change=mean, p=p_different, p_equal=p_equal)
+    assert family(pd.DataFrame([row], columns=COLUMNS)).verdict[0] == word
 
 
 # -- by simulation

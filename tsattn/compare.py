@@ -16,7 +16,7 @@ from .ledger import Ledger
 from .preregistered import contrast, name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, verdict
+from .statistics import MARGIN, MIN_SEEDS, TOO_FEW, block_length, difference, holm, of_seeds
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
@@ -69,8 +69,8 @@ def beside(rows: pd.DataFrame, asked: list[Settings]) -> pd.DataFrame:
     """``rows`` of a table of measurements with data set, attention, seed and tokens of their run;
     an empty table has these columns too."""
     names = ("run_id", "dataset", "attention", "seed", "n_tokens")
-    named = pd.DataFrame({s.run_id: [getattr(s, k) for k in names] for s in asked}, names).T
-    return rows.merge(named.infer_objects(), on="run_id") if len(rows) else named[:0]
+    named = pd.DataFrame([[getattr(s, k) for k in names] for s in asked], columns=names)
+    return rows.merge(named, on="run_id") if len(rows) else named[:0]
 
 
 def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
@@ -115,11 +115,14 @@ def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
 
 def family(*tables: pd.DataFrame) -> pd.DataFrame:
     """Comparisons, of one reference or with some of their own, as one family: their p-values by
-    Holm, and their verdicts."""
+    Holm, and their verdicts, ``TOO_FEW`` below ``MIN_SEEDS``. A difference that is certain but
+    within the margin is equivalent: the margin says what is too small to matter."""
     table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
     table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
-    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
-                                 for r in table.itertuples()])
+    shown = table.p < 0.05
+    return table.assign(verdict=np.select(
+        [table.seeds < MIN_SEEDS, table.p_equal < 0.05, shown & (table.change < 0), shown],
+        [TOO_FEW, "equivalent", "better", "worse"], "undecided"))
 
 
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],

@@ -91,10 +91,8 @@ def picture(fig, dpi: float | None = None) -> bytes:
 
 
 def save(fig, name: str, folder, words: str = "") -> None:
-    """Write ``<folder>/<name>.svg``, its text as text, and ``.png``, 110 dpi in 256 colours.
-
-    ``words`` of caution are printed across the top.
-    """
+    """Write ``<folder>/<name>.svg``, its text as text, and ``.png``, 110 dpi in 256 colours, with
+    ``words`` of caution across the top."""
     if words:
         fig.text(0.5, 1.02, words, ha="center", va="bottom", color="#B00000", weight="bold",
                  fontsize=18)

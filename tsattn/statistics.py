@@ -152,19 +152,3 @@ def holm(p) -> np.ndarray:
     order = known[np.argsort(p[known])]
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted
-
-
-def verdict(seeds: int, mean: float, p_different: float, p_equal: float) -> str:
-    """``equivalent`` where a difference beyond the margin is excluded, else ``better``, ``worse``
-    or ``undecided``; ``TOO_FEW`` below ``MIN_SEEDS``.
-
-    A difference that is certain but within the margin is equivalent: the margin says what is too
-    small to matter.
-    """
-    if seeds < MIN_SEEDS:
-        return TOO_FEW
-    if p_equal < 0.05:
-        return "equivalent"
-    if p_different < 0.05:
-        return "better" if mean < 0 else "worse"
-    return "undecided"

@@ -43,7 +43,11 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / f"slides-{lang}.pptx")
-    writable(out)
+    here = next((p for p in out.parents if p.exists()), out)
+    why = ("it is a folder" if out.is_dir() else "Not a directory" if not here.is_dir()
+           else "Permission denied" if not os.access(here, os.W_OK) else "")
+    if why:
+        raise ValueError(f"--out {out}: cannot be written ({why}); give another file.")
     if out.is_file() and not page.untouched(out):
         raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
                          "or give another file.")
@@ -58,15 +62,6 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
     deck.save(content)
     write(out, content.getvalue())
     return out
-
-
-def writable(out: Path) -> None:
-    """Raises ``ValueError`` unless a file can be written at ``out``."""
-    here = next((p for p in out.parents if p.exists()), out)
-    why = ("it is a folder" if out.is_dir() else "Not a directory" if not here.is_dir()
-           else "Permission denied" if not os.access(here, os.W_OK) else "")
-    if why:
-        raise ValueError(f"--out {out}: cannot be written ({why}); give another file.")
 
 
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:

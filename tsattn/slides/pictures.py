@@ -1,7 +1,7 @@
 """The deck's pictures, for the back row: in the deck's language, at least 18 pt at slide size.
 
 A *forest* is drawn from rows of the deck's text; each of the others is a function of ``Drawing``
-that returns a figure, or None where nothing of it has been run."""
+that returns a figure. It raises ``NotRun`` where nothing of it has been run."""
 
 from __future__ import annotations
 
@@ -65,13 +65,6 @@ class Drawing:
         except NotRun:
             return {}
 
-    def measured(self, table: str, asked: list[Settings]) -> pd.DataFrame:
-        """Rows of ``asked`` in a table of measurements (``compare.beside``). Raises ``NotRun``."""
-        rows = beside(self.ledger.read(table), asked)
-        if rows.empty:
-            raise NotRun(table)
-        return rows
-
 
 @contextmanager
 def look():
@@ -94,6 +87,12 @@ def draw(picture: Picture, story: Story, size: tuple[float, float]) -> Figure | 
             return None
 
 
+def some(table: pd.DataFrame) -> pd.DataFrame:
+    if table.empty:
+        raise NotRun("no rows")
+    return table
+
+
 def bare(ax, title: str = "", color: str = "black", **labels) -> None:
     """Axes of which only the bottom counts."""
     ax.spines["left"].set_visible(False)
@@ -102,13 +101,13 @@ def bare(ax, title: str = "", color: str = "black", **labels) -> None:
     ax.set_title(title, loc="left", color=color)
 
 
-def forest(d: Drawing) -> Figure | None:
+def forest(d: Drawing) -> Figure:
     """Changes with their intervals; a second source of a row is drawn hollow below the first."""
     panels = [(heading, {row[0].replace("//", "\n"): ([d.row(s, *where) for s in row[1:-1]],
                                                       HUES[row[-1]]) for row in rows})
               for (heading, *where), rows in d.picture.panels]
     if not any(any(found) for _, rows in panels for found, _ in rows.values()):
-        return None
+        raise NotRun("no rows")
     several = len(panels) > 1
     alike = several and all([*rows] == [*panels[0][1]] for _, rows in panels)
     fig, *axes = d.panels(len(panels), sharex=alike, sharey=alike)
@@ -153,11 +152,11 @@ def months(d: Drawing) -> Figure:
     return fig
 
 
-def forecasts(d: Drawing) -> Figure | None:
+def forecasts(d: Drawing) -> Figure:
     """Two recorded windows of the unseen months: where attention gains, and where it loses."""
-    table = d.measured("forecasts", [
+    table = some(beside(d.ledger.read("forecasts"), [
         make("paper", attention=a, learning_rate=runs.LOW_RATE, split="tail",
-             seed=runs.FEW_SEEDS[0]) for a in WITH])
+             seed=runs.FEW_SEEDS[0]) for a in WITH]))
     test, k = data.load("ETTh1", 336, 96, split="tail").test, int(table.channel.iloc[0])
     true = {w: [v[0, k].numpy() for v in test.batch([int(w)])] for w in table.window.unique()}
     loss = [(r.forecast - true[r.window][1][r.step - 1]) ** 2 for r in table.itertuples()]
@@ -237,11 +236,9 @@ def recall_window(d: Drawing) -> Figure:
 def recall_errors(d: Drawing) -> Figure:
     """The error that is left on recall for a growing number of pairs."""
     pairs = ("1", "2", "4", "8", "16")
-    table = by_embedding.errors(d.ledger, {
+    table = some(by_embedding.errors(d.ledger, {
         (n, a, s): runs.toy(f"recall-{n}", attention=a, seed=s)
-        for n in pairs for a in WITH for s in runs.FEW_SEEDS})
-    if table.empty:
-        raise NotRun("toy_errors")
+        for n in pairs for a in WITH for s in runs.FEW_SEEDS}))
     fig, ax = d.panels()
     palette = {d[f"with.{a}"]: COLORS[a] for a in WITH}
     table = table.assign(attention=[d[f"with.{a}"] for a in table.attention],
@@ -262,11 +259,9 @@ def dose_window(d: Drawing) -> Figure:
     return fig
 
 
-def dose(d: Drawing) -> Figure | None:
+def dose(d: Drawing) -> Figure:
     """What attention saves of each dose of look-up, beside what a perfect look-up would save."""
-    table = registered_dose.judged(d.ledger)
-    if table.empty:
-        return None
+    table = some(registered_dose.judged(d.ledger))
     fig, ax = d.panels()
     doses = [0, *sorted(table.dose.unique())]
     ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
@@ -292,10 +287,7 @@ def codebook(d: Drawing) -> Figure:
     for ax, on in zip(axes, ("state-machine", "recall-4-nonlinear", "ETTh1"), strict=True):
         asked = by_embedding.codebook_runs(on, attentions=WITH, names=[
             k for k in hues if k != "oracle" or on in runs.ORACLE_DATA])
-        errors = by_embedding.errors(d.ledger, asked)
-        if errors.empty:
-            raise NotRun(on)
-        gap = gaps(errors).relative.mul(100).reset_index()
+        gap = gaps(some(by_embedding.errors(d.ledger, asked))).relative.mul(100).reset_index()
         gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
         ax.axvline(0, color="0.4", lw=1.5)
         figures.dots(ax, gap, "relative", "embedding", [*colors], colors)
@@ -318,7 +310,8 @@ def toy_series(d: Drawing) -> Figure:
 
 def surfaces(d: Drawing) -> Figure:
     """The paper's own picture: attention and feed-forward of trained models disturbed."""
-    table = d.measured("perturbation", [make("paper", seed=s) for s in runs.FEW_SEEDS])
+    table = some(beside(d.ledger.read("perturbation"),
+                        [make("paper", seed=s) for s in runs.FEW_SEEDS]))
     table = table.query("layers == 'all'").set_index(["run_id", "sublayer"])
     own = table.query("smoothing == 0 and noise == 0").test_mse
     table = table.assign(change=100 * (table.test_mse / own - 1))
