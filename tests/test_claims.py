@@ -1,6 +1,4 @@
-"""Every claim by its rule, on made-up results with a known answer; one of them again from the
-files, in plain pandas.
-"""
+"""Every claim by its rule, on made-up results with a known answer; the names that texts use."""
 
 import re
 
@@ -8,7 +6,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from tsattn import claims, registered_dose, registered_rates, text
 from tsattn.claims import CLAIMS, Facts, rules
@@ -20,8 +17,6 @@ from tsattn.settings import ATTENTIONS
 from tsattn.slides import pictures
 from tsattn.slides.story import Story
 from tsattn.statistics import MARGIN, interval
-
-RUNS = pd.read_csv(RESULTS / "runs.csv").query("status == 'complete'")
 
 
 @pytest.fixture(scope="module")
@@ -125,21 +120,6 @@ def test_almost_no_weight_and_not_singled_out_are_two_claims(lift, almost_none, 
     assert rules.below(interval(lift), rules.SINGLED_OUT) == not_singled_out
 
 
-def test_removal_from_the_files(facts):
-    table = pd.read_csv(RESULTS / "interventions.csv")
-    ids = RUNS.query("dataset == 'ETTh1' and model == 'PatchTST' and attention == 'softmax' and "
-                     "learning_rate == 1e-4 and (split != split or split == 'standard')").run_id
-    table = table[table.run_id.isin(ids) & (table.layers.eq("all") | table.intervention.eq("none"))]
-    of_run = table.groupby(["run_id", "intervention"]).test_mse.mean().unstack()
-    of_run = of_run[of_run["W_pos = 0"].notna()]
-    change = of_run["attention removed"] / of_run["none"] - 1
-    found = facts.outcomes["trained-unused"]
-    low, high = stats.t.interval(0.95, len(change) - 1, change.mean(), stats.sem(change))
-    assert (found.number.value, found.number.low, found.number.high) == pytest.approx(
-        (change.mean(), low, high))
-    assert found.verdict == NO
-
-
 def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
     """The registered contrast says that there is a loss, its tests not that it reaches 1 %."""
     found = facts.outcomes["registered-without"]
@@ -157,7 +137,9 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     low = facts.outcomes["one-token"].number.low
     assert facts.number("one-token.low") == (low, "change")
     assert facts.number("one-token.seeds") == (3, "count")
-    assert facts.number("runs")[0] == RUNS.query("profile == 'paper'").run_id.nunique()
+    recorded = pd.read_csv(RESULTS / "runs.csv")
+    full = recorded[(recorded.status == "complete") & (recorded.profile == "paper")]
+    assert facts.number("runs") == (full.run_id.nunique(), "count")
     assert facts.holds("patchtst-without.cannot-tell") and not facts.holds("patchtst-without.yes")
     empty = Facts(Ledger(tmp_path))
     assert empty.holds("codebook.not-run-yet")
@@ -177,7 +159,7 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
 
 def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     """By name, and on their slides, which wait for them."""
-    waiting = [s for s in Story(facts, "en").slides() if "no result yet" in s.title]
+    waiting = [s for s in Story(facts, "en").slides if "no result yet" in s.title]
     assert all(len(s.lines) == 3 for s in waiting)
     rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .03],
                               low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .02, .05],
@@ -195,7 +177,7 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
         assert said.number(name) == (pytest.approx(value, rel=1e-9), form), name
     assert said.holds("dose.confirmed") and said.holds("dose.worth-found")
     story = Story(said, "en")
-    told = {s.name: s for s in story.slides()}
+    told = {s.name: s for s in story.slides}
     assert told["rates"].title.startswith("A loss without attention, each arm at its own best")
     assert "+1.0 % [+0.2, +1.8]" in told["rates"].lines[0]
     assert "softmax 0.00010, zero 0.00005" in told["rates"].source

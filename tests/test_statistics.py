@@ -9,11 +9,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from tsattn.compare import COLUMNS, against, family
+from tsattn.compare import COLUMNS, TOO_FEW, against, family
 from tsattn.statistics import (
     FEW_BLOCKS,
     MIN_SEEDS,
-    TOO_FEW,
     Difference,
     block_error,
     block_length,
@@ -64,13 +63,6 @@ def test_what_too_few_values_say_is_not_a_number_or_an_error():
     assert np.isnan(interval([])).all() and np.isnan(of_seeds([0.0]).p_equivalent(0.1))
     with pytest.raises(ValueError, match="block=50: .* number of windows, 50"):
         block_error(np.ones(50), 50)
-
-
-def test_seeds_alone_leave_out_the_weeks():
-    d = next(simulated(3))
-    assert d.seeds_alone.error == d.seeds < d.error
-    half = stats.t.ppf(0.975, 2) * d.seeds
-    assert d.seeds_alone.interval() == pytest.approx((d.mean - half, d.mean + half))
 
 
 def test_without_a_spread_between_weeks_the_interval_is_the_paired_t_interval():

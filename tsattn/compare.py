@@ -7,16 +7,16 @@ compared with softmax. A second table compares trained models that are disturbed
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
 
 from .ledger import Ledger
-from .preregistered import contrast, name_of
+from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import MARGIN, MIN_SEEDS, TOO_FEW, block_length, difference, holm, of_seeds
+from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, pooled_seeds
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
@@ -26,6 +26,7 @@ P_VALUES = ("p", "p_here", "p_equal", "p_not_worse", "p_not_worse_here")
 COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "low", "high",
            "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
            "blocks", *P_VALUES, "verdict")
+TOO_FEW = "too few seeds"
 
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
@@ -79,14 +80,14 @@ def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
 
     Models are paired over the seeds that both have; a model that no seed can change has the single
     seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
-    taken over all models together (``preregistered.contrast``), where all have the same three
-    seeds or more.
+    taken over all models together, where all have the same three seeds or more.
     p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
     """
-    rows, own = [], errors[base]
-    pooled = pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
-        set(e) == set(own) for e in errors.values())
-    every = {k: np.stack([e[s] for s in own]) for k, e in errors.items()} if pooled else {}
+    rows, shared, own = [], None, errors[base]
+    if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
+            set(e) == set(own) for e in errors.values()):
+        shared = pooled_seeds([[e[seed].mean(dtype=float) for seed in own]
+                               for e in errors.values()])
     for name, other in errors.items():
         many, few = (other, own) if None in own else (own, other)
         seeds = [seed for seed in many if seed in few or None in few]
@@ -94,13 +95,8 @@ def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
             continue
         a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
                 for e in (other, own))
-        if pooled:
-            d = contrast(every, {name: 1.0, base: -1.0}, block)
-            d = replace(d, df_seeds=(len(every) - 1) * (len(own) - 1))
-        else:
-            d = difference(a, b, block)
-        mse, here = b.mean(), d.seeds_alone
-        margin = MARGIN * mse
+        d, mse = difference(a, b, block, shared), b.mean()
+        here, margin = d.seeds_alone, MARGIN * mse
         (low, high), (low_here, high_here) = d.interval(), here.interval()
         relative = dict(change=d.mean, low=low, high=high, low_here=low_here, high_here=high_here,
                         se_seeds=d.seeds, se_weeks=d.windows, detectable=d.detectable(),

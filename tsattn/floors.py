@@ -13,8 +13,6 @@ from .data import toy
 from .models import revin
 from .settings import Settings
 
-PENALTIES = 10.0 ** np.arange(0, 6)  # of the ridge regression, chosen on validation windows
-
 
 def decoded(s: Settings, book, x: torch.Tensor) -> torch.Tensor:
     """Windows x [B, C, seq_len] as their codes show them, in the units of x.
@@ -82,7 +80,7 @@ def _ridge(splits, see, max_windows: int) -> float:
 
     Level and scale of the raw window are taken off before and put back after, and windows count by
     their variance, so that squared error in these units is minimised. One map for all channels, as
-    in PatchTST.
+    in PatchTST; the penalty is chosen on validation windows.
     """
     def pairs(windows):
         x, y = windows.batch(slice(None))
@@ -97,5 +95,5 @@ def _ridge(splits, see, max_windows: int) -> float:
     gram, cross = (z * std**2).T @ z, (z * std**2).T @ target
     val, test = (pairs(part.first(max_windows)) for part in (splits.val, splits.test))
     fits = [torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), cross)
-            for penalty in PENALTIES]
+            for penalty in 10.0 ** np.arange(6)]
     return error(min(fits, key=lambda w: error(w, *val)), *test)

@@ -14,7 +14,6 @@ from scipy import stats
 FEW_BLOCKS = 5  # separate blocks; with two, as at 720 hours, 95 % intervals cover about 88 %
 MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
 MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
-TOO_FEW = "too few seeds"
 
 
 def least_found(error, df):
@@ -122,7 +121,7 @@ def interval(values) -> tuple[float, float, float]:
     return d.mean, *d.interval()
 
 
-def difference(a, b, block: int) -> Difference:
+def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> Difference:
     """Difference a - b of errors [seeds, windows], paired by seed and window.
 
     The error of the mean has two parts, as two things were drawn: the seeds, whose part is s /
@@ -132,16 +131,30 @@ def difference(a, b, block: int) -> Difference:
     blocks) are combined by Welch and Satterthwaite's formula: resampling 3 to 5 seeds, or 6
     blocks, and reading off percentiles would give intervals that are far too short. What varies
     with seed and week together is counted in both parts, so that intervals are too long rather
-    than too short. A single seed says nothing of others: there is the weeks' part alone.
+    than too short. A single seed says nothing of others: there is the weeks' part alone, unless
+    ``pooled`` gives the seeds' part and its degrees of freedom (``pooled_seeds``).
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     S, W = d.shape
-    seeds, df_seeds = stats.sem(d.mean(1)) if S > 1 else np.nan, max(S - 1, 1)
+    seeds, df_seeds = pooled or (stats.sem(d.mean(1)) if S > 1 else np.nan, max(S - 1, 1))
     windows = block_error(d.mean(0), block)
     known = np.nan_to_num(seeds)
     with np.errstate(invalid="ignore"):  # one seed, and no spread between weeks either: NaN
         df = (known**2 + windows**2) ** 2 / (known**4 / df_seeds + windows**4 * block / W)
     return Difference(d.mean(), seeds, windows, df, df_seeds)
+
+
+def pooled_seeds(means) -> tuple[float, float]:
+    """Standard error, and degrees of freedom, of the difference of two variants whose ``means``
+    [V, S] stand among those of V variants under the same S seeds.
+
+    The variance is that of the residuals of seed plus variant: where all variants scatter alike, it
+    has 8 degrees of freedom for five variants and three seeds instead of 2."""
+    x = np.asarray(means, dtype=float)
+    V, S = x.shape
+    df = (V - 1) * (S - 1)
+    residual = x - x.mean(0) - x.mean(1, keepdims=True) + x.mean()
+    return np.sqrt(2 / S * (residual**2).sum() / df), df
 
 
 def holm(p) -> np.ndarray:

@@ -23,11 +23,7 @@ THIS_SPLIT, UNSEEN = "this test split", "the unseen months"
 
 @dataclass(frozen=True)
 class Number:
-    """What is shown: ``value`` in its 95 % interval.
-
-    ``form``: "change" (relative, with a sign), "points" (of per cent), "share", "times" (a factor)
-    or "weight".
-    """
+    """What is shown: ``value`` in its 95 % interval, in the ``form`` of ``text.figure``."""
 
     value: float
     low: float
@@ -122,8 +118,7 @@ def not_worse(table: pd.DataFrame, here: bool = False) -> list[str]:
 
 def better(table: pd.DataFrame, here: bool = False) -> list[str]:
     """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or, for other
-    months, equality in the margin.
-    """
+    months, equality in the margin."""
     shown, gain = table["p" + "_here" * here] < LEVEL, table.change < 0
     equal = (table.p_equal < LEVEL) & (not here)
     return _by(table, shown & gain, (shown & ~gain) | equal)

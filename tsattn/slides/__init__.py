@@ -53,10 +53,10 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
                          "or give another file.")
     facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
     told = story.Story(facts, lang)
-    slides, subject, author = told.slides(), told.words["subject"], presenter or lab
-    deck = page.presentation(dict(title=slides[0].title, subject=subject, author=author,
+    subject, author = told.words["subject"], presenter or lab
+    deck = page.presentation(dict(title=told.slides[0].title, subject=subject, author=author,
                                   last_modified_by=author))
-    for slide in slides:
+    for slide in told.slides:
         page.add(deck, slide, told, [subject, " · ".join(filter(None, (lab, presenter, date)))])
     content = io.BytesIO()
     deck.save(content)
@@ -71,7 +71,7 @@ def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = Non
     Path(folder).mkdir(parents=True, exist_ok=True)
     for lang, end in (("en", ".svg"), ("ko", ".ko.svg")):
         told = story.Story(facts, lang)
-        for slide, picture in [(s, p) for s in told.slides() for p in s.pictures]:
+        for slide, picture in [(s, p) for s in told.slides for p in s.pictures]:
             name = slide.name if picture.name == "forest" else picture.name
             if lang == "ko" and name not in IN_README:
                 continue

@@ -81,14 +81,12 @@ def split(written: str) -> list[str]:
 
 
 class Story:
-    """The deck in one language, from one report. ``words`` are fixed."""
+    """The deck in one language, from one report: its fixed ``words``, and its ``slides``."""
 
     def __init__(self, facts: Facts, lang: str):
         self.facts, self.lang = facts, lang
         self.words, self.written = read(lang)
-
-    def slides(self) -> list[Slide]:
-        return [self.slide(name, lines) for name, lines in self.written.items()]
+        self.slides = [self.slide(name, lines) for name, lines in self.written.items()]
 
     def spelt(self, words: str) -> str:
         """Units as the language writes them: 1.5 % in English, 1.5% in Korean."""
