@@ -9,7 +9,7 @@ import pytest
 from prose import unanchored
 
 from tsattn import claims, text
-from tsattn.claims.facts import Facts
+from tsattn.claims import Facts
 from tsattn.claims.rules import CANNOT_TELL, NO, Found, Number
 from tsattn.ledger import ROOT, Ledger
 

@@ -1,37 +1,42 @@
-"""Every claim by its rule, on made-up results with a known answer; three of them again from the
-files, in plain pandas.
-"""
+"""Every claim by its rule, on made-up results with a known answer; the names that texts use."""
 
+import re
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from tsattn import claims, runs, text
-from tsattn.claims import CLAIMS, rules
-from tsattn.claims import facts as facts_module
-from tsattn.claims.facts import Facts
-from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, NOT_SHOWN, PARTLY, YES
-from tsattn.compare import disturbed, versus
-from tsattn.ledger import RESULTS, Ledger
+from tsattn import claims, registered_dose, registered_rates, text
+from tsattn.claims import CLAIMS, Facts, rules
+from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, NOT_SHOWN, PARTLY, YES, Found
+from tsattn.compare import against, disturbed
+from tsattn.ledger import RESULTS, ROOT, Ledger
 from tsattn.numbers import NotRun, UnknownName
 from tsattn.settings import ATTENTIONS
-from tsattn.statistics import interval
-from tsattn.training import Result
-
-RUNS = pd.read_csv(RESULTS / "runs.csv").query(
-    "status == 'complete' and (split != split or split == 'standard')")
+from tsattn.slides import pictures
+from tsattn.slides.story import Story
+from tsattn.statistics import MARGIN, interval
 
 
 @pytest.fixture(scope="module")
 def facts():
-    return Facts(Ledger())
+    return Facts(Ledger(record=True))
 
 
 def test_each_claim_is_stated_once_in_both_languages():
     assert len({c.en for c in CLAIMS.values()}) == len({c.ko for c in CLAIMS.values()}) == 28
-    assert all(c.en and c.ko and all(c.shown) and c.rule and c.where and c.chapter[:2].isdigit()
-               for c in CLAIMS.values())
+    assert all(c.en and c.ko and len(c.shown) == 2 and all(c.shown) and c.rule and c.where
+               and (ROOT / "notebooks" / f"{c.chapter}.ipynb").is_file() for c in CLAIMS.values())
+    said = " ".join(c.rule for c in CLAIMS.values())
+    assert set(re.findall(r"\d+%", said)) == {f"{MARGIN:.0%}"}
+    assert all(f"lies below {limit:g}" in said for limit in (rules.ABOUT_ZERO, rules.SINGLED_OUT))
+
+
+def test_the_pairs_of_others_are_as_many_as_the_claim_says_and_each_stands_once():
+    pairs = pd.read_csv(ROOT / "tsattn" / "published" / "timerecipe.csv")
+    assert not pairs.duplicated(list(pairs.columns[:7])).any() and pairs.dataset.nunique() == 12
+    assert f"{len(pairs):,}" in CLAIMS["others-pairs"].en
 
 
 def test_what_has_not_been_run_says_so(tmp_path):
@@ -63,43 +68,35 @@ def test_a_codebook_that_wakes_attention_nowhere_is_not_shown_and_never_no(answe
     assert rules.cured(pd.Series(table)) == verdict
 
 
-def without_attention(folder, mse, seeds=runs.FEW_SEEDS):
-    """The replacements against softmax at 1e-4, recorded in ``folder`` with the error ``mse``, a
-    function of the run."""
-    ledger, asked = Ledger(folder), runs.attentions(seeds=seeds, learning_rate=runs.LOW_RATE)
-    for s in asked:
-        noise = np.random.default_rng([s.seed, len(s.attention)]).standard_normal(1000)
-        errors = np.float32(mse(s) + 0.01 * noise)
-        ledger.record_run(Result(s, best_epoch=1, val_mse=1.0, test_mse=errors.mean(dtype=float),
-                                 test_mae=0.4, test_errors=errors,
-                                 how={"device": "cpu", "threads": 1}))
-    named = {a: [s for s in asked if s.attention == a] for a in ATTENTIONS}
-    return versus(ledger, named.pop("softmax"), named, pooled=True)
+def without_attention(softmax, others, seeds=3, scatter=0.0):
+    """The replacements against softmax: ``seeds`` seeds with these mean errors, which scatter."""
+    rng = np.random.default_rng(0)
+    errors = {a: {seed: (softmax if a == "softmax" else others) + scatter * rng.standard_normal()
+                  + 0.01 * rng.standard_normal(1000) for seed in range(seeds)} for a in ATTENTIONS}
+    return against(errors, "softmax", block=432, pooled=True)
 
 
 @pytest.mark.parametrize("error, verdict, better", [
     (0.3715, YES, NO), (0.36, YES, YES), (0.39, NO, NO)])  # equal in the margin is not better
-def test_as_good_is_non_inferiority(tmp_path, error, verdict, better):
-    table = without_attention(tmp_path, lambda s: 0.371 if s.attention == "softmax" else error)
+def test_as_good_is_non_inferiority(error, verdict, better):
+    table = without_attention(0.371, error)
     assert rules.combine(rules.not_worse(table)) == verdict and (table.seeds == 3).all()
     assert ((table.excluded < 0.01) == (verdict == YES)).all(), "the loss that is excluded"
-    assert table.change.to_numpy() == pytest.approx([error / 0.371 - 1] * 4, abs=2e-3)
     assert rules.combine(rules.better(table)) == better
 
 
-def test_as_good_cannot_be_told_where_seeds_scatter_by_more_than_the_margin(tmp_path):
-    table = without_attention(tmp_path, lambda s: 0.4 + 0.02 * np.random.default_rng(
-        [s.seed, ATTENTIONS.index(s.attention)]).standard_normal())
-    found = rules.compared(table, rules.not_worse, "zero")
-    assert found.verdict == CANNOT_TELL and found.detectable > 0.01
+def test_as_good_cannot_be_told_where_seeds_scatter_by_more_than_the_margin():
+    table = without_attention(0.4, 0.4, scatter=0.02)
+    assert rules.not_worse(table) == rules.better(table) == [CANNOT_TELL] * 4
+    found = Found(CANNOT_TELL, detectable=table.detectable[0])
     least = text.figure(found.detectable, "share")
+    assert found.detectable > 0.01
     assert text.verdict(found) == f"cannot tell (could have seen ≥ {least})"
     assert f"최소 차이 {least}" in text.verdict(found, "ko")
 
 
-def test_one_or_two_seeds_get_no_verdict(tmp_path):
-    table = without_attention(tmp_path, lambda s: 0.3 if s.attention == "softmax" else 0.6,
-                              (2021, 2022))
+def test_one_or_two_seeds_get_no_verdict():
+    table = without_attention(0.3, 0.6, seeds=2)
     for rule in (rules.not_worse, rules.better):
         assert set(rule(table)) == set(rule(table, here=True)) == {CANNOT_TELL}
 
@@ -123,90 +120,6 @@ def test_almost_no_weight_and_not_singled_out_are_two_claims(lift, almost_none, 
     assert rules.below(interval(lift), rules.SINGLED_OUT) == not_singled_out
 
 
-def test_what_could_have_been_seen_is_of_the_comparison_that_is_shown():
-    table = pd.DataFrame([
-        dict(variant=variant, seeds=3, blocks=6, change=-0.01, low=-0.03, high=0.01,
-             detectable=seen + more)
-        for seen in (0.2, 0.4) for variant, more in (("mean", 0.1), ("zero", 0.0))])
-    found = rules.compared(table, lambda rows, here=False: ["cannot tell"] * len(rows), "zero")
-    assert found.detectable == 0.2
-
-
-# -- again from the files
-
-
-def test_patchtst_without_attention_from_the_files(facts):
-    usual = dict(model="PatchTST", dataset="ETTh1", seq_len=336, pred_len=96, patch_len=16,
-                 stride=16, n_layers=3, n_heads=16, norm="batch", norm_position="post",
-                 head="flatten", profile="paper", d_ff=256, revin=True, max_windows=0,
-                 positional_encoding="learned", residual_attention=True, pad_end=True,
-                 learning_rate=1e-4)
-    rows = RUNS[(RUNS[list(usual)] == pd.Series(usual)).all(axis=1)
-                & RUNS.embedding.fillna("linear").eq("linear")
-                & RUNS.feed_forward.fillna(True).astype(str).ne("False")]
-    table = rows.pivot(index="attention", columns="seed", values="test_mse")
-    assert table.shape == (5, 5)
-    found, mse = facts.outcomes["patchtst-without"], table.mean(axis=1)
-    assert found.number.value == pytest.approx(mse["zero"] / mse["softmax"] - 1, rel=1e-5)
-    assert (found.verdict, found.split_verdict) == (CANNOT_TELL, NO)
-
-
-def test_removal_from_the_files(facts):
-    table = pd.read_csv(RESULTS / "interventions.csv")
-    ids = RUNS.query("dataset == 'ETTh1' and model == 'PatchTST' and attention == 'softmax' "
-                     "and learning_rate == 1e-4").run_id
-    table = table[table.run_id.isin(ids) & (table.layers.eq("all") | table.intervention.eq("none"))]
-    of_run = table.groupby(["run_id", "intervention"]).test_mse.mean().unstack()
-    of_run = of_run[of_run["W_pos = 0"].notna()]
-    change = of_run["attention removed"] / of_run["none"] - 1
-    found = facts.outcomes["trained-unused"]
-    low, high = stats.t.interval(0.95, len(change) - 1, change.mean(), stats.sem(change))
-    assert (found.number.value, found.number.low, found.number.high) == pytest.approx(
-        (change.mean(), low, high))
-    assert found.verdict == NO
-    average = (of_run["A = mean"] / of_run["none"] - 1).mean()
-    assert facts.number("removed.mean")[0] == pytest.approx(average)
-
-
-def test_recall_and_events_from_the_files(facts):
-    table = pd.read_csv(RESULTS / "toy_errors.csv")
-    recall, events = ({runs.toy(data, seed=seed).run_id for seed in runs.FEW_SEEDS}
-                      for data in ("recall-4", "state-machine"))
-    of = table[table.run_id.isin(recall) & (table.intervention == "none")]
-    found = facts.outcomes["linear-embedding"]
-    assert found.number.value == pytest.approx((of.mse / of.zero_mse).mean())
-    assert found.verdict == NO
-    of = table[table.run_id.isin(events)]
-    event = of.groupby(["run_id", "intervention"]).event_mse.mean().unstack()
-    assert facts.outcomes["events-without"].number.value == pytest.approx(
-        (event["attention removed"] / event["none"]).mean())
-
-
-def test_channels_standard_months_and_rate_from_the_files(facts):
-    """Means of the window errors in plain NumPy; the intervals are those of ``preregistered``."""
-    def errors(split, rate=1e-4, attentions=ATTENTIONS):
-        asked = runs.attentions(seeds=runs.MORE_SEEDS, learning_rate=rate, split=split)
-        return {a: np.mean([np.load(RESULTS / "window_errors" / f"{s.run_id}.npy", mmap_mode="r")
-                            .astype(float).mean(0) for s in asked if s.attention == a], axis=0)
-                for a in attentions}
-
-    unseen, standard = errors("tail"), errors("standard")
-    four = [a for a in ATTENTIONS if a != "softmax"]
-
-    def loss(table, channels=slice(None)):
-        each = {a: np.mean(np.atleast_1d(v)[channels]) for a, v in table.items()}
-        return np.mean([each[a] for a in four]) / each["softmax"] - 1
-
-    both = ("softmax", "zero")
-    high, low = (errors("standard", r, both) for r in (1e-3, 1e-4))
-    by_rate = [np.mean(e["zero"]) / np.mean(e["softmax"]) - 1 for e in (high, low)]
-    for name, value in {"standard-contrast": loss(standard),
-                        "channels.useful": loss(unseen, [0, 2]),
-                        "channels.others": loss(unseen, [1, 3, 4, 5, 6]),
-                        "loss-by-rate": by_rate[0] - by_rate[1]}.items():
-        assert facts.number(name)[0] == pytest.approx(value, rel=1e-4), name
-
-
 def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
     """The registered contrast says that there is a loss, its tests not that it reaches 1 %."""
     found = facts.outcomes["registered-without"]
@@ -224,8 +137,9 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     low = facts.outcomes["one-token"].number.low
     assert facts.number("one-token.low") == (low, "change")
     assert facts.number("one-token.seeds") == (3, "count")
-    assert facts.number("runs")[0] == (pd.read_csv(RESULTS / "runs.csv").query(
-        "status == 'complete' and profile == 'paper'").run_id.nunique())
+    recorded = pd.read_csv(RESULTS / "runs.csv")
+    full = recorded[(recorded.status == "complete") & (recorded.profile == "paper")]
+    assert facts.number("runs") == (full.run_id.nunique(), "count")
     assert facts.holds("patchtst-without.cannot-tell") and not facts.holds("patchtst-without.yes")
     empty = Facts(Ledger(tmp_path))
     assert empty.holds("codebook.not-run-yet")
@@ -243,23 +157,34 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
                 ask(name)
 
 
-def test_registered_tests_are_named_as_they_come_out(facts, monkeypatch):
+def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
+    """By name, and on their slides, which wait for them."""
+    waiting = [s for s in Story(facts, "en").slides if "no result yet" in s.title]
+    assert all(len(s.lines) == 3 for s in waiting)
     rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .03],
                               low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .02, .05],
                               p_not_worse=[.5, .9, .5], detectable=.01, rate=[5e-5, 5e-5, 2e-4],
                               rate_of_softmax=1e-4))
     doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
                               low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
-    monkeypatch.setattr(facts_module.registered_rates, "judged", lambda *_: rates)
-    monkeypatch.setattr(facts_module.registered_dose, "judged", lambda *_: doses)
+    monkeypatch.setattr(registered_rates, "judged", lambda *_: rates)
+    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)
     said = Facts(facts.ledger)
     for name, value, form in (
-            ("rates.zero", .01, "change"), ("rates.two-channels.high", .03, "change"),
-            ("rates.mean", .03, "change"), ("rates.zero.p", .01, "weight"),
-            ("rates.rate.softmax", 1e-4, "weight"), ("rates.rate.mean", 2e-4, "weight"),
-            ("dose.saved-10", .04, "share"), ("dose.saved-10.low", .03, "share"),
+            ("rates.two-channels.high", .03, "change"), ("rates.mean", .03, "change"),
+            ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "weight"),
             ("dose.worth", .04, "share")):
         assert said.number(name) == (pytest.approx(value, rel=1e-9), form), name
+    assert said.holds("dose.confirmed") and said.holds("dose.worth-found")
+    story = Story(said, "en")
+    told = {s.name: s for s in story.slides}
+    assert told["rates"].title.startswith("A loss without attention, each arm at its own best")
+    assert "+1.0 % [+0.2, +1.8]" in told["rates"].lines[0]
+    assert "softmax 0.00010, zero 0.00005" in told["rates"].source
+    assert "4.0 % [3.0, 5.0]" in told["dose"].lines[0] and "4.0 %" in told["dose"].title
+    fig = pictures.draw(told["dose"].pictures[1], story, (6, 4))
+    assert fig.axes[0].lines[0].get_label() == "perfect look-up"
+    plt.close(fig)
     for primary, true in (((.01, .01, .5), {"loss-shown"}),
                           ((-.01, .01, .01), {"gain-shown", "below-margin"}),
                           ((.01, .2, .5), set()),
@@ -268,7 +193,6 @@ def test_registered_tests_are_named_as_they_come_out(facts, monkeypatch):
         said = Facts(facts.ledger)
         assert {n for n in ("loss-shown", "gain-shown", "below-margin", "as-well")
                 if said.holds(f"rates.{n}")} == true
-    assert said.holds("dose.confirmed") and said.holds("dose.worth-found")
     doses.saved, doses.confirmed = .1, False
     said = Facts(facts.ledger)
     assert not said.holds("dose.confirmed") and not said.holds("dose.worth-found")

@@ -69,11 +69,12 @@ def test_variants_with_the_seeds_of_softmax_are_one_family(table):
 
 
 def test_nothing_to_compare_gives_nothing(ledger, tmp_path):
-    assert comparisons(Ledger(tmp_path)).empty
     softmax = [make("paper")]
-    assert versus(ledger, [], {"zero": softmax}).empty
-    assert versus(ledger, softmax, {"zero": []}).empty
-    assert isinstance(versus(Ledger(tmp_path), softmax, {"zero": softmax}), pd.DataFrame)
+    for table in (comparisons(Ledger(tmp_path)), versus(ledger, [], {"zero": softmax}),
+                  versus(ledger, softmax, {"zero": []}),
+                  versus(Ledger(tmp_path), softmax, {"zero": softmax})):
+        assert table.empty and {"variant", "change", "p", "verdict", "run_ids"} <= set(table)
+    assert {"dataset", "settings"} <= set(comparisons(Ledger(tmp_path)))
 
 
 def test_disturbed_models_are_one_family_each_against_itself():
@@ -84,6 +85,7 @@ def test_disturbed_models_are_one_family_each_against_itself():
     assert found.change.to_dict() == pytest.approx({"removed": 0.2, "zeroed": 0, "mean": 0.015})
     half = stats.t.ppf(0.975, 2) * 0.001 / 3**0.5
     assert (found.high - found.change).to_numpy() == pytest.approx([half] * 3)
+    assert (found.change - found.low).to_numpy() == pytest.approx([half] * 3)
     assert found.p["removed"] < found.p["mean"] < 0.05 < found.p["zeroed"]
     assert found.p_equal["zeroed"] < 0.05 < found.p_equal["mean"]
     assert found.run_ids["mean"] == "r-1 r0 r1" and (found.seeds == 3).all()

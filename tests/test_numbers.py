@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from tsattn import chapter, claims, numbers, runs, text
-from tsattn.claims import CLAIMS
-from tsattn.claims.facts import Facts
+from tsattn.claims import CLAIMS, Facts
 from tsattn.ledger import RESULTS, Ledger
 from tsattn.settings import ROOT
 from tsattn.slides import story

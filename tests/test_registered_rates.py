@@ -7,7 +7,7 @@ from tsattn.ledger import RESULTS
 from tsattn.registered_rates import TESTS, best_rates, decide
 from tsattn.runs import RATES, rate_of_each_arm
 
-ARMS, W, BLOCK, N = ("softmax", "zero", "mean"), 2785 + 2925, 432, 100
+ARMS, W, BLOCK, N = ("softmax", "zero", "mean"), 2785 + 2925, 432, 80
 
 
 def simulated(rng, loss: float, *, hours=96, seeds=5, seed_sd=0.004, week_sd=0.02):

@@ -2,15 +2,12 @@
 
 import itertools
 import re
-import shutil
-import subprocess
 import warnings
 from datetime import datetime
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-import pandas as pd
 import pytest
 from matplotlib.text import Text
 from PIL import ImageFont
@@ -18,9 +15,9 @@ from pptx import Presentation
 from pptx.util import Emu
 from prose import unanchored
 
-from tsattn import registered_dose, registered_rates, slides, text
+from tsattn import slides, text
 from tsattn.__main__ import main
-from tsattn.claims.facts import Facts
+from tsattn.claims import Facts
 from tsattn.ledger import Ledger
 from tsattn.numbers import UnknownName
 from tsattn.settings import ROOT
@@ -46,8 +43,8 @@ def decks(tmp_path_factory, facts):
 
 
 @pytest.fixture(scope="module")
-def told(facts):
-    return {lang: story.slides(facts, lang)[1] for lang in LANGUAGES}
+def stories(facts):
+    return {lang: story.Story(facts, lang) for lang in LANGUAGES}
 
 
 def frames(slide):
@@ -76,16 +73,13 @@ def looked_up(key, written):
 
 
 def test_both_languages_tell_the_same_story():
-    (ko, _), (en, _) = heads = [story.read(lang) for lang in ("ko", "en")]
-    assert ko.keys() == en.keys()
-    mine, theirs = ([(name, [(key, conditions, looked_up(key, written))
-                             for key, conditions, written in lines]) for name, lines in told]
-                    for _, told in heads)
-    for (name, one), (other_name, other) in zip(mine, theirs, strict=True):
-        assert name == other_name
-        for a, b in itertools.zip_longest(one, other):
-            assert a == b, f"{name}: another line in English than in Korean"
-    assert mine[MAIN - 1][0] == "take-home"
+    (ko, mine), (en, theirs) = (story.read(lang) for lang in LANGUAGES)
+    assert ko.keys() == en.keys() and list(mine) == list(theirs)
+    for name in mine:
+        one, other = ([(key, conditions, looked_up(key, written))
+                       for key, conditions, written in of[name]] for of in (mine, theirs))
+        assert one == other, f"{name}: another line in English than in Korean"
+    assert list(mine)[MAIN - 1] == "take-home"
 
 
 # -- numbers
@@ -104,38 +98,34 @@ def says(shown, value, form, unsigned=False):
 
 
 @each_language
-def test_every_number_is_the_one_of_its_name(facts, lang):
-    assert says("−1.5%", -0.0151, "change") and says("12.5배", 12.4885, "times")
-    assert not says("+1.5%", -0.0151, "change") and not says("1.6 %", 0.0151, "share")
-    filler, deck = story.Filler(facts, lang), story.read(lang)[1]
-    for name, lines in deck:
+def test_every_number_is_the_one_of_its_name(facts, stories, lang):
+    of, deck = stories[lang], stories[lang].written
+    for name, lines in deck.items():
         for match in (m for _, _, written in lines for m in story.PLACE.finditer(written)):
             number, unsigned, _, part = match.groups()
             try:
-                shown = filler.number(match)
+                shown = of.number(match)
             except story.NotRun:
                 assert number.startswith(("rates.", "dose.")), f"{name}: {number}"
                 continue
-            if part == "interval":
-                parts = [m[0] + "%p" for m in SHOWN.finditer(shown)]
-                values = [facts.number(number + end)[0] for end in ("", ".low", ".high")]
-                form = facts.number(number)[1]
-                assert all(says(p, v, form) for p, v in zip(parts, values, strict=True)), shown
-            elif not part:
-                assert says(shown, *facts.number(number), bool(unsigned)), f"{name}: {match[0]}"
+            if part == "verdict":
+                continue
+            each = [m[0] + "%p" for m in SHOWN.finditer(shown)] if part else [shown]
+            for end, one in zip(("", ".low", ".high"), each, strict=False):
+                assert says(one, *facts.number(number + end), bool(unsigned)), f"{name}: {match[0]}"
         for condition in " ".join(conditions for _, conditions, _ in lines).split():
             try:
-                filler.holds(condition)
+                of.holds(condition)
             except story.NotRun:
                 assert condition.removeprefix("not-").startswith(("rates.", "dose.")), name
-    typed = "\n".join(written for _, lines in deck for key, _, written in lines
+    typed = "\n".join(written for lines in deck.values() for key, _, written in lines
                       if key not in ("~", "figure", "panel"))
     assert set(unanchored(re.sub(" ?%", " %", story.PLACE.sub(" ", typed)))) <= DESIGN
 
 
 @each_language
-def test_what_is_filled_stands_in_the_file(decks, told, lang):
-    for slide, of in zip(decks[lang].slides, told[lang], strict=True):
+def test_what_is_filled_stands_in_the_file(decks, stories, lang):
+    for slide, of in zip(decks[lang].slides, stories[lang].slides, strict=True):
         there = set(words(slide))
         said = [of.title, of.source, *of.lines, *of.say, *(p.alt for p in of.pictures),
                 *(c.replace("//", "\v") for row in of.table for c in row),
@@ -143,35 +133,30 @@ def test_what_is_filled_stands_in_the_file(decks, told, lang):
         assert not set(filter(None, said)) - there, of.name
 
 
-def test_the_talk_table_is_the_tables_of_talk_and_authors(told):
-    talk = pd.read_csv(ROOT / "tsattn" / "published" / "lab_talk.csv").set_index("attention")
-    authors = pd.read_csv(ROOT / "tsattn" / "published" / "authors.csv")
-    for slide, metric in ((told["en"][3], "MSE"), (told["ko"][21], "MAE")):
-        row = authors.query("dataset == 'ETTh1' and pred_len == 96 and metric == @metric")
-        for a, paper, theirs, _, own, _, patchtst, _ in slide.table[1:5]:
-            at = row[row.attention == a].set_index("model")
-            assert (paper, own) == tuple(f"{talk[f'{c}_{metric.lower()}'][a]:.3f}"
-                                         for c in ("paper", "lab"))
-            assert [theirs, patchtst] == [f"{at['mean'][m]:.3f} ±{at['std'][m]:.3f}"
-                                          for m in ("iTransformer", "PatchTST")]
+def test_a_row_of_the_talks_tables_is_of_one_attention(stories):
+    rows = [written for name in ("talk", "mae") for key, _, written in
+            stories["en"].written[name] if key == "|" and "{" in written]
+    assert len(rows) == 10
+    for written in rows:
+        attention, *names = story.split(written)[0], *story.PLACE.findall(written)
+        assert all(attention in name[0].split(".") for name in names), written
 
 
 # -- pictures
 
 
 @pytest.mark.parametrize("lang, slide, k", [
-    (lang, name, k) for lang in LANGUAGES for name, lines in story.read(lang)[1]
+    (lang, name, k) for lang in LANGUAGES for name, lines in story.read(lang)[1].items()
     for k in range(sum(key == "figure" and "?" not in c for key, c, _ in lines))])
-def test_a_picture_is_legible(facts, decks, told, lang, slide, k):
+def test_a_picture_is_legible(facts, decks, stories, lang, slide, k):
     """At least 18 pt, in a font that has every letter, nothing cut off, no text on another."""
-    at = [s.name for s in told[lang]].index(slide)
-    picture = told[lang][at].pictures[k]
+    at = [s.name for s in stories[lang].slides].index(slide)
+    picture = stories[lang].slides[at].pictures[k]
     shown = [s for s in decks[lang].slides[at].placeholders if hasattr(s, "image")][k]
     size = Emu(shown.width).inches, Emu(shown.height).inches
-    filler = story.Filler(facts, lang)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)  # of matplotlib: a glyph that is missing
-        fig = pictures.draw(pictures.Drawing(picture, filler, story.read(lang)[0], size))
+        fig = pictures.draw(picture, stories[lang], size)
         fig.canvas.draw()
     hidden = {label for ax in fig.axes for axis in (ax.xaxis, ax.yaxis)  # of ticks not in view
               for tick in {*axis.get_major_ticks()} - {*(axis._update_ticks() * ax.axison)}
@@ -193,8 +178,9 @@ def test_a_picture_is_legible(facts, decks, told, lang, slide, k):
     plt.close(fig)
 
 
-def test_the_saved_figures_are_those_of_the_deck(told):
-    drawn = {s.name if p.name == "forest" else p.name for s in told["en"] for p in s.pictures}
+def test_the_saved_figures_are_those_of_the_deck(stories):
+    drawn = {s.name if p.name == "forest" else p.name
+             for s in stories["en"].slides for p in s.pictures}
     drawn |= {f"{name}.ko" for name in slides.IN_README}
     assert {f.stem for f in (ROOT / "figures" / "slides").glob("*.svg")} == drawn
 
@@ -256,71 +242,32 @@ def seconds(said):
     return syllables / 5
 
 
-def test_the_notes_can_be_said_in_time(told):
-    of = {s.name: seconds(" ".join(s.say)) for s in told["ko"]}
+def test_the_notes_can_be_said_in_time(stories):
+    of = {s.name: seconds(" ".join(s.say)) for s in stories["ko"].slides}
     main = dict(itertools.islice(of.items(), MAIN))
     assert sum(main.values()) <= 11 * 60, main
     assert max(main.values()) <= 75 and main["recall"] >= 45 and min(of.values()) > 0, main
-    assert all(s.questions for s in told["ko"])
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("soffice") or not shutil.which("pdftotext"),
-                    reason="LibreOffice is not here")
-def test_another_program_shows_it(decks, tmp_path):
-    decks["en"].save(tmp_path / "deck.pptx")  # the typefaces of Korean are not everywhere
-    for command in (["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/lo",
-                     "--convert-to", "pdf", "deck.pptx"], ["pdftotext", "-bbox", "deck.pdf"]):
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    pages = (tmp_path / "deck.html").read_text().split("<page ")[1:]
-    assert len(pages) == len(decks["en"].slides)
-    for content in pages:
-        width, height = map(float, re.findall(r'(?:width|height)="([\d.]+)"', content)[:2])
-        for x, y in re.findall(r'xMax="([\d.]+)" yMax="([\d.]+)"', content):
-            assert float(x) <= width and float(y) <= height
+    assert all(s.questions for s in stories["ko"].slides)
 
 
 # -- what is not there yet, thin and damaged ledgers, bad input
 
 
-def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path, told):
+def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path, stories):
     deck = Presentation(slides.build("en", tmp_path / "deck.pptx", Ledger(tmp_path / "none")))
     said = ["\n".join(words(slide)) for slide in deck.slides]
-    assert len(said) == len(told["en"]) and not re.search(r"\bnan\b|[{}]", "".join(said))
+    assert len(said) == len(stories["en"].slides) and not re.search(r"\bnan\b|[{}]", "".join(said))
     assert story.read("en")[0]["lacking"] in said[3]
     assert said[MAIN].count("not run yet") == 11
 
 
-def test_the_registered_slides_wait_for_their_rows(told, facts, monkeypatch):
-    rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .01],
-                              low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .01, .05],
-                              p_not_worse=[.5, .9, .5], rate=5e-5, rate_of_softmax=1e-4))
-    doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
-                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
-    for slide in (s for s in told["en"] if "no result yet" in s.title):
-        lines = dict(story.read("en")[1])[slide.name]
-        assert len(slide.lines) == sum(k == "-" and "not-?" in c for k, c, _ in lines) == 3
-    monkeypatch.setattr(registered_rates, "judged", lambda *_: rates)
-    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)
-    fresh = Facts(facts.ledger)
-    found = {s.name: s for s in story.slides(fresh, "en")[1]}
-    assert found["rates"].title.startswith("A loss without attention, each arm at its own best")
-    assert "+1.0 % [+0.2, +1.8]" in found["rates"].lines[0]
-    assert "softmax 0.00010, zero 0.00005" in found["rates"].source
-    assert "4.0 % [3.0, 5.0]" in found["dose"].lines[0] and "4.0 %" in found["dose"].title
-    fig = pictures.draw(pictures.Drawing(found["dose"].pictures[1], story.Filler(fresh, "en"),
-                                         story.read("en")[0], (6, 4)))
-    assert [line.get_label() for line in fig.axes[0].lines][0] == "perfect look-up"
-    plt.close(fig)
-
-
 def test_a_mistyped_name_is_an_error_and_no_line_that_vanishes(tmp_path):
-    filler = story.Filler(Facts(Ledger(tmp_path)), "en")
+    empty = story.Story(Facts(Ledger(tmp_path)), "en")
     for written, conditions in (("{toy.zeroo}", ""), ("x", "toy-shortt"), ("x", "?toy.zeroo"),
                                 ("{nothing!verdict}", "")):
         with pytest.raises(UnknownName, match="has this name"):
-            story.slide("one", [("-", conditions, written)], filler)
-    row = pictures.Drawing(story.Picture("forest", {}), filler, {}, (12, 4)).row
+            empty.slide("one", [("-", conditions, written)])
+    row = pictures.Drawing(story.Picture("forest", {}), empty, (12, 4)).row
     with pytest.raises(UnknownName):
         row("removed.meann")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 
 import torch
+from scipy.stats import rankdata
 
 from . import data
 from .interventions import observe
@@ -60,9 +61,7 @@ def average(model, windows, n: int = 512) -> list[torch.Tensor]:
 
 def informative(s, windows) -> torch.Tensor:
     """Which patches carry what the forecast needs, on the synthetic ``s.dataset``: bool [N, T].
-
-    State machine: those that show an event. Recall: the one that holds the value asked for.
-    """
+    State machine: those that show an event; recall: the one that holds the value asked for."""
     if s.dataset == data.SYNTHETIC:
         return _events(s, windows) >= 0
     known = data.truth(s.dataset, s.seq_len, s.pred_len)
@@ -98,11 +97,8 @@ def auc(A, event) -> torch.Tensor:
     Ties count half. 0.5 is chance; NaN for windows in which all patches or none show an event.
     """
     event = event[:, None, None, None, :].to(A)
-    wins = torch.zeros_like(A)  # per patch: over how many of the others it wins
-    for other in range(A.shape[-1]):
-        rest = A[..., other, None]
-        wins += (1 - event[..., other, None]) * ((A > rest) + 0.5 * (A == rest))
-    return (wins * event).sum(-1) / (event.sum(-1) * (1 - event).sum(-1))
+    ranks, n, T = torch.from_numpy(rankdata(A, axis=-1)).to(A), event.sum(-1), A.shape[-1]
+    return ((ranks * event).sum(-1) - n * (n + 1) / 2) / (n * (T - n))  # of Mann and Whitney
 
 
 def by_head(model, splits, windows: int, query: int | None = None) -> list[dict]:
@@ -138,10 +134,8 @@ def by_event(model, splits, windows: int) -> list[dict]:
     return long_form(torch.stack(found), "lift", event=None, layer=None)
 
 
-def received(model, splits, window: int, *, windows: int = 1000) -> list[dict]:
-    """Mean weight that every patch gets from all queries, by head of the last layer.
-
-    ``window`` counts among ``windows`` test windows, evenly spread.
-    """
-    A = capture(model, splits.test.first(windows)[torch.tensor([window])])[0, -1].mean(1)  # [H, T]
+def received(model, splits, window: int) -> list[dict]:
+    """Mean weight that every patch gets from all queries, by head of the last layer, in one of
+    1,000 test windows, evenly spread."""
+    A = capture(model, splits.test.first(1000)[torch.tensor([window])])[0, -1].mean(1)  # [H, T]
     return long_form(A, "weight", head=None, patch=None)

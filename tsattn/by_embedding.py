@@ -14,7 +14,7 @@ from .codebook_rule import gaps
 from .data import SYNTHETIC, toy
 from .ledger import Ledger
 from .settings import Settings, make
-from .statistics import detectable, holm, interval
+from .statistics import holm, interval, of_seeds
 
 EMBEDDINGS = {e: dict(embedding=e) for e in ("linear", "mlp", "conv", "residual")}
 BOTH = ("softmax", "zero")
@@ -104,7 +104,7 @@ def gains(table: pd.DataFrame) -> pd.DataFrame:
             gain, low, high = interval(gap - linear)
             several = len(gap) > 1
             rows[name] = dict(gap=gap.mean(), gain=gain, low=low, high=high, seeds=len(gap),
-                              detectable=detectable(gap - linear) if several else np.nan,
+                              detectable=of_seeds(gap - linear).detectable(),
                               p=stats.ttest_rel(gap, linear).pvalue if several else np.nan)
     found = pd.DataFrame(rows, ["gap", "gain", "low", "high", "seeds", "detectable", "p"]).T
     if found.p.notna().all():

@@ -11,35 +11,22 @@ from dataclasses import asdict, fields
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from .ledger import Ledger
 from .preregistered import name_of
 from .runs import toy
 from .settings import ATTENTIONS, Settings, make
-from .statistics import (
-    MARGIN,
-    block_length,
-    compare,
-    detectable,
-    equivalence,
-    holm,
-    interval,
-    verdict,
-)
+from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, pooled_seeds
 
 COMPARED = ("attention", "feed_forward", "seed", "profile", "device", "cuda_graph")
 CELL = tuple(f.name for f in fields(Settings) if f.name not in COMPARED)
 SHOWN = ("dataset", "split", "seq_len", "pred_len", "model", "learning_rate", "embedding")
-# Column -> that of ``statistics.compare``, where it is in units of the MSE.
-RELATIVE = dict(change="difference", low="low", high="high", low_here="split_low",
-                high_here="split_high", se_seeds="se_seeds", se_weeks="se_windows",
-                detectable="detectable", excluded="provable")
-# Column -> the p-value of ``statistics.compare`` that it holds.
-P_VALUES = dict(p="p_different", p_here="p_split", p_equal="p_equal",
-                p_not_worse="p_not_worse", p_not_worse_here="p_split_not_worse")
-COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", *RELATIVE, "df", "blocks",
-           *P_VALUES, "verdict", "run_ids")
+# Columns of ``against``; p-values of each kind are corrected in a family of their own.
+P_VALUES = ("p", "p_here", "p_equal", "p_not_worse", "p_not_worse_here")
+COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "low", "high",
+           "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
+           "blocks", *P_VALUES, "verdict")
+TOO_FEW = "too few seeds"
 
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
@@ -83,8 +70,55 @@ def beside(rows: pd.DataFrame, asked: list[Settings]) -> pd.DataFrame:
     """``rows`` of a table of measurements with data set, attention, seed and tokens of their run;
     an empty table has these columns too."""
     names = ("run_id", "dataset", "attention", "seed", "n_tokens")
-    named = pd.DataFrame({s.run_id: [getattr(s, k) for k in names] for s in asked}, names).T
-    return rows.merge(named.infer_objects(), on="run_id") if len(rows) else named[:0]
+    named = pd.DataFrame([[getattr(s, k) for k in names] for s in asked], columns=names)
+    return rows.merge(named, on="run_id") if len(rows) else named[:0]
+
+
+def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
+    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
+    tests, one row per model, its ``COLUMNS`` as ``versus`` explains them.
+
+    Models are paired over the seeds that both have; a model that no seed can change has the single
+    seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
+    taken over all models together, where all have the same three seeds or more.
+    p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
+    """
+    rows, shared, own = [], None, errors[base]
+    if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
+            set(e) == set(own) for e in errors.values()):
+        shared = pooled_seeds([[e[seed].mean(dtype=float) for seed in own]
+                               for e in errors.values()])
+    for name, other in errors.items():
+        many, few = (other, own) if None in own else (own, other)
+        seeds = [seed for seed in many if seed in few or None in few]
+        if name == base or not seeds:
+            continue
+        a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
+                for e in (other, own))
+        d, mse = difference(a, b, block, shared), b.mean()
+        here, margin = d.seeds_alone, MARGIN * mse
+        (low, high), (low_here, high_here) = d.interval(), here.interval()
+        relative = dict(change=d.mean, low=low, high=high, low_here=low_here, high_here=high_here,
+                        se_seeds=d.seeds, se_weeks=d.windows, detectable=d.detectable(),
+                        excluded=d.provable())
+        rows.append(dict(
+            variant=name, reference=base, seeds=len(seeds), mse=a.mean(), reference_mse=mse,
+            **{k: v / mse for k, v in relative.items()}, df=d.df, blocks=a.shape[1] / block,
+            p=d.p_different(), p_here=here.p_different(), p_equal=d.p_equivalent(margin),
+            p_not_worse=d.p_not_worse(margin), p_not_worse_here=here.p_not_worse(margin)))
+    return family(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def family(*tables: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons, of one reference or with some of their own, as one family: their p-values by
+    Holm, and their verdicts, ``TOO_FEW`` below ``MIN_SEEDS``. A difference that is certain but
+    within the margin is equivalent: the margin says what is too small to matter."""
+    table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
+    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
+    shown = table.p < 0.05
+    return table.assign(verdict=np.select(
+        [table.seeds < MIN_SEEDS, table.p_equal < 0.05, shown & (table.change < 0), shown],
+        [TOO_FEW, "equivalent", "better", "worse"], "undecided"))
 
 
 def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Settings]],
@@ -95,33 +129,18 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     other months, ``low_here`` to ``high_here`` for these (seeds alone). ``p`` and ``p_here`` are
     two-sided, ``p_not_worse`` is one-sided for a loss of 1 % or more, all corrected for the family
     (Holm). ``detectable``: the true change found in 80 % of cases; ``excluded``: the smallest loss
-    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``statistics.compare``.
+    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``against``.
     Empty where the reference or all others are missing.
     """
     runs = {name: reference, **others}
     done = {key: ledger.complete(of) for key, of in runs.items()}
     errors = {key: ledger.errors_by_seed(of) for key, of in done.items() if of}
     if name not in errors:
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=[*COLUMNS, "run_ids"])
     s, windows = reference[0], len(next(iter(errors[name].values())))
-    table = compare(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
-    if table.empty:
-        return pd.DataFrame(columns=COLUMNS)
-    return pd.DataFrame({
-        "variant": table.model, "reference": name, "seeds": table.seeds, "mse": table.mse,
-        "reference_mse": table.reference,
-        **{k: table[v] / table.reference for k, v in RELATIVE.items()},
-        "df": table.df, "blocks": table.blocks, **{k: table[v] for k, v in P_VALUES.items()},
-        "verdict": table.verdict,
-        "run_ids": [" ".join(s.run_id for s in (*done[v], *done[name])) for v in table.model]})
-
-
-def family(*tables: pd.DataFrame) -> pd.DataFrame:
-    """Comparisons with references of their own, tables of a row each, as one family."""
-    table = pd.concat([t for t in tables if len(t)] or tables, ignore_index=True)
-    table = table.assign(**{p: holm(table[p]) for p in P_VALUES})
-    return table.assign(verdict=[verdict(r.seeds, r.change, r.p, r.p_equal)
-                                 for r in table.itertuples()])
+    table = against(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
+    return table.assign(run_ids=[" ".join(s.run_id for s in (*done[v], *done[name]))
+                                 for v in table.variant])
 
 
 def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
@@ -138,8 +157,8 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                 getattr(s, k) == v for k, v in only.items()):
             cells.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
     for runs in cells.values():
-        by = {v: [s for s in runs if name_of(s) == v] for v in (*ATTENTIONS, "attention only")}
-        by = {v: of for v, of in by.items() if of}
+        by = {v: of for v in (*ATTENTIONS, "attention only")
+              if (of := [s for s in runs if name_of(s) == v])}
         reference = by.pop("softmax", [])
         seeds = {s.seed for s in reference}
         same = {v: of for v, of in by.items() if {s.seed for s in of} == seeds}
@@ -153,9 +172,8 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                                 if k not in SHOWN and getattr(s, k) != getattr(usual, k))
             tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},
                                                   settings=differs))
-    columns = [*SHOWN, "settings", *COLUMNS]
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    return found[columns]
+    columns = [*SHOWN, "settings", *COLUMNS, "run_ids"]
+    return pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)[columns]
 
 
 def disturbed(changes: pd.DataFrame) -> pd.DataFrame:
@@ -167,14 +185,12 @@ def disturbed(changes: pd.DataFrame) -> pd.DataFrame:
     two-sided and ``p_equal`` that of two one-sided t tests of a change of 1 % or more, corrected
     for the family (Holm). The other columns are those of ``versus``.
     """
+    columns = ["variant", "reference", "seeds", "change", "low", "high", "detectable", "p",
+               "p_equal", "run_ids"]
     rows = []
     for kind, of in changes.groupby("intervention", sort=False):
-        v, n = of.change.to_numpy(float), len(of)
-        mean, low, high = interval(v)
-        rows.append({"variant": kind, "reference": "undisturbed", "seeds": n, "change": mean,
-                     "low": low, "high": high, "detectable": detectable(v) if n > 1 else np.nan,
-                     "p": stats.ttest_1samp(v, 0).pvalue if n > 1 else np.nan,
-                     "p_equal": equivalence(v, MARGIN), "run_ids": " ".join(of.run_id)})
-    table = pd.DataFrame(rows, columns=["variant", "reference", "seeds", "change", "low", "high",
-                                        "detectable", "p", "p_equal", "run_ids"])
+        d = of_seeds(of.change)
+        rows.append((kind, "undisturbed", len(of), d.mean, *d.interval(), d.detectable(),
+                     d.p_different(), d.p_equivalent(MARGIN), " ".join(of.run_id)))
+    table = pd.DataFrame(rows, columns=columns)
     return table.assign(p=holm(table.p), p_equal=holm(table.p_equal))

@@ -91,10 +91,8 @@ def picture(fig, dpi: float | None = None) -> bytes:
 
 
 def save(fig, name: str, folder, words: str = "") -> None:
-    """Write ``<folder>/<name>.svg``, its text as text, and ``.png``, 110 dpi in 256 colours.
-
-    ``words`` of caution are printed across the top.
-    """
+    """Write ``<folder>/<name>.svg``, its text as text, and ``.png``, 110 dpi in 256 colours, with
+    ``words`` of caution across the top."""
     if words:
         fig.text(0.5, 1.02, words, ha="center", va="bottom", color="#B00000", weight="bold",
                  fontsize=18)
@@ -198,34 +196,3 @@ def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> Non
     display(fig, metadata={"image/png": {"alt": alt}})
     display(Markdown(caption), metadata={"text/markdown": {"caption": True}})
     plt.close(fig)
-
-
-def by_embedding(ax, table: pd.DataFrame, order: list[str], floors: dict | None = None) -> None:
-    """``group`` of errors on the x axis, an embedding a row, an attention a colour; right is worse.
-
-    ``table`` is ``by_embedding.errors``. Intervals much longer than all dots together may end
-    outside the axis. ``floors`` are errors that are known to be reachable, by embedding: black
-    bars.
-    """
-    rows(ax, order)
-    attentions = [a for a in COLORS if a in set(table.attention)]
-    for a, shift in zip(attentions, np.linspace(-0.22, 0.22, len(attentions)), strict=True):
-        mine, label = table[table.attention == a], a
-        for y, name in enumerate(order):
-            if len(error := mine[mine.embedding == name].error):
-                group(ax, y + shift, error, COLORS[a], gap=0.07, across=True, label=label)
-                label = None
-    shown = {name: v for name, v in (floors or {}).items() if name in order}
-    for name, v in shown.items():
-        y = order.index(name)
-        ax.plot([v, v], [y - 0.42, y + 0.42], color="black", lw=3,
-                label=None if name != next(iter(shown)) else "known to be reachable")
-    values = [*table.error, *shown.values()]
-    if values:
-        # Room for intervals, but not for those that would swallow the dots.
-        least, most = min(values), max(values)
-        room = 0.35 * ((most - least) or 1)
-        ends = [interval(v)[1:] for _, v in table.groupby(["embedding", "attention"]).error]
-        low = max(np.nanmin([least, *(e[0] for e in ends)]), least - room)
-        high = min(np.nanmax([most, *(e[1] for e in ends)]), most + room)
-        ax.set_xlim((max(low, 0) if least >= 0 else low) - 0.1 * room, high + 0.1 * room)

@@ -13,8 +13,6 @@ from .data import toy
 from .models import revin
 from .settings import Settings
 
-PENALTIES = 10.0 ** np.arange(0, 6)  # of the ridge regression, chosen on validation windows
-
 
 def decoded(s: Settings, book, x: torch.Tensor) -> torch.Tensor:
     """Windows x [B, C, seq_len] as their codes show them, in the units of x.
@@ -28,7 +26,7 @@ def decoded(s: Settings, book, x: torch.Tensor) -> torch.Tensor:
 
 
 def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: int = 256,
-           code_levels: int = 2, max_windows: int = 2000, data_dir=None) -> list[dict]:
+           code_levels: int = 2, max_windows: int = 2000) -> list[dict]:
     """Test error that is left when forecasting from raw windows and from their codes: one row for
     each of what is ``given``.
 
@@ -44,8 +42,9 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
     run = runs.toy if recall or machine else runs.make
     s = run(dataset=dataset, embedding="code", tokenizer=tokenizer, codes=codes,
             code_levels=code_levels, seed=seed)
-    splits = data.load(dataset, s.seq_len, s.pred_len, data_dir)
+    splits = data.load(dataset, s.seq_len, s.pred_len)
     book, quality = tokenizers.fit_and_measure(s, splits)
+    unit = "share of variance" if recall else "MSE at event samples" if machine else "MSE"
     part, rows = splits.test.first(max_windows), []
     x, y = part.batch(slice(None))
     for given, see in (("raw", lambda x: x), ("codes", lambda x: decoded(s, book, x))):
@@ -54,10 +53,9 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
             forecast, matters = _best(dataset, part, seen[:, 0].numpy(),
                                       (seen - x).square().mean().item())
             error = ((forecast - y[:, 0].numpy()) ** 2)[matters].mean()
-            error, unit = (error / y.square().mean().item(), "share of variance") if recall else (
-                error, "MSE at event samples")
+            error = error / y.square().mean().item() if recall else error
         else:
-            error, unit = _ridge(splits, see, max_windows), "MSE"
+            error = _ridge(splits, see, max_windows)
         rows.append(dict(given=given, error=float(error), unit=unit))
     rows[1] |= quality
     return rows
@@ -82,7 +80,7 @@ def _ridge(splits, see, max_windows: int) -> float:
 
     Level and scale of the raw window are taken off before and put back after, and windows count by
     their variance, so that squared error in these units is minimised. One map for all channels, as
-    in PatchTST.
+    in PatchTST; the penalty is chosen on validation windows.
     """
     def pairs(windows):
         x, y = windows.batch(slice(None))
@@ -97,5 +95,5 @@ def _ridge(splits, see, max_windows: int) -> float:
     gram, cross = (z * std**2).T @ z, (z * std**2).T @ target
     val, test = (pairs(part.first(max_windows)) for part in (splits.val, splits.test))
     fits = [torch.linalg.solve(gram + penalty * torch.eye(len(gram), dtype=gram.dtype), cross)
-            for penalty in PENALTIES]
+            for penalty in 10.0 ** np.arange(6)]
     return error(min(fits, key=lambda w: error(w, *val)), *test)

@@ -20,7 +20,7 @@ import papermill
 
 from . import folders, numbers, site, slides
 from .chapter import checked
-from .claims.facts import Facts
+from .claims import Facts
 from .data import DataError
 from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError

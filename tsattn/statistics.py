@@ -1,59 +1,25 @@
 """Intervals and tests. Every comparison in the report says which of these it uses.
 
-Seeds alone (``interval``, ``detectable``, ``equivalence``); seeds and the weeks that were tested
-(``difference``); several comparisons at once (``compare``); several periods or series that truly
-differ (``random_effects``).
+Seeds alone (``of_seeds``); seeds and the weeks that were tested (``difference``); several
+comparisons at once (``holm``).
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
-from scipy import optimize, stats
+from scipy import stats
 
 FEW_BLOCKS = 5  # separate blocks; with two, as at 720 hours, 95 % intervals cover about 88 %
 MARGIN = 0.01  # of the reference's MSE: smaller differences are called equal; fixed beforehand
 MIN_SEEDS = 3  # of a verdict; with two, intervals come out too short where seeds differ much
-TOO_FEW = "too few seeds"
-
-# -- values of independent seeds
 
 
 def least_found(error, df):
     """The smallest difference with standard ``error`` that a two-sided t test at 5 % finds in 80 %
     of cases."""
     return stats.t.ppf([0.975, 0.8], df).sum() * error
-
-
-def detectable(values) -> float:
-    """``least_found`` of the mean of independent values."""
-    return least_found(stats.sem(values), len(values) - 1)
-
-
-def interval(values) -> tuple[float, float, float]:
-    """Mean and 95 % Student-t interval of independent values; the bounds are NaN for fewer than
-    two, the mean of none is."""
-    values = np.asarray(values, dtype=float)
-    mean = values.mean() if len(values) else np.nan
-    if len(values) < 2:
-        return mean, np.nan, np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return mean, mean - half, mean + half
-
-
-def equivalence(values, margin: float) -> float:
-    """p-value of the two one-sided t tests (TOST, Schuirmann 1987) that the mean of independent
-    values lies within +-``margin``; NaN for fewer than two."""
-    if len(values) < 2:
-        return np.nan
-    return max(stats.ttest_1samp(values, -margin, alternative="greater").pvalue,
-               stats.ttest_1samp(values, margin, alternative="less").pvalue)
-
-
-# -- two samples at once: the seeds that were trained, and the weeks that were tested
 
 
 def block_length(seq_len: int, pred_len: int, n_windows: int) -> int:
@@ -89,8 +55,8 @@ def block_error(values, block: int) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two models' errors, with the uncertainty from the seeds and from the
-    weeks tested.
+    """Mean difference of two models' errors, with the uncertainty from two samples at once: the
+    seeds that were trained, and the weeks that were tested.
 
     ``seeds`` and ``windows`` are the two standard errors, ``error`` is both together, ``df`` its
     degrees of freedom and ``df_seeds`` those of the seeds' part. Of a single seed ``seeds`` is
@@ -142,6 +108,19 @@ class Difference:
         return self.mean + stats.t.ppf(0.95, self.df) * self.error
 
 
+def of_seeds(values) -> Difference:
+    """Mean of independent values; all that says how certain it is is NaN for fewer than two."""
+    values, n = np.asarray(values, dtype=float), len(values)
+    return Difference(values.mean() if n else np.nan, stats.sem(values) if n > 1 else np.nan,
+                      0.0, n - 1)
+
+
+def interval(values) -> tuple[float, float, float]:
+    """Mean and 95 % Student-t interval of independent values (``of_seeds``)."""
+    d = of_seeds(values)
+    return d.mean, *d.interval()
+
+
 def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> Difference:
     """Difference a - b of errors [seeds, windows], paired by seed and window.
 
@@ -153,8 +132,7 @@ def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> D
     blocks, and reading off percentiles would give intervals that are far too short. What varies
     with seed and week together is counted in both parts, so that intervals are too long rather
     than too short. A single seed says nothing of others: there is the weeks' part alone, unless
-    ``pooled`` gives the seeds' standard error of a difference and its degrees of freedom
-    (``pooled_seeds``).
+    ``pooled`` gives the seeds' part and its degrees of freedom (``pooled_seeds``).
     """
     d = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
     S, W = d.shape
@@ -167,23 +145,16 @@ def difference(a, b, block: int, pooled: tuple[float, float] | None = None) -> D
 
 
 def pooled_seeds(means) -> tuple[float, float]:
-    """Standard error, and degrees of freedom, of the difference of two variants' means.
+    """Standard error, and degrees of freedom, of the difference of two variants whose ``means``
+    [V, S] stand among those of V variants under the same S seeds.
 
-    ``means`` [V, S] holds the error of V variants under the same S seeds. The variance is that
-    of the residuals of seed plus variant, with (V - 1)(S - 1) degrees of freedom: where all
-    variants scatter alike, 8 for five variants and three seeds instead of 2. Raises
-    ``ValueError`` below two of either.
-    """
+    The variance is that of the residuals of seed plus variant: where all variants scatter alike, it
+    has 8 degrees of freedom for five variants and three seeds instead of 2."""
     x = np.asarray(means, dtype=float)
     V, S = x.shape
-    if min(V, S) < 2:
-        raise ValueError(f"{V} variants and {S} seeds: pooling needs at least two of each.")
     df = (V - 1) * (S - 1)
     residual = x - x.mean(0) - x.mean(1, keepdims=True) + x.mean()
     return np.sqrt(2 / S * (residual**2).sum() / df), df
-
-
-# -- several comparisons at once
 
 
 def holm(p) -> np.ndarray:
@@ -194,93 +165,3 @@ def holm(p) -> np.ndarray:
     order = known[np.argsort(p[known])]
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted
-
-
-def verdict(seeds: int, mean: float, p_different: float, p_equal: float) -> str:
-    """``equivalent`` where a difference beyond the margin is excluded, else ``better``, ``worse``
-    or ``undecided``; ``TOO_FEW`` below ``MIN_SEEDS``.
-
-    A difference that is certain but within the margin is equivalent: the margin says what is too
-    small to matter.
-    """
-    if seeds < MIN_SEEDS:
-        return TOO_FEW
-    if p_equal < 0.05:
-        return "equivalent"
-    if p_different < 0.05:
-        return "better" if mean < 0 else "worse"
-    return "undecided"
-
-
-def compare(errors: dict, base: str, block: int, pooled: bool = False) -> pd.DataFrame:
-    """Every model of ``errors`` (name -> seed -> [windows]) against ``base``: one family of
-    tests, one row per model.
-
-    Models are paired over the seeds that both have; a model that no seed can change has the single
-    seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
-    taken over all models together, where all have the same three seeds or more (``pooled_seeds``).
-    ``low`` and ``high`` are for other months, ``split_low`` and ``split_high`` for this test split
-    (seeds alone). ``detectable`` and ``provable`` are in units of the MSE, ``p_equal`` and
-    ``p_not_worse`` are for ``MARGIN``. p-values are adjusted by Holm, each kind in its own family.
-    """
-    rows, shared, own = [], None, errors[base]
-    if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
-            set(e) == set(own) for e in errors.values()):
-        shared = pooled_seeds([[e[seed].mean(dtype=float) for seed in own]
-                               for e in errors.values()])
-    for name, other in errors.items():
-        many, few = (other, own) if None in own else (own, other)
-        seeds = [seed for seed in many if seed in few or None in few]
-        if name == base or not seeds:
-            continue
-        a, b = (np.array([e.get(seed, e.get(None)) for seed in seeds], dtype=float)
-                for e in (other, own))
-        d, mse = difference(a, b, block, shared), b.mean()
-        here, margin = d.seeds_alone, MARGIN * mse
-        (low, high), (split_low, split_high) = d.interval(), here.interval()
-        rows.append(dict(
-            model=name, seeds=len(seeds), mse=a.mean(), reference=mse, difference=d.mean,
-            low=low, high=high, se_seeds=d.seeds, se_windows=d.windows, df=d.df,
-            blocks=a.shape[1] / block, p_different=d.p_different(),
-            p_equal=d.p_equivalent(margin), p_not_worse=d.p_not_worse(margin),
-            split_low=split_low, split_high=split_high, p_split=here.p_different(),
-            p_split_not_worse=here.p_not_worse(margin), detectable=d.detectable(),
-            provable=d.provable()))
-    table = pd.DataFrame(rows)
-    for p in [column for column in table if column.startswith("p_")]:
-        table[p] = holm(table[p])
-    return table.assign(verdict=[verdict(r.seeds, r.difference, r.p_different, r.p_equal)
-                                 for r in table.itertuples()])
-
-
-# -- several periods or series that truly differ
-
-RandomEffects = namedtuple("RandomEffects", "mean error low high new_low new_high")
-
-
-def random_effects(effects, errors) -> RandomEffects:
-    """Mean of ``effects`` of K series, whose truths differ, with standard ``errors``: its standard
-    ``error`` and 95 % interval, and where the next series may lie (``new_low`` to ``new_high``).
-
-    Between-series variance by Paule and Mandel (1982), interval of the mean by Hartung and Knapp
-    (2001), not narrower than the errors themselves allow where series happen to agree (Knapp and
-    Hartung 2003), prediction interval with K - 1 degrees of freedom (Partlett and Riley 2017); the
-    latter falls short where series differ by less than their errors, as the spread is then often
-    estimated as 0. Raises ``ValueError`` below three series.
-    """
-    y, v = np.asarray(effects, dtype=float), np.asarray(errors, dtype=float) ** 2
-    K = len(y)
-    if K < 3:
-        raise ValueError(f"{K} series: a spread between them needs at least three.")
-
-    def spread(tau2):  # generalised Q: K - 1 on average at the true tau2
-        w = 1 / (v + tau2)
-        return w @ (y - w @ y / w.sum()) ** 2
-
-    top = 10 * y.var() + 10 * v.max()
-    tau2 = optimize.brentq(lambda t: spread(t) - (K - 1), 0, top) if spread(0) > K - 1 else 0.0
-    w = 1 / (v + tau2)
-    mean = w @ y / w.sum()
-    error = np.sqrt(max(1.0, w @ (y - mean) ** 2 / (K - 1)) / w.sum())
-    half, new = stats.t.ppf(0.975, K - 1) * np.array([error, np.sqrt(tau2 + error**2)])
-    return RandomEffects(mean, error, mean - half, mean + half, mean - new, mean + new)

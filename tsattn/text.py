@@ -2,7 +2,7 @@
 
 And numbers in written text that are checked: invisible marks name what a number is, and
 ``refresh`` looks all of them up. ``<!-- n:NAME -->0.9 %<!-- / -->`` is a number, ``NAME`` one of
-``claims.facts``; ``NAME:abs0`` shows it without a sign and without decimals, ``NAME:2`` with two.
+``claims.Facts``; ``NAME:abs0`` shows it without a sign and without decimals, ``NAME:2`` with two.
 ``<!-- holds:NAME -->words<!-- / -->`` is a statement: its words stay, but the ledger must agree.
 ``<!-- block:NAME -->`` to ``<!-- /block -->`` is written whole: scorecard, scorecard-ko, or
 verdict-CLAIM.
@@ -17,7 +17,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from .claims.facts import Facts
+from .claims import Facts
 from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Found, Number
 from .ledger import Ledger, write
 from .numbers import UnknownName

@@ -11,25 +11,19 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ..statistics import FEW_BLOCKS, MARGIN, MIN_SEEDS
+from ..statistics import MIN_SEEDS
 
 YES, MOSTLY, PARTLY, NO, CANNOT_TELL, NOT_SHOWN, NOT_RUN = VERDICTS = (
     "yes", "mostly", "partly", "no", "cannot tell", "not shown", "not run yet")
 LEVEL = 0.05
 SINGLED_OUT = 1.1  # times an even share of the weight: an upper bound below is "not singled out"
 ABOUT_ZERO = 0.25  # of that share
-NOT_WORSE = f"non-inferiority: a loss of {MARGIN:.0%} or more is excluded (one-sided, Holm)"
-EQUAL = f"equivalence: a change beyond ±{MARGIN:.0%} is excluded (two one-sided tests, Holm)"
-OTHER_MONTHS, THIS_SPLIT, UNSEEN = "other months", "this test split", "the unseen months"
+THIS_SPLIT, UNSEEN = "this test split", "the unseen months"
 
 
 @dataclass(frozen=True)
 class Number:
-    """What is shown: ``value`` in its 95 % interval.
-
-    ``form``: "change" (relative, with a sign), "points" (of per cent), "share", "times" (a factor)
-    or "weight".
-    """
+    """What is shown: ``value`` in its 95 % interval, in the ``form`` of ``text.figure``."""
 
     value: float
     low: float
@@ -39,11 +33,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement in English and Korean; ``shown`` says what its number measures.
-
-    ``rule`` is in words what its chapter computes; ``target`` is what the verdict speaks of;
-    ``where`` names data, horizon and learning rate.
-    """
+    """A statement in English and Korean, as ``claims.toml`` has it."""
 
     id: str
     chapter: str
@@ -52,7 +42,7 @@ class Claim:
     shown: tuple[str, str]
     rule: str
     where: str
-    target: str = OTHER_MONTHS
+    target: str = "other months"
     scorecard: bool = False
 
 
@@ -128,8 +118,7 @@ def not_worse(table: pd.DataFrame, here: bool = False) -> list[str]:
 
 def better(table: pd.DataFrame, here: bool = False) -> list[str]:
     """Superiority, as ``not_worse``: yes where a gain is shown, no where a loss is, or, for other
-    months, equality in the margin.
-    """
+    months, equality in the margin."""
     shown, gain = table["p" + "_here" * here] < LEVEL, table.change < 0
     equal = (table.p_equal < LEVEL) & (not here)
     return _by(table, shown & gain, (shown & ~gain) | equal)
@@ -145,16 +134,3 @@ def increased(row) -> str:
     """Of a row of ``compare.disturbed``: yes where an increase is shown, no where a decrease is."""
     shown = row.p < LEVEL and row.seeds >= MIN_SEEDS
     return word(shown and row.change > 0, shown)
-
-
-def compared(table: pd.DataFrame, rule, shown: str,
-             judged: list[str] | None = None) -> Found | None:
-    """The verdict of ``rule`` over the rows of ``compare.versus`` (those of the variants
-    ``judged``); the number of ``shown``."""
-    if shown not in set(table.variant):
-        return None
-    rows = table[table.variant.isin(judged)] if judged else table
-    row = table[table.variant == shown].iloc[0]
-    return Found(combine(rule(rows)), Number(row.change, row.low, row.high), int(rows.seeds.max()),
-                 row.detectable, split_verdict=combine(rule(rows, here=True)),
-                 few_blocks=bool((rows.blocks < FEW_BLOCKS).any()), comparisons=table)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from ..claims.facts import Facts
+from ..claims import Facts
 from ..ledger import Ledger, write
 from ..settings import ROOT
 from . import pictures, story
@@ -43,30 +43,25 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
             raise
         raise ValueError("slides: python-pptx is not installed; pip install python-pptx.") from None
     out = Path(out or ROOT / "build" / f"slides-{lang}.pptx")
-    writable(out)
-    if out.is_file() and not page.untouched(out):
-        raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
-                         "or give another file.")
-    facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
-    words, told = story.slides(facts, lang)
-    deck = page.presentation(dict(title=told[0].title, subject=words["subject"],
-                                  author=presenter or lab, last_modified_by=presenter or lab))
-    whose = [words["subject"], " · ".join(filter(None, (lab, presenter, date)))]
-    for slide in told:
-        page.add(deck, slide, words, story.Filler(facts, lang), whose)
-    content = io.BytesIO()
-    deck.save(content)
-    write(out, content.getvalue())
-    return out
-
-
-def writable(out: Path) -> None:
-    """Raises ``ValueError`` unless a file can be written at ``out``."""
     here = next((p for p in out.parents if p.exists()), out)
     why = ("it is a folder" if out.is_dir() else "Not a directory" if not here.is_dir()
            else "Permission denied" if not os.access(here, os.W_OK) else "")
     if why:
         raise ValueError(f"--out {out}: cannot be written ({why}); give another file.")
+    if out.is_file() and not page.untouched(out):
+        raise ValueError(f"--out {out}: is there, and not as this command wrote it; move it away, "
+                         "or give another file.")
+    facts = ledger if isinstance(ledger, Facts) else Facts(ledger or Ledger())
+    told = story.Story(facts, lang)
+    subject, author = told.words["subject"], presenter or lab
+    deck = page.presentation(dict(title=told.slides[0].title, subject=subject, author=author,
+                                  last_modified_by=author))
+    for slide in told.slides:
+        page.add(deck, slide, told, [subject, " · ".join(filter(None, (lab, presenter, date)))])
+    content = io.BytesIO()
+    deck.save(content)
+    write(out, content.getvalue())
+    return out
 
 
 def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:
@@ -74,14 +69,13 @@ def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = Non
     too (``<name>.ko.svg``); returns the files."""
     facts, files = Facts(ledger or Ledger(record=True)), []
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for lang, names, end in (("en", (), ".svg"), ("ko", IN_README, ".ko.svg")):
-        filler = story.Filler(facts, lang)
-        words, told = story.slides(facts, lang)
-        for slide, picture in [(s, p) for s in told for p in s.pictures]:
+    for lang, end in (("en", ".svg"), ("ko", ".ko.svg")):
+        told = story.Story(facts, lang)
+        for slide, picture in [(s, p) for s in told.slides for p in s.pictures]:
             name = slide.name if picture.name == "forest" else picture.name
-            fig = None if names and name not in names else pictures.draw(
-                pictures.Drawing(picture, filler, words, SIZE))
-            if fig:
+            if lang == "ko" and name not in IN_README:
+                continue
+            if fig := pictures.draw(picture, told, SIZE):
                 files.append(Path(folder) / f"{name}{end}")
                 with pictures.look():
                     fig.savefig(files[-1], metadata={"Date": None})

@@ -15,8 +15,8 @@ from pptx.enum.text import MSO_ANCHOR
 from pptx.oxml import parse_xml
 from pptx.util import Emu, Inches, Pt
 
-from .pictures import Drawing, draw
-from .story import Filler, Picture, Slide
+from .pictures import draw
+from .story import Picture, Slide, Story
 
 MADE_BY, DPI = "tsattn", 180
 BODY, ANSWER, FIRST, SOURCE, SECOND = 1, 13, 14, 15, 16  # placeholders, by their idx
@@ -41,23 +41,24 @@ def untouched(path) -> bool:
     return about.identifier == MADE_BY and about.created == about.modified
 
 
-def add(deck, slide: Slide, words: dict[str, str], filler: Filler, whose: list[str]) -> None:
-    """Append ``slide``; ``whose`` talk it is stands on the first one."""
+def add(deck, slide: Slide, story: Story, whose: list[str]) -> None:
+    """Append ``slide``; ``whose`` talk it is stands on the first one. Notes: what to say, then
+    likely questions with their answers."""
     first, named = not len(deck.slides), [p.name for p in slide.pictures]
     kind = ("Title" if first else "Table" if slide.table else "Strip" if "months" in named
             else "Two figures" if len(named) > 1 else "Figure" if named else "Words")
     page = deck.slides.add_slide(deck.slide_layouts.get_by_name(kind))
     places = {p.placeholder_format.idx: p for p in page.placeholders}
-    drawn = [put(places[idx], picture, words, filler)
+    drawn = [put(places[idx], picture, story)
              for idx, picture in zip((FIRST, SECOND), slide.pictures, strict=False)]
-    lacking = [words["lacking"]] * (slide.incomplete or None in drawn)
+    lacking = [story.words["lacking"]] * (slide.incomplete or None in drawn)
     texts = {0: [slide.title], ANSWER if first else BODY: slide.lines + lacking,
              SOURCE: [slide.source]} | ({BODY: whose} if first else {})
     if slide.table:
-        table(places[FIRST], slide.table, filler.lang, Inches(4.06 if slide.lines else 5.5))
+        table(places[FIRST], slide.table, story.lang, Inches(4.06 if slide.lines else 5.5))
     for idx, place in places.items():
         if lines := [line for line in texts.get(idx, ()) if line]:
-            fill(place.text_frame, "\n".join(lines), filler.lang)
+            fill(place.text_frame, "\n".join(lines), story.lang)
         elif place._element is not None:  # neither words nor a picture is in it
             place._element.getparent().remove(place._element)
     for shape in page.slide_layout.placeholders:
@@ -65,13 +66,15 @@ def add(deck, slide: Slide, words: dict[str, str], filler: Filler, whose: list[s
             page.shapes._spTree.append(deepcopy(shape._element))
     if kind == "Two figures" and drawn[1]:
         page._element.append(parse_xml(APPEAR.format(drawn[1].shape_id)))
-    page.notes_slide.notes_text_frame.text = notes(slide, words)
+    asked = [f"Q. {q}\nA. {a}" for q, a in slide.questions]
+    page.notes_slide.notes_text_frame.text = "\n\n".join([
+        f"[{story.words['say']}]", *slide.say, f"[{story.words['questions']}]", *asked])
 
 
-def put(place, picture: Picture, words: dict[str, str], filler: Filler):
+def put(place, picture: Picture, story: Story):
     """Draw ``picture`` in the size of its place; None where nothing of it has been run."""
     size = Emu(place.width).inches, Emu(place.height).inches
-    if (fig := draw(Drawing(picture, filler, words, size))) is None:
+    if (fig := draw(picture, story, size)) is None:
         return None
     content = BytesIO()
     fig.savefig(content, format="png", dpi=DPI, pil_kwargs=dict(compress_level=3))  # in less time
@@ -109,9 +112,3 @@ def table(place, rows: list[list[str]], lang: str, most: int) -> None:
 def ems(words: str) -> float:
     """Roughly how wide the longest line of a cell is with its margins, in the size of its font."""
     return 1 + max(sum(1 if ord(c) >= 0x1100 else 0.6 for c in line) for line in words.split("//"))
-
-
-def notes(slide: Slide, words: dict[str, str]) -> str:
-    """What to say, then likely questions with their answers."""
-    asked = [f"Q. {q}\nA. {a}" for q, a in slide.questions]
-    return "\n\n".join([f"[{words['say']}]", *slide.say, f"[{words['questions']}]", *asked])

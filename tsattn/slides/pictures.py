@@ -1,13 +1,11 @@
 """The deck's pictures, for the back row: in the deck's language, at least 18 pt at slide size.
 
 A *forest* is drawn from rows of the deck's text; each of the others is a function of ``Drawing``
-that returns a figure, or None where nothing of it has been run."""
+that returns a figure. It raises ``NotRun`` where nothing of it has been run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 
 import matplotlib.pyplot as plt
@@ -19,32 +17,26 @@ from matplotlib.patches import FancyBboxPatch
 
 from .. import by_embedding, data, figures, registered_dose, runs
 from ..codebook_rule import gaps
-from ..compare import comparisons
+from ..compare import beside, comparisons
 from ..figures import COLORS
 from ..numbers import NotRun
 from ..settings import Settings, make
-from .story import LACKING, Filler, Picture, said
+from .story import LACKING, Picture, Story
 
 FONT, EVENT, WITH = 18, "#8C510A", ("softmax", "zero")
 HUES = COLORS | {"black": "#222222", "grey": "#555555", "purple": figures.FEED_FORWARD}
 compared = cache(comparisons)
 
 
-@dataclass
 class Drawing:
-    """A picture to be drawn, where its numbers come from, the deck's labels, the size (inches)."""
+    """A picture of the deck to be drawn in ``size`` (inches); ``drawing[key]`` is a label."""
 
-    picture: Picture
-    filler: Filler
-    words: dict[str, str]
-    size: tuple[float, float]
-
-    def __post_init__(self):
-        self.ledger, self.lang = self.filler.facts.ledger, self.filler.lang
+    def __init__(self, picture: Picture, story: Story, size: tuple[float, float]):
+        self.picture, self.story, self.size = picture, story, size
+        self.ledger, self.lang = story.facts.ledger, story.lang
 
     def __getitem__(self, key: str) -> str:
-        """The label of ``key``; ``//`` is a new line."""
-        return self.words[f"label.{key}"].replace("//", "\n")
+        return self.story.words[f"label.{key}"].replace("//", "\n")
 
     def panels(self, n: int = 1, **how):
         """A figure of this size, and its ``n`` axes side by side."""
@@ -52,7 +44,7 @@ class Drawing:
         return fig, *axes[0]
 
     def change(self, value: float) -> str:
-        return said(value, "change", self.lang, 2 if abs(value) < 0.001 else 1)
+        return self.story.said(value, "change", 2 if abs(value) < 0.001 else 1)
 
     def row(self, source: str, where: str = "") -> dict:
         """``change``, ``low`` and ``high`` of a row of a forest; empty where it has not been run.
@@ -68,25 +60,10 @@ class Drawing:
                 raise ValueError(f"{source}: {len(found)} comparisons")
             return found[columns].iloc[0].to_dict() if len(found) else {}
         try:
-            return {k: self.filler.facts.number(source + end)[0]
+            return {k: self.story.facts.number(source + end)[0]
                     for k, end in zip(columns, ("", ".low", ".high"), strict=True)}
         except NotRun:
             return {}
-
-    def runs(self, asked: dict, of: Callable[[pd.DataFrame], pd.Series],
-             table: str = "toy_errors") -> pd.DataFrame:
-        """What is recorded of the runs ``asked`` (variant -> runs): variant, attention, seed and
-        ``value``, which is ``of`` their rows. Raises ``NotRun``."""
-        rows = self.ledger.read(table)
-        if len(rows) and table == "toy_errors":
-            rows = by_embedding.on_most_windows(rows[rows.intervention == "none"])
-        named = pd.DataFrame([(s.run_id, k, s.attention, s.seed) for k, many in asked.items()
-                              for s in many], columns=["run_id", "variant", "attention", "seed"])
-        own = [c for c in rows if c == "run_id" or c not in named]
-        rows = named.merge(rows[own]) if len(rows) else rows
-        if rows.empty:
-            raise NotRun(table)
-        return rows.assign(value=of(rows))
 
 
 @contextmanager
@@ -101,13 +78,19 @@ def look():
         yield
 
 
-def draw(drawing: Drawing) -> Figure | None:
-    """The picture; None where nothing of it has been run."""
+def draw(picture: Picture, story: Story, size: tuple[float, float]) -> Figure | None:
+    """The picture in ``size`` (inches); None where nothing of it has been run."""
     with look():
         try:
-            return DRAWN[drawing.picture.name](drawing)
+            return DRAWN[picture.name](Drawing(picture, story, size))
         except (NotRun, data.DataError):
             return None
+
+
+def some(table: pd.DataFrame) -> pd.DataFrame:
+    if table.empty:
+        raise NotRun("no rows")
+    return table
 
 
 def bare(ax, title: str = "", color: str = "black", **labels) -> None:
@@ -118,13 +101,13 @@ def bare(ax, title: str = "", color: str = "black", **labels) -> None:
     ax.set_title(title, loc="left", color=color)
 
 
-def forest(d: Drawing) -> Figure | None:
+def forest(d: Drawing) -> Figure:
     """Changes with their intervals; a second source of a row is drawn hollow below the first."""
     panels = [(heading, {row[0].replace("//", "\n"): ([d.row(s, *where) for s in row[1:-1]],
                                                       HUES[row[-1]]) for row in rows})
               for (heading, *where), rows in d.picture.panels]
     if not any(any(found) for _, rows in panels for found, _ in rows.values()):
-        return None
+        raise NotRun("no rows")
     several = len(panels) > 1
     alike = several and all([*rows] == [*panels[0][1]] for _, rows in panels)
     fig, *axes = d.panels(len(panels), sharex=alike, sharey=alike)
@@ -169,14 +152,14 @@ def months(d: Drawing) -> Figure:
     return fig
 
 
-def forecasts(d: Drawing) -> Figure | None:
+def forecasts(d: Drawing) -> Figure:
     """Two recorded windows of the unseen months: where attention gains, and where it loses."""
-    models = {a: [make("paper", attention=a, learning_rate=runs.LOW_RATE, split="tail",
-                       seed=runs.FEW_SEEDS[0])] for a in WITH}
-    table = d.runs(models, lambda t: t.forecast, "forecasts")
+    table = some(beside(d.ledger.read("forecasts"), [
+        make("paper", attention=a, learning_rate=runs.LOW_RATE, split="tail",
+             seed=runs.FEW_SEEDS[0]) for a in WITH]))
     test, k = data.load("ETTh1", 336, 96, split="tail").test, int(table.channel.iloc[0])
     true = {w: [v[0, k].numpy() for v in test.batch([int(w)])] for w in table.window.unique()}
-    loss = [(r.value - true[r.window][1][r.step - 1]) ** 2 for r in table.itertuples()]
+    loss = [(r.forecast - true[r.window][1][r.step - 1]) ** 2 for r in table.itertuples()]
     loss = table.assign(loss=loss).pivot_table(index="window", columns="attention", values="loss")
     order = (loss.zero - loss.softmax).sort_values().index
     fig, *axes = d.panels(2, sharey=True)
@@ -184,7 +167,7 @@ def forecasts(d: Drawing) -> Figure | None:
         x, y = true[window]
         ax.plot(np.arange(-96, 96), np.r_[x[-96:], y], color="black", lw=1.8, label=d["truth"])
         for a, of in table[table.window == window].groupby("attention"):
-            ax.plot(of.step - 1, of.value, color=COLORS[a], lw=3, label=d[f"with.{a}"])
+            ax.plot(of.step - 1, of.forecast, color=COLORS[a], lw=3, label=d[f"with.{a}"])
         ax.axvline(0, color="0.5", ls="--", lw=1.5)
         bare(ax, d[what].format(*loss.loc[window, list(WITH)]), xlabel=d["hours"], yticks=[],
              xticks=range(-96, 97, 48))
@@ -253,13 +236,14 @@ def recall_window(d: Drawing) -> Figure:
 def recall_errors(d: Drawing) -> Figure:
     """The error that is left on recall for a growing number of pairs."""
     pairs = ("1", "2", "4", "8", "16")
-    table = d.runs({n: [runs.toy(f"recall-{n}", attention=a, seed=s) for a in WITH
-                        for s in runs.FEW_SEEDS] for n in pairs},
-                   lambda t: 100 * t.mse / t.zero_mse)
+    table = some(by_embedding.errors(d.ledger, {
+        (n, a, s): runs.toy(f"recall-{n}", attention=a, seed=s)
+        for n in pairs for a in WITH for s in runs.FEW_SEEDS}))
     fig, ax = d.panels()
     palette = {d[f"with.{a}"]: COLORS[a] for a in WITH}
-    table["attention"] = [d[f"with.{a}"] for a in table.attention]
-    figures.dots(ax, table, "variant", "value", pairs, palette, "attention")
+    table = table.assign(attention=[d[f"with.{a}"] for a in table.attention],
+                         left=100 * table.error)
+    figures.dots(ax, table, "embedding", "left", pairs, palette, "attention")
     ax.legend(loc="center right", bbox_to_anchor=(1, 0.4))
     ax.set(ylim=(-4, 104), yticks=(0, 50, 100), xlabel=d["pairs"], ylabel=d["left"])
     return fig
@@ -275,11 +259,9 @@ def dose_window(d: Drawing) -> Figure:
     return fig
 
 
-def dose(d: Drawing) -> Figure | None:
+def dose(d: Drawing) -> Figure:
     """What attention saves of each dose of look-up, beside what a perfect look-up would save."""
-    table = registered_dose.judged(d.ledger)
-    if table.empty:
-        return None
+    table = some(registered_dose.judged(d.ledger))
     fig, ax = d.panels()
     doses = [0, *sorted(table.dose.unique())]
     ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
@@ -305,15 +287,12 @@ def codebook(d: Drawing) -> Figure:
     for ax, on in zip(axes, ("state-machine", "recall-4-nonlinear", "ETTh1"), strict=True):
         asked = by_embedding.codebook_runs(on, attentions=WITH, names=[
             k for k in hues if k != "oracle" or on in runs.ORACLE_DATA])
-        errors = by_embedding.errors(d.ledger, asked)
-        if errors.empty:
-            raise NotRun(on)
-        gap = gaps(errors).relative.mul(100).reset_index()
+        gap = gaps(some(by_embedding.errors(d.ledger, asked))).relative.mul(100).reset_index()
         gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
         ax.axvline(0, color="0.4", lw=1.5)
         figures.dots(ax, gap, "relative", "embedding", [*colors], colors)
         for name, v in gap.groupby("embedding").relative:
-            ax.annotate(said(round(v.mean()) / 100 + 0.0, "share", d.lang, 0),
+            ax.annotate(d.story.said(round(v.mean()) / 100 + 0.0, "share", 0),
                         (v.max(), [*colors].index(name)), (14, 0), textcoords="offset points",
                         va="center", color=colors[name], weight="bold")
         bare(ax, d[f"on.{on}"], xlim=(-25, 135), xticks=(0, 50, 100), xlabel=d["gap"], ylabel="")
@@ -331,11 +310,11 @@ def toy_series(d: Drawing) -> Figure:
 
 def surfaces(d: Drawing) -> Figure:
     """The paper's own picture: attention and feed-forward of trained models disturbed."""
-    models = [make("paper", seed=s) for s in runs.FEW_SEEDS]
-    table = d.runs({"": models}, lambda t: t.test_mse, "perturbation").query("layers == 'all'")
-    table = table.set_index(["run_id", "sublayer"])
-    own = table.query("smoothing == 0 and noise == 0").value
-    table = table.assign(change=100 * (table.value / own - 1))
+    table = some(beside(d.ledger.read("perturbation"),
+                        [make("paper", seed=s) for s in runs.FEW_SEEDS]))
+    table = table.query("layers == 'all'").set_index(["run_id", "sublayer"])
+    own = table.query("smoothing == 0 and noise == 0").test_mse
+    table = table.assign(change=100 * (table.test_mse / own - 1))
     fig, *axes = d.panels(2)
     for ax, part in zip(axes, ("attention", "feed_forward"), strict=True):
         z = table.xs(part, level="sublayer").pivot_table("change", "noise", "smoothing")[::-1]

@@ -28,8 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import text
-from ..claims.facts import Facts
-from ..claims.rules import Number
+from ..claims import Facts, Number
 from ..numbers import NotRun, UnknownName
 
 LANGUAGES = ("ko", "en")
@@ -63,40 +62,40 @@ class Slide:
     incomplete: bool = False
 
 
-def read(lang: str) -> tuple[dict[str, str], list[tuple[str, list[tuple[str, str, str]]]]]:
-    """Fixed words, and per slide its name and lines (key, conditions, text) of the deck's file.
-    Raises ``ValueError`` for a line of no known form."""
+def read(lang: str) -> tuple[dict[str, str], dict[str, list[tuple[str, str, str]]]]:
+    """Fixed words, and by slide the lines (key, conditions, text) of the deck's file. Raises
+    ``ValueError`` for a line of no known form."""
     written = (Path(__file__).parent / f"deck.{lang}.md").read_text("utf-8")
     head, *parts = re.split(r"^## ", written, flags=re.M)
-    slides = []
-    for name, _, body in (part.partition("\n") for part in parts):
-        found = [(line, LINE.fullmatch(line)) for line in map(str.strip, body.splitlines()) if line]
+    slides = {}
+    for name, *lines in (part.splitlines() for part in parts):
+        found = [(line, LINE.fullmatch(line.strip())) for line in lines if line.strip()]
         if wrong := [line for line, match in found if not match]:
             raise ValueError(f"the deck's text has a line of no known form: {wrong[0]!r}")
-        slides.append((name.strip(), [(m[1], m[2] or "", m[3]) for _, m in found]))
+        slides[name.strip()] = [match.groups("") for _, match in found]
     return dict(re.findall(r"^([\w.-]+): (.+)$", head, re.M)), slides
-
-
-def spelt(words: str, lang: str) -> str:
-    """Units as a language writes them: 1.5 % in English, 1.5% in Korean."""
-    return words.replace(" %", "%").replace(" pp", "%p") if lang == "ko" else words
-
-
-def said(value: float, form: str, lang: str, digits: int | None = None, sign: bool = True) -> str:
-    """One number: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
-    words = spelt(text.figure(value, form, digits, sign), lang)
-    return f"{words[1:]}배" if form == "times" and lang == "ko" else words
 
 
 def split(written: str) -> list[str]:
     return [cell.strip() for cell in written.split("|")]
 
 
-class Filler:
-    """Fills text from one report."""
+class Story:
+    """The deck in one language, from one report: its fixed ``words``, and its ``slides``."""
 
     def __init__(self, facts: Facts, lang: str):
         self.facts, self.lang = facts, lang
+        self.words, self.written = read(lang)
+        self.slides = [self.slide(name, lines) for name, lines in self.written.items()]
+
+    def spelt(self, words: str) -> str:
+        """Units as the language writes them: 1.5 % in English, 1.5% in Korean."""
+        return words.replace(" %", "%").replace(" pp", "%p") if self.lang == "ko" else words
+
+    def said(self, value: float, form: str, digits: int | None = None, sign: bool = True) -> str:
+        """One number: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
+        words = self.spelt(text.figure(value, form, digits, sign))
+        return f"{words[1:]}배" if form == "times" and self.lang == "ko" else words
 
     def holds(self, condition: str) -> bool:
         """Whether it holds. Raises ``NotRun`` where the ledger cannot tell."""
@@ -111,73 +110,64 @@ class Filler:
         return True
 
     def number(self, match: re.Match) -> str:
+        """What stands in a ``PLACE``. Raises ``UnknownName`` and ``NotRun``."""
         name, unsigned, digits, part = match.groups()
         if part == "verdict":
             if name not in self.facts.outcomes:
                 raise UnknownName(f"{name}: no claim has this name")
-            return spelt(text.verdict(self.facts.outcomes[name], self.lang), self.lang)
+            return self.spelt(text.verdict(self.facts.outcomes[name], self.lang))
         value, form = self.facts.number(name)
         if not np.isfinite(value):
             raise NotRun(f"{name}: not in this ledger")
         if part:
             low, high = (self.facts.number(f"{name}.{end}")[0] for end in ("low", "high"))
-            return spelt(text.with_interval(Number(value, low, high, form)), self.lang)
-        return said(abs(value) if unsigned else value, form, self.lang,
-                    int(digits) if digits else None, not unsigned)
+            return self.spelt(text.with_interval(Number(value, low, high, form)))
+        return self.said(abs(value) if unsigned else value, form,
+                         int(digits) if digits else None, not unsigned)
 
     def fill(self, written: str) -> str:
         """``written`` with its numbers. Raises ``NotRun`` for what has not been run."""
         return PLACE.sub(self.number, written)
 
-    def cells(self, written: str) -> tuple[list[str], bool]:
-        """Cells of a row, and whether something in it has not been run, unless it says so."""
-        found, lacking = [], False
-        for cell in split(written):
-            try:
-                found.append(self.fill(cell))
-            except NotRun:
-                found.append(LACKING)
-                lacking |= "!verdict}" not in written
-        return found, lacking
-
-
-def slides(facts: Facts, lang: str) -> tuple[dict[str, str], list[Slide]]:
-    """The deck's fixed words and its slides in ``lang``, with the numbers of ``facts``."""
-    filler, (words, written) = Filler(facts, lang), read(lang)
-    return words, [slide(name, lines, filler) for name, lines in written]
-
-
-def slide(name: str, lines: list[tuple[str, str, str]], filler: Filler) -> Slide:
-    s, asked = Slide(name), ""
-    for key, conditions, written in lines:
-        if key == "title" and s.title or key == "A" and not asked:
-            continue
-        question, asked = asked, ""
+    def cell(self, written: str) -> str:
+        """A cell of a table with its numbers, ``LACKING`` where they have not been run."""
         try:
-            if not all(map(filler.holds, conditions.split())):
-                continue
-            words = "" if key == "|" else filler.fill(written)
+            return self.fill(written)
         except NotRun:
-            s.incomplete |= key in ("-", "title")
-            continue
-        if key == "|":
-            cells, lacking = filler.cells(written)
-            s.table.append(cells)
-            s.incomplete |= lacking
-        elif key in ("-", "say"):
-            (s.lines if key == "-" else s.say).append(words)
-        elif key == "Q":
-            asked = words
-        elif key == "A":
-            s.questions.append((question, words))
-        elif key == "figure":
-            picture, *only = words.split()
-            s.pictures.append(Picture(picture, dict(pair.split("=") for pair in only)))
-        elif key == "panel":
-            s.pictures[-1].panels.append((split(words), []))
-        elif key == "~":
-            s.pictures[-1].panels = s.pictures[-1].panels or [([""], [])]
-            s.pictures[-1].panels[-1][1].append(split(words))
-        else:
-            setattr(s.pictures[-1] if key == "alt" else s, key, words)
-    return s
+            return LACKING
+
+    def slide(self, name: str, lines: list[tuple[str, str, str]]) -> Slide:
+        s, asked = Slide(name), ""
+        for key, conditions, written in lines:
+            if key == "title" and s.title or key == "A" and not asked:
+                continue
+            question, asked = asked, ""
+            try:
+                if not all(map(self.holds, conditions.split())):
+                    continue
+                words = "" if key == "|" else self.fill(written)
+            except NotRun:
+                s.incomplete |= key in ("-", "title")
+                continue
+            if key == "|":
+                cells = split(written)
+                s.table.append([*map(self.cell, cells)])
+                s.incomplete |= s.table[-1].count(LACKING) > cells.count(LACKING) and \
+                    "!verdict}" not in written  # a verdict says so itself
+            elif key in ("-", "say"):
+                (s.lines if key == "-" else s.say).append(words)
+            elif key == "Q":
+                asked = words
+            elif key == "A":
+                s.questions.append((question, words))
+            elif key == "figure":
+                picture, *only = words.split()
+                s.pictures.append(Picture(picture, dict(pair.split("=") for pair in only)))
+            elif key == "panel":
+                s.pictures[-1].panels.append((split(words), []))
+            elif key == "~":
+                s.pictures[-1].panels = s.pictures[-1].panels or [([""], [])]
+                s.pictures[-1].panels[-1][1].append(split(words))
+            else:
+                setattr(s.pictures[-1] if key == "alt" else s, key, words)
+        return s
