@@ -2,12 +2,15 @@
 
 import itertools
 import re
+import shutil
+import subprocess
 import warnings
 from datetime import datetime
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.text import Text
 from PIL import ImageFont
@@ -15,7 +18,7 @@ from pptx import Presentation
 from pptx.util import Emu
 from prose import unanchored
 
-from tsattn import slides, text
+from tsattn import registered_dose, registered_rates, slides, text
 from tsattn.__main__ import main
 from tsattn.claims import Facts
 from tsattn.ledger import Ledger
@@ -251,6 +254,42 @@ def test_the_notes_can_be_said_in_time(stories):
 
 
 # -- what is not there yet, thin and damaged ledgers, bad input
+
+
+@pytest.mark.skipif(not shutil.which("soffice") or not shutil.which("pdftotext"),
+                    reason="LibreOffice is not here")
+def test_another_program_shows_every_word_on_its_slide(decks, tmp_path):
+    decks["en"].save(tmp_path / "deck.pptx")  # the typefaces of Korean are not everywhere
+    for command in (["soffice", "--headless", f"-env:UserInstallation=file://{tmp_path}/lo",
+                     "--convert-to", "pdf", "deck.pptx"], ["pdftotext", "-bbox", "deck.pdf"]):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    shown = (tmp_path / "deck.html").read_text().split("<page ")[1:]
+    assert len(shown) == len(decks["en"].slides)
+    for content in shown:
+        width, height = map(float, re.findall(r'(?:width|height)="([\d.]+)"', content)[:2])
+        for x, y in re.findall(r'xMax="([\d.]+)" yMax="([\d.]+)"', content):
+            assert float(x) <= width and float(y) <= height
+
+
+def test_the_registered_slides_wait_for_their_rows(stories, facts, monkeypatch):
+    waiting = [s for s in stories["en"].slides if "no result yet" in s.title]
+    assert all(len(s.lines) == 3 for s in waiting)
+    rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .01],
+                              low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .01, .05],
+                              p_not_worse=[.5, .9, .5], rate=5e-5, rate_of_softmax=1e-4))
+    doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
+                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
+    monkeypatch.setattr(registered_rates, "judged", lambda *_: rates)
+    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)
+    fresh = story.Story(Facts(facts.ledger), "en")
+    found = {s.name: s for s in fresh.slides}
+    assert found["rates"].title.startswith("A loss without attention, each arm at its own best")
+    assert "+1.0 % [+0.2, +1.8]" in found["rates"].lines[0]
+    assert "softmax 0.00010, zero 0.00005" in found["rates"].source
+    assert "4.0 % [3.0, 5.0]" in found["dose"].lines[0] and "4.0 %" in found["dose"].title
+    fig = pictures.draw(found["dose"].pictures[1], fresh, (6, 4))
+    assert [line.get_label() for line in fig.axes[0].lines][0] == "perfect look-up"
+    plt.close(fig)
 
 
 def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path, stories):
