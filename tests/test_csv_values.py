@@ -13,14 +13,12 @@ from tsattn.settings import Settings, make
 from tsattn.training import train
 
 
-@pytest.mark.parametrize("values", [
-    np.where(AT < 1100, 0.3, OT), np.full(N, 0.1), 1e6 + AT * 1e-9, np.zeros(N)])
+@pytest.mark.parametrize("values", [np.where(AT < 1100, 0.3, OT), 1e6 + AT * 1e-9, np.zeros(N)])
 def test_a_channel_constant_in_training_is_named_and_left_out(save, values):
     splits = loaded(save(BASE.assign(stuck=values)), "channel stuck is constant",
                     "left out of data and error")
     assert splits.channels == ("OT", "HUFL") and splits.findings.dropped == ("stuck",)
     assert splits.sha256 == loaded(save(BASE)).sha256
-    assert np.allclose(splits.std, BASE[["OT", "HUFL"]][:1050].std(ddof=0))
     refused(save(BASE[["date"]].assign(stuck=values)), "every channel is constant")
 
 

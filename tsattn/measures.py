@@ -222,8 +222,12 @@ def equal_disturbance(model, splits, sublayer: str, draws: int) -> list[dict]:
 
 def forecasts(model, splits, channel: int, which: str) -> list[dict]:
     """Forecasts of a channel in the test windows ``which``, numbers with a space between them."""
+    return _forecasts(model, splits.test, channel, which)
+
+
+def _forecasts(model, windows, channel, which):
     index = [int(i) for i in which.split()]
-    y = model(splits.test.batch(torch.tensor(index))[0])[:, channel]
+    y = model(windows.batch(torch.tensor(index))[0])[:, channel]
     return maps.long_form(y, "forecast", window=index, step=None)
 
 
@@ -289,9 +293,7 @@ def toy_continued(model, splits, first: int, length: int, windows: int, blocks: 
 
 def toy_forecasts(model, splits, which: str, *, windows: int = 1000) -> list[dict]:
     """Forecasts of the windows ``which``, numbers with a space between them, among ``windows``."""
-    index = [int(i) for i in which.split()]
-    x, _ = splits.test.first(windows)[torch.tensor(index)].batch(slice(None))
-    return maps.long_form(model(x)[:, 0], "forecast", window=index, step=None)
+    return _forecasts(model, splits.test.first(windows), 0, which)
 
 
 def toy_event_heights(model, splits, windows: int) -> list[dict]:
