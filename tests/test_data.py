@@ -20,6 +20,7 @@ from tsattn.data import (
     files,
     load,
 )
+from tsattn.data.catalogue import adjoining
 from tsattn.data.windows import calendar_features, cut
 from tsattn.settings import SERIES, SPLITS, make
 
@@ -60,6 +61,18 @@ def test_scaling_knows_only_the_training_rows():
     changed[280:] *= 50
     a, b = (cut(v, [(0, 280), (280, 320), (320, 400)], 24, 12) for v in (values, changed))
     assert np.array_equal(a.mean, b.mean) and np.array_equal(a.std, b.std)
+
+
+def test_windows_of_a_long_series_are_views_and_a_batch_alone_is_copied():
+    """200,000 rows: windows made one by one would fill 2.4 GB."""
+    values = np.random.default_rng(0).normal(size=(200_000, 7))
+    s = cut(values, adjoining(140_000, 160_000, 200_000), 336, 96)
+    parts = s.train, s.val, s.test
+    assert len({w.series.data_ptr() for w in parts}) == 1 and len(s.train) == 139_569
+    assert sum(t.nbytes for w in parts for t in (w.series, w.starts)) < 20e6
+    assert s.train[torch.arange(0, 139_569, 2)].series.data_ptr() == s.train.series.data_ptr()
+    x, y = s.train.batch(torch.tensor([5, 9]))
+    assert x.untyped_storage().nbytes() == 2 * 7 * 432 * 4
 
 
 def test_calendar_features_stand_below_the_channels_of_their_own_times(save):

@@ -66,9 +66,9 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
     at = [first + k * p.period + np.arange(p.width) for k in range(b.state.shape[1])]
     seen = [(a >= 0) & (a < L) for a in at]
     carrier = machine.carrier[start:start + L]
-    weight, P = np.zeros(b.state.shape[1:]), p.transitions
+    weight = np.zeros(b.state.shape[1:])
     for states in itertools.product(range(5), repeat=len(at)):
-        steps = [P[i][j] for i, j in itertools.pairwise(states)]
+        steps = [p.P[i, j] for i, j in itertools.pairwise(states)]
         if all(step > 0 for step in steps):
             probability = p.stationary[states[0]] * np.prod(steps)
             log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum()

@@ -1,4 +1,4 @@
-"""Every measurement on a trained model: ``measure(model, splits, **point) -> rows``, one per table.
+"""Every measurement on a trained model: ``measure(model, splits, **point) -> rows``, by table.
 
 Its parameters, but for keyword-only ones, are the columns that beside ``run_id`` name a measurement
 in its table. Models come in evaluation mode; errors are in units of the training standard deviation
@@ -132,9 +132,9 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
             raise ValueError(f"split={split!r}: trains or validates on other months than "
                              f"split {s.split}, of this model; choose one that shares them.")
     context = Context(model, own, splits.test.first(s.max_windows))
-    before, after = (_errors(context, name) for name in ("none", intervention))
-    return [dict(windows=len(context.windows), test_mse=after[0], test_mae=after[1],
-                 undisturbed=before[0], undisturbed_mae=before[1])]
+    (mse, mae), (mse_before, mae_before) = (_errors(context, i) for i in (intervention, "none"))
+    return [dict(windows=len(context.windows), test_mse=mse, test_mae=mae,
+                 undisturbed=mse_before, undisturbed_mae=mae_before)]
 
 
 # -- interventions with a strength

@@ -1,5 +1,4 @@
-"""Data: find, read, split. The model sees windows [B, C, seq_len] and nothing of where they came
-from."""
+"""Data: find, read, split. A model sees windows [B, C, seq_len], not where they come from."""
 
 from __future__ import annotations
 
@@ -119,7 +118,7 @@ def of(settings, data_dir=None) -> Splits:
 
 
 def names(dataset: str, seq_len: int, pred_len: int) -> np.ndarray:
-    """What the samples of a synthetic series show, [L] beside it; 0 where nothing is named.
+    """What the samples of a synthetic series show, [L]; 0 where nothing is named.
 
     State machine: 1 + the state, at the middle of each event. Recall: 1 + the key of a patch, at
     its first sample.
@@ -150,8 +149,8 @@ def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool) -> Split
 
 
 def available(dataset: str, data_dir=None, profile: str = "") -> str:
-    """``dataset`` if its file is here or can be had, else the name of the embedded synthetic
-    series; of full runs (``profile`` "paper") ``dataset`` in any case, as they may be recorded.
+    """``dataset`` if its file is here or can be had, else the synthetic series; of full runs
+    (``profile`` "paper") ``dataset`` in any case, as they may be recorded.
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """

@@ -1,8 +1,7 @@
-"""The published series: where each comes from, what it must be to the byte, and what is wrong with
-it.
+"""The published series: where each comes from, what it must be to the byte, and its defects.
 
 A file is verified by the SHA-256 of its text with LF line ends, so that a copy with CRLF is the
-same data. ``card`` is one row of the report's table of data.
+same data.
 """
 
 from __future__ import annotations
@@ -130,11 +129,7 @@ def split_rows(n: int, published: Published | None = None,
 
 
 def card(name: str) -> dict:
-    """One row of the table of data: what the series is, its licence and hash, its standard test,
-    its defects.
-
-    Raises ``KeyError`` for a name that is not in the catalogue.
-    """
+    """One row of the report's table of data."""
     p = CATALOGUE[name]
     first, end = split_rows(p.rows, p)[2]
     return {"name": name, "file": p.file, "source": p.source, "licence": p.licence,
