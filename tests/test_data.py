@@ -110,7 +110,7 @@ def test_a_published_series_is_what_its_card_says(published):
     assert (train[0], train[1], val[1]) == (0, val[0], test[0])
     assert test[1] - test[0] == c["test rows"] and len(s.time) == c["rows"]
     assert test[1] < len(s.time) if p.months else test[1] == len(s.time)
-    assert len(s.channels) == c["channels"] and (not p.columns or s.channels == p.columns)
+    assert len(s.channels) == c["channels"] and (not p.columns or list(s.channels) == p.columns)
     assert s.findings.step == pd.Timedelta(p.step) and str(s.time[0]).startswith(p.first)
     assert c["test days"] == {"ETT": 120, "exc": 1517, "ill": 193 * 7, "wea": 73, "EPF": 437,
                               "vic": 219}[published[:3]]

@@ -23,7 +23,7 @@ SOMETHING = [lambda m: iv.perturb_attention(m, smoothing=0.5),
              lambda m: iv.give_attention(m, [torch.eye(m.s.n_tokens).expand(4, -1, -1)] * 2),
              lambda m: iv.replace_attention(m, "zero"), lambda m: iv.remove(m, "feed_forward"),
              lambda m: iv.disturb_output(m, "feed_forward", 0.5),
-             lambda m: iv.set_positions(m, torch.zeros_like),
+             lambda m: iv.act(m, {"position": torch.zeros_like}),
              lambda m: iv.permute_tokens(m, torch.arange(m.s.n_tokens).flip(0),
                                          with_positions=True)]
 

@@ -161,11 +161,6 @@ def disturb_output(model, sublayer: str, size: float, *, layers=None, generator=
     return _in_layers(model, {f"{sublayer}_out": add}, layers)
 
 
-def set_positions(model, change):
-    """Replace the positional encoding W_pos [T, d_model] by ``change(W_pos)``."""
-    return act(model, {"position": change})
-
-
 def permute_tokens(model, order, *, with_positions: bool):
     """Put the tokens into another ``order`` [T]; their encodings travel along or stay in place."""
     if sorted(order.tolist()) != list(range(model.s.n_tokens)):

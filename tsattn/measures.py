@@ -88,9 +88,10 @@ NAMED: dict[str, Callable] = {  # under the names by which the ledger knows them
     "A = mean": lambda c, _: iv.replace_attention(c.model, "mean", layers=c.layers),
     "A = data-set average": lambda c, _: iv.give_attention(c.model, c.average, layers=c.layers),
     "A = another window's": Context._another,
-    "W_pos = 0": lambda c, _: iv.set_positions(c.model, torch.zeros_like),
-    "W_pos = 0.5": lambda c, _: iv.set_positions(c.model, lambda w: torch.full_like(w, 0.5)),
-    "W_pos rows permuted": lambda c, _: iv.set_positions(c.model, lambda w: w[c.order()]),
+    "W_pos = 0": lambda c, _: iv.act(c.model, {"position": torch.zeros_like}),
+    "W_pos = 0.5":
+        lambda c, _: iv.act(c.model, {"position": lambda w: torch.full_like(w, 0.5)}),
+    "W_pos rows permuted": lambda c, _: iv.act(c.model, {"position": lambda w: w[c.order()]}),
     "tokens permuted, W_pos in place":
         lambda c, _: iv.permute_tokens(c.model, c.order(), with_positions=False),
     "tokens permuted with their W_pos":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,7 @@ from .files import DataError
 from .findings import Findings
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """What is added to the windows that start at each of L rows of a series of C channels.
 
     ``key`` [C, L, T] of each of T patches, -1 for none; ``value`` [C, L, T], 0 for none; ``answer``
@@ -31,13 +31,12 @@ class Pattern:
 
     def at(self, starts) -> torch.Tensor:
         """The pattern [B, C, seq_len + pred_len] of the windows at rows ``starts`` [B]."""
-        key, value, answer = (t[:, starts].transpose(0, 1)
-                              for t in (self.key, self.value, self.answer))
+        key, value, answer = (t[:, starts].transpose(0, 1) for t in self[:3])
         shown = torch.cat([self.keys[key], value[..., None] * self.bump], -1)  # [B, C, T, P]
         return torch.cat([shown.flatten(-2), answer[..., None] * self.horizon], -1)
 
     def to(self, device) -> Pattern:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Pattern(*(t.to(device) for t in self))
 
 
 @dataclass(frozen=True)
