@@ -148,13 +148,8 @@ def test_the_floor_of_a_four_code_recall_by_hand():
     coded, matters = _best("recall-2", part, decoded(s, book, x)[:, 0].numpy(), 0.0)
     assert raw[0].min() == pytest.approx(-0.7, abs=1e-3) and matters.all()
     np.testing.assert_allclose(coded[0], -toy.bump(96), atol=1e-6)
-
-
-def test_codes_leave_more_than_raw_windows_and_more_codes_less():
-    few, many = (floors("state-machine", codes=k, max_windows=300) for k in (8, 64))
-    assert [r["given"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
-    assert few[0]["error"] < many[1]["error"] < few[1]["error"]
-    assert 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
+    raw, coded = floors("state-machine", codes=8, max_windows=300)
+    assert (raw["given"], coded["given"]) == ("raw", "codes") and raw["error"] < coded["error"]
 
 
 def test_a_collapsed_codebook_is_reported_by_its_level():
@@ -257,19 +252,12 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
 
 
 def test_the_plan_holds_what_the_rule_needs():
-    plan = runs.codebook("smoke")
-    every = {s.run_id for part in plan.values() for s in part}
+    every = {s.run_id for part in runs.codebook("smoke").values() for s in part}
     for dataset, seeds in runs.CODEBOOK_SEEDS.items():
         asked = by_embedding.codebook_runs(dataset, "smoke")
-        assert {seed for _, _, seed in asked} == set(seeds)
         assert len(asked) == len(seeds) * (3 * 7 if dataset != "ETTh1" else 3 * 2 + 2 * 4)
         assert {s.run_id for s in asked.values()} <= every
-    assert all(s.learning_rate == 1e-4 for part in plan.values() for s in part
-               if s.dataset == "ETTh1")
-    for dataset in runs.ORACLE_DATA:
-        asked = by_embedding.codebook_runs(dataset, names=("oracle",))
-        planned = {s.run_id for s in runs.oracle()[f"{dataset}: oracle"]}
-        assert {s.run_id for s in asked.values()} == planned
+        assert all(s.learning_rate == 1e-4 for s in asked.values() if dataset == "ETTh1")
 
 
 def test_errors_are_those_on_the_most_windows(tmp_path):

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from own_csv import AT, BASE, OT, RNG, N, loaded, refused
+from own_csv import AT, BASE, HOURS, OT, RNG, N, loaded, refused
 
 from tsattn.data import DataError, DataWarning, findings, load
 from tsattn.settings import Settings, make
@@ -96,10 +96,9 @@ def test_the_season_is_that_of_the_step_and_calendar_steps_are_regular(save, fre
 
 
 def test_a_log_with_jitter_has_a_step_and_a_season_too_long_for_the_window_falls_back(save):
-    jitter = RNG.uniform(-0.4, 0.4, N)
-    time = pd.Timestamp("2024-05-01") + pd.to_timedelta(AT * 10 + jitter, unit="ms")
-    splits = loaded(save(BASE.assign(date=time)))
-    assert splits.findings.season == 1 and "repeats the last value" in splits.findings.notes[0]
+    time = HOURS[0] + pd.to_timedelta(AT * 10 + RNG.uniform(-0.4, 0.4, N), unit="ms")
+    found = loaded(save(BASE.assign(date=time))).findings
+    assert found.season == 1 and "repeats the last value" in found.notes[0]
 
 
 def test_the_seasonal_rule_repeats_the_season_of_the_data_and_a_setting_wins(save, tmp_path):

@@ -112,13 +112,10 @@ def test_linear_maps_and_their_gradients_are_those_of_pytorch(shape):
 
     for found, usual in zip(own(linear), own(torch.nn.functional.linear), strict=True):
         torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
-
-
-def test_linear_maps_of_other_precisions_are_pytorchs_own():
-    x, W, b = torch.randn(4, 8).double(), torch.randn(3, 8).double(), torch.zeros(3).double()
-    assert torch.equal(linear(x, W, b), torch.nn.functional.linear(x, W, b))
+    x, W, b = torch.randn(4, 8), torch.randn(3, 8), torch.zeros(3)
+    assert linear(x.double(), W.double(), b.double()).dtype == torch.float64
     with torch.autocast("cpu", torch.bfloat16):
-        assert linear(x.float(), W.float(), b.float()).dtype == torch.bfloat16
+        assert linear(x, W, b).dtype == torch.bfloat16
 
 
 def test_dropout_has_its_mean_its_rate_and_its_seed():
@@ -221,14 +218,6 @@ def test_the_rules_are_what_they_say():
         build(make(model="seasonal-naive", seq_len=20), 3)
 
 
-def test_multiply_adds_are_those_of_the_matrix_products():
-    s = make()
-    T, D_, F_ = s.n_tokens, s.d_model, s.d_ff
-    layer = 4 * T * D_**2 + 2 * T**2 * D_ + 2 * T * D_ * F_
-    assert count_multiply_adds(s) == T * s.patch_len * D_ + s.n_layers * layer + T * D_ * s.pred_len
-    assert count_multiply_adds(make(model="linear"), 7) == 7 * 336 * 96
-
-
 @pytest.mark.parametrize("settings, cost", [
     (make(model="MLP"), "parameters"), (make(attention="zero"), "parameters"),
     (make(attention="zero"), "multiply-adds")])
@@ -242,8 +231,5 @@ def test_matched_models_cost_the_same_within_1_percent(settings, cost, pred_len)
     off = abs(count(matched) - count(target))
     assert all(off <= abs(count(matched.but(d_ff=matched.d_ff + d)) - count(target))
                for d in (-1, 1))
-
-
-def test_a_model_that_costs_more_at_any_width_cannot_be_matched():
     with pytest.raises(ValueError, match="even at 1 PatchTST has more"):
         match(make(), make(model="linear"))

@@ -223,12 +223,8 @@ def equal_disturbance(model, splits, sublayer: str, draws: int) -> list[dict]:
 
 def forecasts(model, splits, channel: int, which: str) -> list[dict]:
     """Forecasts of a channel in the test windows ``which``, numbers with a space between them."""
-    return _forecasts(model, splits.test, channel, which)
-
-
-def _forecasts(model, windows, channel, which):
     index = [int(i) for i in which.split()]
-    y = model(windows.batch(torch.tensor(index))[0])[:, channel]
+    y = model(splits.test.batch(torch.tensor(index))[0])[:, channel]
     return maps.long_form(y, "forecast", window=index, step=None)
 
 
@@ -292,11 +288,6 @@ def toy_continued(model, splits, first: int, length: int, windows: int, blocks: 
     return of.groupby(["block", "ago"]).sum().reset_index().to_dict("records")
 
 
-def toy_forecasts(model, splits, which: str, *, windows: int = 1000) -> list[dict]:
-    """Forecasts of the windows ``which``, numbers with a space between them, among ``windows``."""
-    return _forecasts(model, splits.test.first(windows), 0, which)
-
-
 def toy_event_heights(model, splits, windows: int) -> list[dict]:
     """Quantiles (%) of the height of forecast events by true state, model and best forecast."""
     part, machine = splits.test.first(windows), data.truth(data.SYNTHETIC)
@@ -316,13 +307,11 @@ MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fil
     "interventions": intervened, "content_or_mixing": content_or_mixing,
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
     "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
-    "attention_by_head": maps.by_head, "attention_by_query": maps.by_query,
-    "trained_matrices": maps.trained_matrix,
+    "attention_by_head": maps.by_head, "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,
-    "toy_continued": toy_continued, "toy_forecasts": toy_forecasts,
-    "toy_event_heights": toy_event_heights, "embedding_spectrum": latent_space.spectrum,
-    "embedding_distances": latent_space.distances, "token_geometry": latent_space.geometry,
-    "probes": latent_space.probes,
+    "toy_continued": toy_continued, "toy_event_heights": toy_event_heights,
+    "embedding_spectrum": latent_space.spectrum, "embedding_distances": latent_space.distances,
+    "token_geometry": latent_space.geometry, "probes": latent_space.probes,
 }
 
 

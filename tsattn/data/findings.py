@@ -70,8 +70,8 @@ def regular(time: pd.DatetimeIndex, name: str, gaps: str, size: int,
     step, breaks = steps(time)
     if not len(breaks):
         return step, breaks, []
-    row = int(breaks[0])
-    where = (f"{name}: {len(breaks)} of {len(time) - 1} steps are not {words(step)}; the first is "
+    row, be = int(breaks[0]), "is" if len(breaks) == 1 else "are"
+    where = (f"{name}: {len(breaks)} of {len(time) - 1} steps {be} not {words(step)}; the first is "
              f"from row {row} ({time[row - 1]}) to row {row + 1} ({time[row]})")
     if gaps == "split":
         return step, breaks, [f"{where}; no window crosses one."]
