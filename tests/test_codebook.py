@@ -111,7 +111,7 @@ def test_a_level_more_loses_less_and_random_codes_more(
 # -- by hand
 
 
-def test_codes_loss_and_perplexity_of_four_codes_by_hand():
+def test_codes_loss_and_perplexity_by_hand_and_a_collapsed_level():
     book = four_codes()
     x = torch.tensor([[1.5, 1], [1, 0.5], [0.5, -1], [-1, 1], [-1, 1], [-1, 1], [-1, 1], [-1, 1]])
     assert book(x).squeeze(-1).tolist() == [0, 0, 1, 2, 2, 2, 2, 2]
@@ -121,6 +121,12 @@ def test_codes_loss_and_perplexity_of_four_codes_by_hand():
     assert found["codes_used"] == 3 and found["codebook"] == "sound"
     entropy = -sum(n / 8 * math.log(n / 8) for n in (2, 1, 5))
     assert found["code_perplexity"] == pytest.approx(math.exp(entropy), rel=1e-6)
+    book, drawn = Codebook(2, 40, 2), torch.Generator().manual_seed(0)
+    book.vectors[0] = torch.randn(40, 2, generator=drawn)
+    book.vectors[1, 1:] = 1e6
+    found = tokenizers.quality(book, torch.randn(4000, 2, generator=drawn))
+    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
+    assert found["codes_used"] == 1
 
 
 def test_soft_weights_and_a_second_level_of_four_codes_by_hand():
@@ -150,15 +156,6 @@ def test_the_floor_of_a_four_code_recall_by_hand():
     np.testing.assert_allclose(coded[0], -toy.bump(96), atol=1e-6)
     raw, coded = floors("state-machine", codes=8, max_windows=300)
     assert (raw["given"], coded["given"]) == ("raw", "codes") and raw["error"] < coded["error"]
-
-
-def test_a_collapsed_codebook_is_reported_by_its_level():
-    book, drawn = Codebook(2, 40, 2), torch.Generator().manual_seed(0)
-    book.vectors[0] = torch.randn(40, 2, generator=drawn)
-    book.vectors[1, 1:] = 1e6
-    found = tokenizers.quality(book, torch.randn(4000, 2, generator=drawn))
-    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
-    assert found["codes_used"] == 1
 
 
 # -- in a model

@@ -19,10 +19,12 @@ def test_a_column_that_says_nothing_is_left_out_and_said(save, table, words):
     refused(save(table.drop(columns=list(CHANNELS))), "at least one numeric channel", words[9:])
 
 
-def test_names_and_cells_lose_their_spaces(save, tmp_path):
+def test_names_are_text_and_lose_their_spaces_as_cells_do(save, tmp_path):
     assert loaded(save(BASE.rename(columns=lambda c: f" {c}\n "))).channels == CHANNELS
     (tmp_path / "mine.csv").write_text(BASE.to_csv(index=False).replace(",", ", "))
     assert loaded(str(tmp_path / "mine.csv")).sha256 == loaded(save(BASE)).sha256
+    for name in ("<script>alert(1)</script>", "a|b`c`$d$", "$\\frac{a$", "기름 온도"):
+        assert loaded(save(BASE.rename(columns={"HUFL": name}))).channels == ("OT", name)
     for name in ("OT ", "OT"):
         refused(save(BASE.rename(columns={"HUFL": name})), "two columns are named OT")
 
@@ -164,8 +166,3 @@ def test_other_encodings_and_rows_longer_than_the_header(save, tmp_path):
     ([-10**30 - int(i) for i in AT * 3], ("last digits",))])
 def test_values_that_a_double_cannot_work_with_are_refused(save, values, words):
     refused(save(BASE.assign(OT=values)), *words)
-
-
-def test_a_name_is_text(save):
-    for name in ("<script>alert(1)</script>", "a|b`c`$d$", "$\\frac{a$", "기름 온도"):
-        assert loaded(save(BASE.rename(columns={"HUFL": name}))).channels == ("OT", name)

@@ -79,14 +79,12 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
     np.testing.assert_allclose(b.state[0, future], expected[future], atol=0.02)
 
 
-def test_patches_show_the_events_that_lie_in_them(machine):
+def test_patches_show_the_events_that_lie_in_them_and_a_forecast_its_states(machine):
     starts = np.array([machine.event_starts[5] - 20, machine.event_starts[5] - 30])
     found = machine.patch_events(starts, L, 16, 16, 22)
     assert found[0, 1] == 5 and found[1, 2] == 5 and found[0, 21] == -1
     assert [sorted(set(row) - {-1}) for row in found] == [[5, 6, 7, 8]] * 2
-
-
-def test_the_states_of_the_truth_itself_are_found(machine):
+    # The states of the truth itself are found.
     starts = np.arange(1000, 150_000, 431)
     height, state = machine.heights(starts, machine.x[starts[:, None] + np.arange(H)])
     true = np.array(machine.process.states)[state]

@@ -141,43 +141,35 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
 # -- interventions with a strength
 
 
-def perturbation_grid(model, windows, sublayer: str, smoothings, noises, *, layers=None,
-                      draws: int) -> list[dict]:
-    """Mean MSE at every pair of ``smoothings`` and ``noises``, and its deviation over the draws.
-
-    ``sublayer`` is attention or feed_forward. All points share the same draws (common random
-    numbers), so the surface is smooth in the strengths; without noise there is one draw. Batches
-    of 16 stay in the processor's cache.
-    """
-    rows = []
-    for noise, smoothing in itertools.product(noises, smoothings):
-        mse = np.zeros(draws if noise else 1)
-        for i in range(0, len(windows), 16):
-            for d in range(len(mse)):
-                random = torch.Generator().manual_seed(i * 1009 + d)
-                with iv.PERTURB[sublayer](model, smoothing, noise, layers=layers, generator=random):
-                    mse[d] += evaluate(model, windows[i:i + 16], 16)[0].sum().item()
-        mse /= len(windows)
-        rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
-                         std=mse.std(ddof=1) if len(mse) > 1 else 0.0))
-    return rows
-
-
 def perturbation(model, splits, sublayer: str, layers: str, windows: int, draws: int,
                  smoothings: str, noises: str) -> list[dict]:
-    """``perturbation_grid`` on test windows; strengths are numbers with a space between them."""
-    started = time.perf_counter()
-    strengths = ([float(v) for v in text.split()] for text in (smoothings, noises))
-    rows = perturbation_grid(model, splits.test.first(windows), sublayer, *strengths, draws=draws,
-                             layers=_chosen(layers))
+    """Mean MSE at every pair of ``smoothings`` and ``noises``, and its deviation over the draws.
+
+    ``sublayer`` is attention or feed_forward; strengths are numbers with a space between them. All
+    points share the same draws (common random numbers), so the surface is smooth in the strengths;
+    without noise there is one draw. Batches of 16 stay in the processor's cache.
+    """
+    started, part, rows = time.perf_counter(), splits.test.first(windows), []
+    grid = itertools.product(map(float, noises.split()), map(float, smoothings.split()))
+    for noise, smoothing in grid:
+        mse = np.zeros(draws if noise else 1)
+        for i in range(0, len(part), 16):
+            for d in range(len(mse)):
+                random = torch.Generator().manual_seed(i * 1009 + d)
+                with iv.PERTURB[sublayer](model, smoothing, noise, layers=_chosen(layers),
+                                          generator=random):
+                    mse[d] += evaluate(model, part[i:i + 16], 16)[0].sum().item()
+        mse /= len(part)
+        rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
+                         std=mse.std(ddof=1) if len(mse) > 1 else 0.0))
     return [dict(row, seconds=time.perf_counter() - started) for row in rows]
 
 
 def corner(model, splits, sublayer: str, smoothing: float, noise: float) -> list[dict]:
-    """One point of the grid on all test windows, one draw."""
-    windows = splits.test.first(model.s.max_windows)
-    row, = perturbation_grid(model, windows, sublayer, [smoothing], [noise], draws=1)
-    return [dict(test_mse=row["test_mse"], windows=len(windows))]
+    """One point of ``perturbation`` on all test windows, one draw."""
+    n = model.s.max_windows
+    row, = perturbation(model, splits, sublayer, "all", n, 1, str(smoothing), str(noise))
+    return [dict(test_mse=row["test_mse"], windows=len(splits.test.first(n)))]
 
 
 def _mean_mse(model, windows) -> float:
