@@ -1,28 +1,32 @@
-"""Codebooks: what they are fitted on, leave alone and report, and the rule set for them."""
+"""Codebooks: what they are fitted on, leave alone and report; the rule set for them; chapter 8."""
 
 import math
 import random
 from dataclasses import replace
+from importlib.util import find_spec
 
+import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
-from tsattn import runs, tokenizers, training
-from tsattn.by_embedding import codebook_runs
+from tsattn import by_embedding, runs, tokenizers, training
 from tsattn.checkpoints import load_tensors, load_trained
-from tsattn.codebook_rule import gaps, woken
+from tsattn.codebook_rule import woken
 from tsattn.data import load, toy
 from tsattn.floors import _best, decoded, floors
+from tsattn.ledger import ROOT, Ledger
 from tsattn.models import build, count_parameters
 from tsattn.models.codebook import Codebook
-from tsattn.settings import CODED, Settings, make
+from tsattn.settings import CODED, make
 
-TOKENIZERS = ("k-means", "vq-vae", "random")
+VQ_VAE = pytest.param("vq-vae", marks=pytest.mark.skipif(
+    not find_spec("vector_quantize_pytorch"), reason="needs the codebook extra"))
 QUIET = dict(progress=False, n_threads=1)
 
 
@@ -35,9 +39,8 @@ def splits():
     return load("state-machine", 336, 96)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def short(monkeypatch):
-    pytest.importorskip("vector_quantize_pytorch")
     monkeypatch.setattr(tokenizers, "VQ_VAE_STEPS", 60)
 
 
@@ -55,14 +58,13 @@ def same(a, b):
 # -- fitting
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_a_seed_gives_one_codebook_and_random_states_stay_as_they_are(tokenizer, splits, short):
+@pytest.mark.parametrize("tokenizer", ["k-means", VQ_VAE, "random"])
+def test_a_seed_gives_one_codebook_and_random_states_stay_as_they_are(tokenizer, splits):
     def states():
         return (np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist(),
                 random.getstate(), torch.get_num_threads())
 
-    s = smoke(tokenizer=tokenizer)
-    before = states()
+    s, before = smoke(tokenizer=tokenizer), states()
     a = tokenizers.fit(s, splits.train)
     assert states() == before
     torch.manual_seed(9)
@@ -96,24 +98,20 @@ def test_a_codebook_is_fitted_on_the_very_patches_that_the_model_embeds(revin, s
     assert found.shape == (110, 16) and torch.equal(found, seen[0].flatten(0, 1))
 
 
-def test_every_level_of_residual_k_means_loses_less_and_random_more(splits):
-    lost = {}
-    for tokenizer, levels in (("k-means", 1), ("k-means", 2), ("random", 1)):
-        s = smoke(tokenizer=tokenizer, code_levels=levels)
-        lost[tokenizer, levels] = tokenizers.fit_and_measure(s, splits)[1]["codebook_loss"]
-    assert 0 < lost["k-means", 2] < lost["k-means", 1] / 2 < lost["random", 1] / 2
-
-
-def test_a_trained_vq_vae_keeps_the_patches(splits, short, monkeypatch):
+@pytest.mark.parametrize("tokenizer, levels, least, most", [
+    ("k-means", 2, 0, 0.015), ("k-means", 1, 0.02, 0.06), ("random", 1, 0.08, 1),
+    pytest.param("vq-vae", 2, 0, 0.1, marks=VQ_VAE.marks)])
+def test_a_level_more_loses_less_and_random_codes_more(
+        tokenizer, levels, least, most, splits, monkeypatch):
     monkeypatch.setattr(tokenizers, "VQ_VAE_STEPS", 300)
-    s = smoke(tokenizer="vq-vae")
-    assert tokenizers.fit_and_measure(s, splits)[1]["codebook_loss"] < 0.1
+    s = smoke(tokenizer=tokenizer, code_levels=levels)
+    assert least < tokenizers.fit_and_measure(s, splits)[1]["codebook_loss"] < most
 
 
-# -- by hand: four codes
+# -- by hand
 
 
-def test_codes_loss_and_perplexity_of_four_codes_by_hand():
+def test_codes_loss_and_perplexity_by_hand_and_a_collapsed_level():
     book = four_codes()
     x = torch.tensor([[1.5, 1], [1, 0.5], [0.5, -1], [-1, 1], [-1, 1], [-1, 1], [-1, 1], [-1, 1]])
     assert book(x).squeeze(-1).tolist() == [0, 0, 1, 2, 2, 2, 2, 2]
@@ -121,21 +119,24 @@ def test_codes_loss_and_perplexity_of_four_codes_by_hand():
     # 0.25 is lost three times; the samples vary by 8.5 - 2**2 / 8 and by 7.25 - 5.5**2 / 8
     assert found["codebook_loss"] == pytest.approx(0.75 / (8 + 7.25 - 5.5**2 / 8))
     assert found["codes_used"] == 3 and found["codebook"] == "sound"
-    entropy = -(2 / 8 * math.log(2 / 8) + 1 / 8 * math.log(1 / 8) + 5 / 8 * math.log(5 / 8))
+    entropy = -sum(n / 8 * math.log(n / 8) for n in (2, 1, 5))
     assert found["code_perplexity"] == pytest.approx(math.exp(entropy), rel=1e-6)
+    book, drawn = Codebook(2, 40, 2), torch.Generator().manual_seed(0)
+    book.vectors[0] = torch.randn(40, 2, generator=drawn)
+    book.vectors[1, 1:] = 1e6
+    found = tokenizers.quality(book, torch.randn(4000, 2, generator=drawn))
+    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
+    assert found["codes_used"] == 1
 
 
-def test_soft_weights_of_four_codes_by_hand():
+def test_soft_weights_and_a_second_level_of_four_codes_by_hand():
     book = four_codes()
     book.error[0] = 2.0  # variance 1 per sample
     distances = np.array([1 + 0.25, 1 + 2.25, 1 + 0.25, 1 + 2.25])  # from (0, 0.5) to the corners
     expected = np.exp(-distances / 2) / np.exp(-distances / 2).sum()
     np.testing.assert_allclose(book(torch.tensor([0.0, 0.5]), soft=True)[0], expected, rtol=1e-5)
-
-
-def test_a_second_level_codes_what_the_first_has_left():
     book = four_codes(levels=2)
-    book.vectors[1] = book.vectors[0] / 10
+    book.vectors[1] = book.vectors[0] / 10  # codes what the first has left
     codes = book(torch.tensor([[1.1, 0.9], [-0.9, 1.1]]))
     assert codes.tolist() == [[0, 1], [2, 0]]
     torch.testing.assert_close(book.decode(codes), torch.tensor([[1.1, 0.9], [-0.9, 1.1]]))
@@ -153,24 +154,8 @@ def test_the_floor_of_a_four_code_recall_by_hand():
     coded, matters = _best("recall-2", part, decoded(s, book, x)[:, 0].numpy(), 0.0)
     assert raw[0].min() == pytest.approx(-0.7, abs=1e-3) and matters.all()
     np.testing.assert_allclose(coded[0], -toy.bump(96), atol=1e-6)
-
-
-@pytest.mark.parametrize("dataset", ["recall-4", "state-machine"])
-def test_codes_leave_more_than_raw_windows_and_more_codes_less(dataset):
-    few, many = (floors(dataset, codes=k, max_windows=300) for k in (8, 64))
-    assert [r["given"] for r in few] == ["raw", "codes"] and few[0]["error"] == many[0]["error"]
-    assert few[0]["error"] < many[1]["error"] < few[1]["error"]
-    assert 0 < many[1]["codebook_loss"] < few[1]["codebook_loss"]
-
-
-def test_a_collapsed_codebook_is_reported_by_its_level():
-    book = Codebook(2, 40, 2)
-    book.vectors[0] = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
-    book.vectors[1, 1:] = 1e6
-    x = torch.randn(4000, 2, generator=torch.Generator().manual_seed(1))
-    found = tokenizers.quality(book, x)
-    assert found["codebook"] == "level 2 collapsed: perplexity 1.0 of 40 codes"
-    assert found["codes_used"] == 1
+    raw, coded = floors("state-machine", codes=8, max_windows=300)
+    assert (raw["given"], coded["given"]) == ("raw", "codes") and raw["error"] < coded["error"]
 
 
 # -- in a model
@@ -206,10 +191,11 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
     assert torch.equal(models["decoded"].W_P.linear.weight, linear.W_P.weight)
 
 
-@pytest.mark.parametrize("embedding", CODED)
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("embedding, tokenizer", [*((e, "k-means") for e in CODED),
+                                                  pytest.param("code", "vq-vae",
+                                                               marks=VQ_VAE.marks)])
 def test_a_codebook_is_trained_with_stays_frozen_and_travels_with_the_weights(
-        embedding, tokenizer, splits, short, tmp_path):
+        embedding, tokenizer, splits, tmp_path):
     s = smoke(embedding=embedding, tokenizer=tokenizer)
     result = training.train(s, checkpoints=tmp_path, **QUIET)
     model, book = load_trained(s, 1, tmp_path), tokenizers.fit(s, splits.train)
@@ -222,8 +208,8 @@ def test_a_codebook_is_trained_with_stays_frozen_and_travels_with_the_weights(
     assert result.how["parameters_used"] == count_parameters(s)[1] > 0
 
 
-@pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_resume_with_a_codebook_is_bit_equal(tokenizer, short, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tokenizer", ["k-means", VQ_VAE])
+def test_resume_with_a_codebook_is_bit_equal(tokenizer, tmp_path, monkeypatch):
     s, epoch = smoke(tokenizer=tokenizer, epochs=4), training._Run.epoch
     whole = training.train(s, checkpoints=tmp_path / "whole", **QUIET)
 
@@ -240,17 +226,6 @@ def test_resume_with_a_codebook_is_bit_equal(tokenizer, short, tmp_path, monkeyp
     resumed = training.train(s, checkpoints=tmp_path / "killed", **QUIET)
     assert np.array_equal(resumed.test_errors, whole.test_errors)
     assert same(*(load_trained(s, 1, tmp_path / name).state_dict() for name in ("whole", "killed")))
-
-
-def test_only_embeddings_of_codes_are_named_by_their_codebook():
-    other = dict(tokenizer="random", codes=64, code_levels=1)
-    for embedding in ("linear", "mlp", "conv", "residual", *CODED):
-        s = Settings(embedding=embedding)
-        names = {s.run_id, *(s.but(**{k: v}).run_id for k, v in other.items())}
-        assert len(names) == (4 if embedding in CODED else 1)
-
-
-# -- recall whose keys are not linearly separable
 
 
 def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
@@ -270,33 +245,29 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
     assert np.allclose(shapes.sum(1), 0) and np.allclose((shapes**2).mean(-1), 1)
 
 
-def test_recall_with_one_waveform_per_key_is_what_it_was():
-    x = toy.recall(50, seed=1, pairs=4).x
-    assert x.astype(np.float64).sum() == pytest.approx(201.10207873808326, abs=1e-6)
-
-
-# -- the runs and the rule
+# -- the runs, their errors and the rule
 
 
 def test_the_plan_holds_what_the_rule_needs():
-    plan = runs.codebook("smoke")
-    every = {s.run_id for part in plan.values() for s in part}
+    every = {s.run_id for part in runs.codebook("smoke").values() for s in part}
     for dataset, seeds in runs.CODEBOOK_SEEDS.items():
-        asked = codebook_runs(dataset, "smoke")
-        assert {seed for _, _, seed in asked} == set(seeds)
+        asked = by_embedding.codebook_runs(dataset, "smoke")
         assert len(asked) == len(seeds) * (3 * 7 if dataset != "ETTh1" else 3 * 2 + 2 * 4)
         assert {s.run_id for s in asked.values()} <= every
-    assert all(s.learning_rate == 1e-4 for part in plan.values() for s in part
-               if s.dataset == "ETTh1")
-    assert list(plan)[0].startswith("state-machine")
+        assert all(s.learning_rate == 1e-4 for s in asked.values() if dataset == "ETTh1")
 
 
-def test_the_oracle_is_judged_by_the_rule_like_a_codebook():
-    for dataset in runs.ORACLE_DATA:
-        asked = codebook_runs(dataset, names=("oracle", "random"))
-        planned = {s.run_id for s in runs.oracle()[f"{dataset}: oracle"]}
-        assert {s.run_id for (name, _, _), s in asked.items() if name == "oracle"} == planned
-    assert len({s.run_id for part in runs.oracle().values() for s in part}) == 3 * 3 + 3 * 5
+def test_errors_are_those_on_the_most_windows(tmp_path):
+    ledger, named = Ledger(tmp_path), by_embedding.embedding_runs("recall-4", seeds=(1, 2))
+    values = {("linear", "softmax"): 0.2, ("mlp", "softmax"): 0.3, ("mlp", "zero"): 0.4}
+    assert by_embedding.errors(ledger, named).empty
+    ledger.record("toy_errors", [
+        dict(run_id=s.run_id, windows=w, intervention="none", mse=values[e, a] * w / 10,
+             event_mse=9, zero_mse=2.0)
+        for (e, a, _), s in named.items() if (e, a) in values for w in (5, 10)],
+        ["run_id", "windows"])
+    error = by_embedding.errors(ledger, named).set_index(["embedding", "attention", "seed"]).error
+    assert len(error) == 6 and error["mlp", "softmax", 2] == 0.15
 
 
 def table(cells):
@@ -316,38 +287,51 @@ def cells(**changes):
             for e, by in means.items()}
 
 
-def test_gaps_by_hand():
-    found = gaps(table(dict(linear=dict(softmax=[0.8], zero=[1.0]), code=dict(softmax=[0.5]))))
-    assert found.index.tolist() == [("linear", 0)]
-    assert found.iloc[0].tolist() == pytest.approx([0.2, 0.2])
+def answer(cells):
+    return woken(table(cells), "code", "random")["answer"]
 
 
-@pytest.mark.parametrize("changes, answer", [
+@pytest.mark.parametrize("changes, expected", [
     ({}, "woken"), (dict(softmax=1.02, zero=2.0), "wider because zero got worse"),
     (dict(zero=1.1), "not woken"), (dict(fixed=0.9), "not woken"),
     (dict(softmax=0.999, zero=2), "not woken")])
-def test_woken_needs_all_four_conditions(changes, answer):
+def test_woken_needs_all_four_conditions(changes, expected):
     base = cells(**changes)
     if changes.get("softmax") == 0.999:
         base["random"]["softmax"] = base["code"]["softmax"] - 0.01  # the placebo does as well
-    found = woken(table(base), "code", "random")
-    assert found["answer"] == answer, found["conditions"]
-    assert found["conditions"].index.str[0].tolist() == ["i"] * 5
+    assert answer(base) == expected
 
 
-def test_one_seed_or_an_absent_cell_cannot_tell():
+def test_one_seed_or_an_absent_cell_cannot_tell_but_an_excluded_condition_decides():
     base = cells()
-    one = {e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}
-    assert woken(table(one), "code", "random")["answer"] == "cannot tell"
+    assert answer({e: {a: v[:1] for a, v in by.items()} for e, by in base.items()}) == "cannot tell"
     del base["mlp"]
-    found = woken(table(base), "code", "random")
-    assert found["answer"] == "cannot tell" and found["conditions"].holds.sum() == 4
-
-
-def test_an_excluded_condition_decides_where_the_last_two_are_not_run():
-    for fixed, answer in ((1.2, "cannot tell"), (0.85, "not woken")):
+    assert woken(table(base), "code", "random")["conditions"].holds.sum() == 4
+    assert answer(base) == "cannot tell"
+    for fixed, expected in ((1.2, "cannot tell"), (0.85, "not woken")):
         base = cells(fixed=fixed)
         del base["random"]
-        assert woken(table(base), "code", "random")["answer"] == answer
+        assert answer(base) == expected
     del base["code"]["fixed"]
-    assert woken(table(base), "code", "random")["answer"] == "cannot tell"
+    assert answer(base) == "cannot tell"
+
+
+@pytest.mark.chapter
+def test_the_chapter_trains_its_tiny_runs_and_fills_itself_in(tmp_path):
+    """Chapter 8 from an empty ledger, with embeddings of codes; only the RQ-VAE, slow, is out."""
+    embeddings = ["linear", "mlp", "decoded", "code-init", "code", "random"]
+    given = dict(profile="smoke", seeds=[2021], embeddings=embeddings, dataset="state-machine",
+                 windows=30, results_dir=str(tmp_path), figures_dir=str(tmp_path / "figures"))
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(ROOT / "notebooks" / "08_codebook.ipynb", out, given,
+                               kernel_name="python3", progress_bar=False)
+    ledger = Ledger(tmp_path)
+    of = by_embedding.codebook_runs("state-machine", "smoke", embeddings, seeds=[2021])
+    assert len(by_embedding.errors(ledger, of)) == len(of) == 18
+    recorded = ledger.read("runs")
+    assert set(recorded.status) == {"complete"} and recorded.code_perplexity.notna().sum() == 12
+    said = "".join(str(cell.outputs) for cell in nbformat.read(out, 4).cells
+                   if cell.cell_type == "code")
+    assert "SMOKE PROFILE" in said and "**Not run yet" not in said
+    assert {p.stem for p in (tmp_path / "figures").glob("*.png")} == {
+        "08_gap", "08_codes", "08_conditions", "08_ladder", "08_attention"}

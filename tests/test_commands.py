@@ -368,7 +368,6 @@ def test_injected_parameters_are_shown_in_the_parameters_cell():
 def test_bench_prints_its_table_and_ends_with_json(capsys, monkeypatch):
     some = ["zero"]  # the memory of each is measured in a process of its own
     monkeypatch.setattr(bench, "steps", partial(bench.steps, attentions=some))
-    monkeypatch.setattr(bench, "pieces", partial(bench.pieces, attentions=some))
     assert main(["bench", "--profile", "smoke", "--rounds", "1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [r["attention"] for r in rows] == some
@@ -383,8 +382,3 @@ def test_the_floor_counts_the_products_of_the_model():
         listed = sum(m * k * n for m, k, n in bench.products(s, 1)) / s.batch_size
         assert listed == pytest.approx(count_multiply_adds(s), rel=0.01), attention
 
-
-def test_a_long_csv_trains_in_bounded_memory():
-    """200,000 rows: windows made one by one would fill 2.4 GB."""
-    found = bench._large(make("smoke", epochs=1, max_steps=3, max_windows=64), 200_000)
-    assert found["seconds"] < 30 and found["peak_mb"] < 500

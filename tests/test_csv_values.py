@@ -6,21 +6,19 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from own_csv import AT, BASE, OT, RNG, N, loaded, refused
+from own_csv import AT, BASE, HOURS, OT, RNG, N, loaded, refused
 
 from tsattn.data import DataError, DataWarning, findings, load
 from tsattn.settings import Settings, make
 from tsattn.training import train
 
 
-@pytest.mark.parametrize("values", [
-    np.where(AT < 1100, 0.3, OT), np.full(N, 0.1), 1e6 + AT * 1e-9, np.zeros(N)])
+@pytest.mark.parametrize("values", [np.where(AT < 1100, 0.3, OT), 1e6 + AT * 1e-9, np.zeros(N)])
 def test_a_channel_constant_in_training_is_named_and_left_out(save, values):
     splits = loaded(save(BASE.assign(stuck=values)), "channel stuck is constant",
                     "left out of data and error")
     assert splits.channels == ("OT", "HUFL") and splits.findings.dropped == ("stuck",)
     assert splits.sha256 == loaded(save(BASE)).sha256
-    assert np.allclose(splits.std, BASE[["OT", "HUFL"]][:1050].std(ddof=0))
     refused(save(BASE[["date"]].assign(stuck=values)), "every channel is constant")
 
 
@@ -98,10 +96,9 @@ def test_the_season_is_that_of_the_step_and_calendar_steps_are_regular(save, fre
 
 
 def test_a_log_with_jitter_has_a_step_and_a_season_too_long_for_the_window_falls_back(save):
-    jitter = RNG.uniform(-0.4, 0.4, N)
-    time = pd.Timestamp("2024-05-01") + pd.to_timedelta(AT * 10 + jitter, unit="ms")
-    splits = loaded(save(BASE.assign(date=time)))
-    assert splits.findings.season == 1 and "repeats the last value" in splits.findings.notes[0]
+    time = HOURS[0] + pd.to_timedelta(AT * 10 + RNG.uniform(-0.4, 0.4, N), unit="ms")
+    found = loaded(save(BASE.assign(date=time))).findings
+    assert found.season == 1 and "repeats the last value" in found.notes[0]
 
 
 def test_the_seasonal_rule_repeats_the_season_of_the_data_and_a_setting_wins(save, tmp_path):
@@ -151,9 +148,6 @@ def test_a_file_that_grows_is_never_recorded_under_the_name_of_what_it_was(save,
 
 
 def test_a_value_that_stands_for_missing_is_given_as_number_or_text():
-    assert make(missing=-9999) == make(missing="-9999")
-    assert make(missing="-9999,nan").run_id != make().run_id
+    assert make(missing=-9999) == make(missing="-9999") != make(missing="-9999,nan")
     with pytest.raises(ValueError, match="missing='NA': give numbers separated by commas"):
         make(missing="NA")
-    with pytest.raises(ValueError, match="missing=.*: state-machine is synthetic"):
-        make(dataset="state-machine", missing="0")

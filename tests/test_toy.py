@@ -8,12 +8,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from tsattn import attention_maps as maps
-from tsattn import runs
 from tsattn.checkpoints import load_trained
 from tsattn.data import DataError, best, dose, load, of, toy, truth
 from tsattn.measures import toy_errors
 from tsattn.models import build
-from tsattn.settings import DATASETS, DOSED, make
+from tsattn.settings import DOSED, make
 from tsattn.training import train
 
 L, H = 336, 96
@@ -27,9 +26,9 @@ def machine():
 def test_a_seed_gives_one_series_of_parts_that_add_up_and_a_longer_one_goes_on(machine):
     assert np.array_equal(machine.x, machine.carrier + machine.event + machine.noise)
     assert np.array_equal(machine.event == 0, machine.number < 0)
-    assert np.array_equal(toy.state_machine(5000, 3).x, toy.state_machine(5000, 3).x)
-    assert not np.array_equal(toy.state_machine(5000, 3).x, toy.state_machine(5000, 4).x)
     short = toy.state_machine(50_000, seed=1)
+    assert np.array_equal(short.x, toy.state_machine(50_000, seed=1).x)
+    assert not np.array_equal(short.x, toy.state_machine(50_000, seed=2).x)
     known = len(short.event_starts)
     assert np.array_equal(short.event_starts, machine.event_starts[:known])
     assert np.array_equal(short.event_states, machine.event_states[:known])
@@ -67,9 +66,9 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
     at = [first + k * p.period + np.arange(p.width) for k in range(b.state.shape[1])]
     seen = [(a >= 0) & (a < L) for a in at]
     carrier = machine.carrier[start:start + L]
-    weight, P = np.zeros(b.state.shape[1:]), p.transitions
+    weight = np.zeros(b.state.shape[1:])
     for states in itertools.product(range(5), repeat=len(at)):
-        steps = [P[i][j] for i, j in itertools.pairwise(states)]
+        steps = [p.P[i, j] for i, j in itertools.pairwise(states)]
         if all(step > 0 for step in steps):
             probability = p.stationary[states[0]] * np.prod(steps)
             log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum()
@@ -80,17 +79,16 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
     np.testing.assert_allclose(b.state[0, future], expected[future], atol=0.02)
 
 
-def test_patches_show_the_events_that_lie_in_them(machine):
+def test_patches_show_the_events_that_lie_in_them_and_a_forecast_its_states(machine):
     starts = np.array([machine.event_starts[5] - 20, machine.event_starts[5] - 30])
     found = machine.patch_events(starts, L, 16, 16, 22)
     assert found[0, 1] == 5 and found[1, 2] == 5 and found[0, 21] == -1
     assert [sorted(set(row) - {-1}) for row in found] == [[5, 6, 7, 8]] * 2
-
-
-def test_the_states_of_the_truth_itself_are_found(machine):
+    # The states of the truth itself are found.
     starts = np.arange(1000, 150_000, 431)
     height, state = machine.heights(starts, machine.x[starts[:, None] + np.arange(H)])
-    assert np.abs(height - np.array(toy.STATES)[state]).max() < 0.2 and len(height) > 300
+    true = np.array(machine.process.states)[state]
+    assert np.abs(height - true).max() < 0.2 and len(height) > 300
 
 
 @pytest.mark.parametrize("name", ["recall-1", "recall-4", "recall-16", "dial-0.25"])
@@ -113,9 +111,9 @@ def test_recall_can_be_looked_up_and_otherwise_leaves_what_the_theory_says(name)
 
 def test_recall_windows_stand_alone_and_carry_their_truth():
     splits = load("recall-4", L, H)
-    assert [len(w) for w in (splits.train, splits.val, splits.test)] == list(toy.RECALL_WINDOWS)
-    starts = torch.cat([w.starts for w in (splits.train, splits.val, splits.test)])
-    assert torch.equal(starts, torch.arange(len(starts)) * (L + H))
+    parts = splits.train, splits.val, splits.test
+    assert [len(w) for w in parts] == list(toy.RECALL_WINDOWS)
+    assert torch.equal(torch.cat([w.starts for w in parts]), torch.arange(54_000) * (L + H))
     part, r = splits.test.first(8), truth("recall-4", L, H)
     y = part.batch(slice(None))[1][:, 0].numpy()
     target = r.target[part.starts.numpy() // (L + H)]
@@ -135,47 +133,11 @@ def test_measures_of_uniform_and_of_sharp_attention_and_auc_as_scikit_learn_has_
         for found, value in ((maps.lift(A, event), lift), (maps.entropy(A), entropy)):
             torch.testing.assert_close(found, torch.full((3, 2, 4, 22), float(value)),
                                        rtol=1e-4, atol=1e-4)
-    A = torch.rand(4, 1, 1, 22, 22, generator=torch.Generator().manual_seed(0))
-    A = A.round(decimals=1)  # with ties
-    event = torch.rand(4, 22, generator=torch.Generator().manual_seed(1)) < 0.3
+    drawn = torch.Generator().manual_seed(0)
+    A = torch.rand(4, 1, 1, 22, 22, generator=drawn).round(decimals=1)  # with ties
+    event = torch.rand(4, 22, generator=drawn) < 0.3
     for i, found in enumerate(maps.auc(A, event)[:, 0, 0, 5]):
         assert found.item() == pytest.approx(roc_auc_score(event[i], A[i, 0, 0, 5]))
-
-
-def test_captured_weights_are_those_of_every_window_layer_and_head():
-    model = build(make("smoke", dataset="state-machine"), 1).eval()
-    A = maps.capture(model, load("state-machine", L, H).test.first(10), batch_size=4)
-    assert A.shape == (10, 2, 4, 22, 22)
-    torch.testing.assert_close(A.sum(-1), torch.ones(10, 2, 4, 22))
-    with pytest.raises(ValueError, match="no such point"):
-        maps.capture(build(make("smoke", attention="zero"), 1).eval(),
-                     load("state-machine", L, H).test.first(2))
-
-
-@pytest.mark.parametrize("embedding", ["linear", "mlp", "conv", "residual"])
-def test_every_embedding_treats_each_patch_by_itself(embedding):
-    model = build(make("smoke", embedding=embedding), 1).eval()
-    x = torch.randn(3, L, generator=torch.Generator().manual_seed(0))
-    changed = x.clone()
-    changed[:, 32:48] += 1
-    moved = (model.embed(x) != model.embed(changed)).any(-1)
-    assert model.embed(x).shape == (3, 22, 16) and moved.nonzero()[:, 1].tolist() == [2, 2, 2]
-
-
-def test_the_linear_embedding_is_the_first_weight_drawn_from_the_seed():
-    torch.manual_seed(2021)
-    assert torch.equal(build(make("smoke"), 1).W_P.weight, torch.nn.Linear(16, 16).weight)
-
-
-@pytest.mark.slow
-def test_recall_is_solved_by_softmax_and_by_no_model_without_attention(tmp_path):
-    left = {}
-    for attention in ("softmax", "zero"):
-        s = runs.toy("recall-4", attention=attention)
-        result = train(s, checkpoints=tmp_path, progress=False)
-        y = load("recall-4", L, H).test.first(1000).batch(slice(None))[1]
-        left[attention] = result.test_mse / y.square().mean().item()
-    assert left["softmax"] <= 0.02 and left["zero"] >= 0.7
 
 
 # -- a known dose of look-up on a real series, and what an oracle is told
@@ -230,46 +192,36 @@ def test_a_window_has_one_pattern_in_every_split_and_windows_differ(etth1):
 
 
 def test_an_oracle_names_the_key_or_the_state_that_a_patch_shows(machine):
-    splits = load("recall-4-nonlinear", L, H, oracle=True)
-    x, _ = splits.val.first(50).batch(slice(None))
-    known, row = truth("recall-4-nonlinear"), splits.val.first(50).starts.numpy() // (L + H)
     model = build(make("smoke", dataset="recall-4-nonlinear", embedding="oracle"), 1)
-    shown = model.patches(x[:, -1]).amax(-1)
-    assert np.array_equal(shown[:, :21], 1 + known.key[row]) and not shown[:, 21].any()
-    splits = load("state-machine", L, H, oracle=True)
-    part = splits.test.first(50)
-    shown = model.patches(part.batch(slice(None))[0][:, -1]).amax(-1)[:, :21].numpy()
-    known = truth("state-machine")
-    number = known.patch_events(part.starts.numpy(), L, 16, 16, 21)
-    assert np.array_equal(shown, np.where(number < 0, 0, 1 + known.event_states[number]))
-    assert load("state-machine", L, H).test.calendar is None
+
+    def shown(dataset):
+        part = load(dataset, L, H, oracle=True).val.first(50)
+        named = model.patches(part.batch(slice(None))[0][:, -1]).amax(-1)[:, :21].numpy()
+        return named, truth(dataset), part.starts.numpy()
+
+    named, known, starts = shown("recall-4-nonlinear")
+    assert np.array_equal(named, 1 + known.key[starts // (L + H)])
+    named, known, starts = shown("state-machine")
+    number = known.patch_events(starts, L, 16, 16, 21)
+    assert np.array_equal(named, np.where(number < 0, 0, 1 + known.event_states[number]))
     for change in (dict(dataset="ETTh1"), dict(model="MLP", attention="none")):
         with pytest.raises(ValueError, match="embedding='oracle': only PatchTST"):
             make(**dict(dataset="recall-4", embedding="oracle") | change)
 
 
-def test_a_model_with_an_oracle_is_trained_and_measured(tmp_path):
+def test_a_model_is_trained_with_an_oracle_and_on_a_dose(etth1, tmp_path):
+    quiet = dict(checkpoints=tmp_path, progress=False, n_threads=1)
     s = make("smoke", dataset="recall-4-nonlinear", embedding="oracle", revin=False)
-    result = train(s, checkpoints=tmp_path, progress=False, n_threads=1)
-    model = load_trained(s, 1, tmp_path)
+    result, model = train(s, **quiet), load_trained(s, 1, tmp_path)
     with torch.no_grad():
         (row,) = toy_errors(model, of(s), windows=64)
         x = of(s).test.first(4).batch(slice(None))[0]
-        other = x.clone()
-        other[:, -1] = 0
-        assert not torch.allclose(model(x), model(other))
+        without = x.clone()
+        without[:, -1] = 0
+        assert not torch.allclose(model(x), model(without))
     assert row["mse"] == pytest.approx(result.test_mse, rel=1e-4) and result.status == "complete"
-
-
-def test_a_model_is_trained_on_a_dose(etth1, tmp_path):
     s = make("smoke", dataset="ETTh1-dose-30")
-    result = train(s, checkpoints=tmp_path, progress=False, n_threads=1)
-    plain = train(s.but(dataset="ETTh1-dose-0"), checkpoints=tmp_path, progress=False, n_threads=1)
+    result, plain = train(s, **quiet), train(s.but(dataset="ETTh1-dose-0"), **quiet)
     assert result.how["data_sha256"] == of(s).sha256[:16] != plain.how["data_sha256"]
     # Nothing is learned in six steps: the dose is what the error has gained.
     assert result.test_mse - plain.test_mse == pytest.approx(0.30 * dose.ERROR, rel=0.3)
-
-
-def test_every_recall_has_the_pairs_of_its_name():
-    assert set(toy.RECALL) == {d for d in DATASETS if d.startswith(("recall-", "dial-"))}
-    assert all(toy.RECALL[f"recall-{n}"]["pairs"] == n for n in (1, 2, 4, 8, 16))

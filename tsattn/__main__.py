@@ -154,15 +154,14 @@ def verify(args) -> int:
 
 
 def bench(args) -> int:
-    from .bench import bench as time_steps
+    from . import bench as cost
 
-    tables = time_steps(args.profile, args.rounds, args.growth,
-                        Ledger(record=True) if args.record else None)
-    for table in tables.values():
-        print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format),
-              end="\n\n")
+    table = cost.steps(args.profile, rounds=args.rounds)
+    if args.record:
+        cost.record(Ledger(record=True), "steps", table, ["attention", "threads"])
+    print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format))
     if args.json:
-        print(tables["steps"].to_json(orient="records"))
+        print(table.to_json(orient="records"))
     return 0
 
 
@@ -278,8 +277,7 @@ def options() -> argparse.ArgumentParser:
                    help="draw only among rows that took less")
 
     c = command(bench, "time and memory of a training step, beside the peer's and the floor",
-                growth="also how both grow with the sizes",
-                json="last line: the table of the steps as JSON")
+                json="last line: the table as JSON")
     c.add_argument("--rounds", type=count, default=8, metavar="N", help="times that all take turns")
 
     c = command(measure, "measure on trained models what is missing",

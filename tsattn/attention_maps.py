@@ -118,13 +118,6 @@ def trained_matrix(model, splits, layer: int, head: int) -> list[dict]:
     return long_form(A, "weight", query=None, key=None)
 
 
-def by_query(model, splits, windows: int) -> list[dict]:
-    """Mean lift over test windows and heads, by layer and query patch."""
-    part = splits.test.first(windows)
-    found = lift(capture(model, part), informative(model.s, part)).nanmean((0, 2))
-    return long_form(found, "lift", layer=None, query=None)
-
-
 def by_event(model, splits, windows: int) -> list[dict]:
     """Mean lift of the k-th event from the end, k = 1 to 4, on the state machine, by layer."""
     part = splits.test.first(windows)

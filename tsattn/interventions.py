@@ -70,16 +70,23 @@ def observe(model, names: list[str]) -> Iterator[dict]:
             hook.remove()
 
 
-def _layers(model, layers):
-    return range(len(model.layers)) if layers is None else layers
+def _in_layers(model, actions: dict, layers):
+    """``act`` at points of every one of ``layers`` (default: all); ``actions`` has their names
+    within a layer."""
+    layers = range(len(model.layers)) if layers is None else layers
+    return act(model, {f"layers.{i}.{name}": action for i in layers
+                       for name, action in actions.items()})
 
 
-def _noise(x, strength, generator):
-    """x + strength * Gaussian, in standard deviations of x over its last axis."""
-    # Tensor.std is thirty times slower over a last axis this short.
-    centred = x - x.mean(-1, keepdim=True)
-    scale = centred.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
-    return x + strength * scale * _normal(x, generator)
+def _noise(strength, generator):
+    """The action x + strength * Gaussian, in standard deviations of x over its last axis."""
+    def add(x):
+        # Tensor.std is thirty times slower over a last axis this short.
+        centred = x - x.mean(-1, keepdim=True)
+        scale = centred.norm(dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+        return x + strength * scale * _normal(x, generator)
+
+    return add
 
 
 def perturb_attention(model, smoothing: float = 0.0, noise: float = 0.0, *, layers=None,
@@ -93,13 +100,12 @@ def perturb_attention(model, smoothing: float = 0.0, noise: float = 0.0, *, laye
     if uniform not in ("mean", "ones"):
         raise ValueError(f"uniform={uniform!r}: choose mean or ones.")
     actions: dict = {}
-    for i in _layers(model, layers):
-        if noise:
-            actions[f"layers.{i}.attention.scores"] = lambda s: _noise(s, noise, generator)
-        if smoothing:
-            actions[f"layers.{i}.attention.weights"] = lambda A: (
-                (1 - smoothing) * A + smoothing * (1 / A.shape[-1] if uniform == "mean" else 1.0))
-    return act(model, actions)
+    if noise:
+        actions["attention.scores"] = _noise(noise, generator)
+    if smoothing:
+        actions["attention.weights"] = lambda A: (
+            (1 - smoothing) * A + smoothing * (1 / A.shape[-1] if uniform == "mean" else 1.0))
+    return _in_layers(model, actions, layers)
 
 
 def perturb_feed_forward(model, smoothing: float = 0.0, noise: float = 0.0, *, layers=None,
@@ -110,13 +116,15 @@ def perturb_feed_forward(model, smoothing: float = 0.0, noise: float = 0.0, *, l
     deviation ``noise`` times that of the token's pre-activations.
     """
     actions: dict = {}
-    for i in _layers(model, layers):
-        if noise:
-            actions[f"layers.{i}.feed_forward.hidden"] = lambda h: _noise(h, noise, generator)
-        if smoothing:
-            actions[f"layers.{i}.feed_forward_out"] = (
-                lambda f: (1 - smoothing) * f + smoothing * f.mean(-1, keepdim=True))
-    return act(model, actions)
+    if noise:
+        actions["feed_forward.hidden"] = _noise(noise, generator)
+    if smoothing:
+        actions["feed_forward_out"] = (
+            lambda f: (1 - smoothing) * f + smoothing * f.mean(-1, keepdim=True))
+    return _in_layers(model, actions, layers)
+
+
+PERTURB = {"attention": perturb_attention, "feed_forward": perturb_feed_forward}
 
 
 def replace_attention(model, attention: str, *, layers=None):
@@ -126,8 +134,7 @@ def replace_attention(model, attention: str, *, layers=None):
                 "mean": lambda A: torch.full_like(A, 1 / A.shape[-1])}
     if attention not in matrices:
         raise ValueError(f"attention={attention!r}: choose one of {', '.join(matrices)}.")
-    return act(model, {f"layers.{i}.attention.weights": matrices[attention]
-                       for i in _layers(model, layers)})
+    return _in_layers(model, {"attention.weights": matrices[attention]}, layers)
 
 
 def give_attention(model, given: list[torch.Tensor], *, layers=None):
@@ -136,17 +143,13 @@ def give_attention(model, given: list[torch.Tensor], *, layers=None):
     The weights are replaced after the softmax. With residual attention the scores of a layer still
     go up to the next one, where they have no effect if the weights there are replaced as well.
     """
-    return act(model, {f"layers.{i}.attention.weights": given[i].expand_as
-                       for i in _layers(model, layers)})
-
-
-def _act_on_output(model, sublayer: str, action, layers):
-    return act(model, {f"layers.{i}.{sublayer}_out": action for i in _layers(model, layers)})
+    return act(model, {f"layers.{i}.attention.weights": A.expand_as for i, A in enumerate(given)
+                       if layers is None or i in layers})
 
 
 def remove(model, sublayer: str, *, layers=None):
     """Take the output of ``attention`` or ``feed_forward`` away entirely, biases included."""
-    return _act_on_output(model, sublayer, torch.zeros_like, layers)
+    return _in_layers(model, {f"{sublayer}_out": torch.zeros_like}, layers)
 
 
 def disturb_output(model, sublayer: str, size: float, *, layers=None, generator=None):
@@ -155,12 +158,7 @@ def disturb_output(model, sublayer: str, size: float, *, layers=None, generator=
         delta = _normal(x, generator)
         return x + size * x.norm(dim=-1, keepdim=True) * delta / delta.norm(dim=-1, keepdim=True)
 
-    return _act_on_output(model, sublayer, add, layers)
-
-
-def set_positions(model, change):
-    """Replace the positional encoding W_pos [T, d_model] by ``change(W_pos)``."""
-    return act(model, {"position": change})
+    return _in_layers(model, {f"{sublayer}_out": add}, layers)
 
 
 def permute_tokens(model, order, *, with_positions: bool):
@@ -171,9 +169,6 @@ def permute_tokens(model, order, *, with_positions: bool):
     if with_positions:
         actions["position"] = lambda w: w[order]
     return act(model, actions)
-
-
-PERTURB = {"attention": perturb_attention, "feed_forward": perturb_feed_forward}
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Every measurement on a trained model: ``measure(model, splits, **point) -> rows``, one per table.
+"""Every measurement on a trained model: ``measure(model, splits, **point) -> rows``, by table.
 
 Its parameters, but for keyword-only ones, are the columns that beside ``run_id`` name a measurement
 in its table. Models come in evaluation mode; errors are in units of the training standard deviation
@@ -88,9 +88,10 @@ NAMED: dict[str, Callable] = {  # under the names by which the ledger knows them
     "A = mean": lambda c, _: iv.replace_attention(c.model, "mean", layers=c.layers),
     "A = data-set average": lambda c, _: iv.give_attention(c.model, c.average, layers=c.layers),
     "A = another window's": Context._another,
-    "W_pos = 0": lambda c, _: iv.set_positions(c.model, torch.zeros_like),
-    "W_pos = 0.5": lambda c, _: iv.set_positions(c.model, lambda w: torch.full_like(w, 0.5)),
-    "W_pos rows permuted": lambda c, _: iv.set_positions(c.model, lambda w: w[c.order()]),
+    "W_pos = 0": lambda c, _: iv.act(c.model, {"position": torch.zeros_like}),
+    "W_pos = 0.5":
+        lambda c, _: iv.act(c.model, {"position": lambda w: torch.full_like(w, 0.5)}),
+    "W_pos rows permuted": lambda c, _: iv.act(c.model, {"position": lambda w: w[c.order()]}),
     "tokens permuted, W_pos in place":
         lambda c, _: iv.permute_tokens(c.model, c.order(), with_positions=False),
     "tokens permuted with their W_pos":
@@ -132,51 +133,43 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
             raise ValueError(f"split={split!r}: trains or validates on other months than "
                              f"split {s.split}, of this model; choose one that shares them.")
     context = Context(model, own, splits.test.first(s.max_windows))
-    before, after = (_errors(context, name) for name in ("none", intervention))
-    return [dict(windows=len(context.windows), test_mse=after[0], test_mae=after[1],
-                 undisturbed=before[0], undisturbed_mae=before[1])]
+    (mse, mae), (mse_before, mae_before) = (_errors(context, i) for i in (intervention, "none"))
+    return [dict(windows=len(context.windows), test_mse=mse, test_mae=mae,
+                 undisturbed=mse_before, undisturbed_mae=mae_before)]
 
 
 # -- interventions with a strength
 
 
-def perturbation_grid(model, windows, sublayer: str, smoothings, noises, *, layers=None,
-                      draws: int) -> list[dict]:
-    """Mean MSE at every pair of ``smoothings`` and ``noises``, and its deviation over the draws.
-
-    ``sublayer`` is attention or feed_forward. All points share the same draws (common random
-    numbers), so the surface is smooth in the strengths; without noise there is one draw. Batches
-    of 16 stay in the processor's cache.
-    """
-    rows = []
-    for noise, smoothing in itertools.product(noises, smoothings):
-        mse = np.zeros(draws if noise else 1)
-        for i in range(0, len(windows), 16):
-            for d in range(len(mse)):
-                random = torch.Generator().manual_seed(i * 1009 + d)
-                with iv.PERTURB[sublayer](model, smoothing, noise, layers=layers, generator=random):
-                    mse[d] += evaluate(model, windows[i:i + 16], 16)[0].sum().item()
-        mse /= len(windows)
-        rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
-                         std=mse.std(ddof=1) if len(mse) > 1 else 0.0))
-    return rows
-
-
 def perturbation(model, splits, sublayer: str, layers: str, windows: int, draws: int,
                  smoothings: str, noises: str) -> list[dict]:
-    """``perturbation_grid`` on test windows; strengths are numbers with a space between them."""
-    started = time.perf_counter()
-    strengths = ([float(v) for v in text.split()] for text in (smoothings, noises))
-    rows = perturbation_grid(model, splits.test.first(windows), sublayer, *strengths, draws=draws,
-                             layers=_chosen(layers))
+    """Mean MSE at every pair of ``smoothings`` and ``noises``, and its deviation over the draws.
+
+    ``sublayer`` is attention or feed_forward; strengths are numbers with a space between them. All
+    points share the same draws (common random numbers), so the surface is smooth in the strengths;
+    without noise there is one draw. Batches of 16 stay in the processor's cache.
+    """
+    started, part, rows = time.perf_counter(), splits.test.first(windows), []
+    grid = itertools.product(map(float, noises.split()), map(float, smoothings.split()))
+    for noise, smoothing in grid:
+        mse = np.zeros(draws if noise else 1)
+        for i in range(0, len(part), 16):
+            for d in range(len(mse)):
+                random = torch.Generator().manual_seed(i * 1009 + d)
+                with iv.PERTURB[sublayer](model, smoothing, noise, layers=_chosen(layers),
+                                          generator=random):
+                    mse[d] += evaluate(model, part[i:i + 16], 16)[0].sum().item()
+        mse /= len(part)
+        rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
+                         std=mse.std(ddof=1) if len(mse) > 1 else 0.0))
     return [dict(row, seconds=time.perf_counter() - started) for row in rows]
 
 
 def corner(model, splits, sublayer: str, smoothing: float, noise: float) -> list[dict]:
-    """One point of the grid on all test windows, one draw."""
-    windows = splits.test.first(model.s.max_windows)
-    row, = perturbation_grid(model, windows, sublayer, [smoothing], [noise], draws=1)
-    return [dict(test_mse=row["test_mse"], windows=len(windows))]
+    """One point of ``perturbation`` on all test windows, one draw."""
+    n = model.s.max_windows
+    row, = perturbation(model, splits, sublayer, "all", n, 1, str(smoothing), str(noise))
+    return [dict(test_mse=row["test_mse"], windows=len(splits.test.first(n)))]
 
 
 def _mean_mse(model, windows) -> float:
@@ -287,13 +280,6 @@ def toy_continued(model, splits, first: int, length: int, windows: int, blocks: 
     return of.groupby(["block", "ago"]).sum().reset_index().to_dict("records")
 
 
-def toy_forecasts(model, splits, which: str, *, windows: int = 1000) -> list[dict]:
-    """Forecasts of the windows ``which``, numbers with a space between them, among ``windows``."""
-    index = [int(i) for i in which.split()]
-    x, _ = splits.test.first(windows)[torch.tensor(index)].batch(slice(None))
-    return maps.long_form(model(x)[:, 0], "forecast", window=index, step=None)
-
-
 def toy_event_heights(model, splits, windows: int) -> list[dict]:
     """Quantiles (%) of the height of forecast events by true state, model and best forecast."""
     part, machine = splits.test.first(windows), data.truth(data.SYNTHETIC)
@@ -313,13 +299,11 @@ MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fil
     "interventions": intervened, "content_or_mixing": content_or_mixing,
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
     "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
-    "attention_by_head": maps.by_head, "attention_by_query": maps.by_query,
-    "trained_matrices": maps.trained_matrix,
+    "attention_by_head": maps.by_head, "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,
-    "toy_continued": toy_continued, "toy_forecasts": toy_forecasts,
-    "toy_event_heights": toy_event_heights, "embedding_spectrum": latent_space.spectrum,
-    "embedding_distances": latent_space.distances, "token_geometry": latent_space.geometry,
-    "probes": latent_space.probes,
+    "toy_continued": toy_continued, "toy_event_heights": toy_event_heights,
+    "embedding_spectrum": latent_space.spectrum, "embedding_distances": latent_space.distances,
+    "token_geometry": latent_space.geometry, "probes": latent_space.probes,
 }
 
 

@@ -1,5 +1,4 @@
-"""Data: find, read, split. The model sees windows [B, C, seq_len] and nothing of where they came
-from."""
+"""Data: find, read, split. A model sees windows [B, C, seq_len], not where they come from."""
 
 from __future__ import annotations
 
@@ -17,14 +16,7 @@ from .dose import dosed
 from .files import DataError, DataUnavailable, find
 from .findings import DataWarning, Findings
 from .reading import plain, read_csv
-from .windows import (
-    CALENDAR,
-    Splits,
-    Windows,
-    calendar_features,
-    check_lengths,
-    cut,
-)
+from .windows import CALENDAR, Splits, Windows, calendar_features, check_lengths, cut
 
 __all__ = ["CALENDAR", "CATALOGUE", "DataError", "DataUnavailable", "DataWarning", "Findings",
            "Splits", "Windows", "available", "best", "card", "ett_rows", "load", "of", "toy",
@@ -47,8 +39,7 @@ def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMach
 
 
 def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples are those
-    that matter.
+    """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples matter.
 
     State machine: conditional mean, event samples. Recall: the look-up written out, every sample.
     """
@@ -82,36 +73,26 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
     file.
     """
     if dataset in DOSED:
-        how = dict(calendar=calendar, split=split, missing=missing, gaps=gaps)
         base, dose = dataset.split("-dose-")
-        return dosed(load(base, seq_len, pred_len, data_dir, **how), float(dose))
+        return dosed(load(base, seq_len, pred_len, data_dir, calendar=calendar, split=split,
+                          missing=missing, gaps=gaps), float(dose))
     published = CATALOGUE.get(dataset)
     if split != "standard" and not (published and published.months):
         raise DataError(f"{dataset}: split {split} is a part of the ETT series; use standard.")
     if not published and not dataset.lower().endswith(".csv"):
         return _synthetic(dataset, seq_len, pred_len, oracle)
     name = dataset if published else plain(Path(dataset).name)
-    if published:
-        table, notes = read_csv(find(dataset, data_dir), name, published.columns,
-                                repeats=published.as_published)
-    else:
-        table, notes = read_csv(Path(dataset).expanduser(), name)
+    file = find(dataset, data_dir) if published else Path(dataset).expanduser()
+    columns = published.columns if published else ()
+    as_published = bool(published and published.as_published)
+    table, notes = read_csv(file, name, columns, repeats=as_published)
     time, rows = table.index, split_rows(len(table), published, split)
     check_lengths(rows, seq_len, pred_len, name)
-    table, held, found = findings.hold(table, missing, name)
-    notes += found
-    step, breaks = findings.steps(time)
-    if len(breaks):
-        where = findings.gaps(time, breaks, step, name)
-        if gaps == "split":
-            notes.append(f"{where}; no window crosses one.")
-        elif published and published.as_published:
-            notes.append(f"{where}; windows cross them, as in the published use.")
-        else:
-            raise DataError(f"{where}; {findings.close_up(time, breaks, step, seq_len + pred_len)}")
-    dropped, found = findings.constant(table, *rows[0], name)
+    table, held, of_cells = findings.hold(table, missing, name)
+    step, breaks, of_time = findings.regular(time, name, gaps, seq_len + pred_len, as_published)
+    dropped, of_channels = findings.constant(table, *rows[0], name)
     table = table.drop(columns=dropped)
-    notes += found + findings.strange(table, name)
+    notes += of_cells + of_time + of_channels + findings.strange(table, name)
     if not published:  # the defects of a published series stand on its card
         for note in notes:
             warnings.warn(note, DataWarning, stacklevel=2)
@@ -132,13 +113,12 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
 def of(settings, data_dir=None) -> Splits:
     """``load`` for the data of a run's settings."""
     s = settings
-    how = dict(calendar=s.calendar, split=s.split, missing=s.missing, gaps=s.gaps,
-               oracle=s.embedding == "oracle")
-    return load(s.dataset, s.seq_len, s.pred_len, data_dir, **how)
+    return load(s.dataset, s.seq_len, s.pred_len, data_dir, calendar=s.calendar, split=s.split,
+                missing=s.missing, gaps=s.gaps, oracle=s.embedding == "oracle")
 
 
 def names(dataset: str, seq_len: int, pred_len: int) -> np.ndarray:
-    """What the samples of a synthetic series show, [L] beside it; 0 where nothing is named.
+    """What the samples of a synthetic series show, [L]; 0 where nothing is named.
 
     State machine: 1 + the state, at the middle of each event. Recall: 1 + the key of a patch, at
     its first sample.
@@ -169,8 +149,8 @@ def _synthetic(dataset: str, seq_len: int, pred_len: int, oracle: bool) -> Split
 
 
 def available(dataset: str, data_dir=None, profile: str = "") -> str:
-    """``dataset`` if its file is here or can be had, else the name of the embedded synthetic
-    series; of full runs (``profile`` "paper") ``dataset`` in any case, as they may be recorded.
+    """``dataset`` if its file is here or can be had, else the synthetic series; of full runs
+    (``profile`` "paper") ``dataset`` in any case, as they may be recorded.
 
     Only absence is forgiven: a file that is here but damaged still raises ``DataError``.
     """

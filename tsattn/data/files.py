@@ -1,5 +1,4 @@
-"""Find the file of a published series, else download it; a file is used only if it is the
-published one."""
+"""Find the file of a published series, else download it; it is used only if it is that one."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ class DataUnavailable(DataError):
 
 
 def _verify(path: Path, name: str) -> Path:
-    """``path`` if it holds the published series ``name``, with LF or CRLF line ends. Raises
-    ``DataError``."""
+    """``path``, if it holds the published series with LF or CRLF; else raises ``DataError``."""
     found = hashlib.sha256(path.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
     if found != CATALOGUE[name].sha256:
         raise DataError(f"{path}: wrong SHA-256 {found[:12]}..., expected "
@@ -35,11 +33,8 @@ def _verify(path: Path, name: str) -> Path:
 
 
 def search_places(data_dir=None) -> list[Path]:
-    """Folders searched for a named file, in order: given, $TSATTN_DATA, data/, ../shared/data, the
-    user cache.
-
-    The cache is pooch's; a machine that has its data elsewhere trains without pooch.
-    """
+    """Folders searched for a file, in order: given, $TSATTN_DATA, data/, ../shared/data, the user
+    cache (pooch's; a machine that has its data elsewhere trains without pooch)."""
     given = [data_dir, os.environ.get("TSATTN_DATA")]
     places = [*(Path(p).expanduser() for p in given if p), ROOT / "data",
               ROOT.parent / "shared" / "data"]
@@ -51,8 +46,7 @@ def search_places(data_dir=None) -> list[Path]:
 
 
 def find(name: str, data_dir=None) -> Path:
-    """Path of the verified file of a published series; downloaded into the user cache if it is
-    nowhere.
+    """Path of the verified file of a published series, downloaded into the user cache if need be.
 
     Raises ``DataError`` if a file that is found is not the published one, ``DataUnavailable`` if
     there is none and the download fails. An incomplete or wrong download is never left under the
@@ -62,7 +56,8 @@ def find(name: str, data_dir=None) -> Path:
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         raise DataError(f"{data_dir}: no such folder; give a folder that holds {file}, or none to "
                         "have it found.")
-    for folder in search_places(data_dir):
+    places = search_places(data_dir)
+    for folder in places:
         if (folder / file).is_file():
             return _verify(folder / file, name)
     try:
@@ -72,9 +67,9 @@ def find(name: str, data_dir=None) -> Path:
                         "again later.") from None
     except Exception as error:
         raise DataUnavailable(
-            f"{file}: not found in {', '.join(str(p) for p in search_places(data_dir))}, and the "
-            f"download failed ({type(error).__name__}); put the file from {url} into one of these "
-            "folders or set TSATTN_DATA to its folder.") from None
+            f"{file}: not found in {', '.join(map(str, places))}, and the download failed "
+            f"({type(error).__name__}); put the file from {url} into one of these folders or set "
+            "TSATTN_DATA to its folder.") from None
 
 
 def _download(name: str) -> Path:
@@ -91,10 +86,10 @@ def _download(name: str) -> Path:
         if url.endswith(".zip"):
             # One member is read, nothing is unpacked by its own name.
             with zipfile.ZipFile(got) as archive:
-                member = next((m for m in archive.namelist() if m.rpartition("/")[2] == file), None)
-                if member is None:
+                members = [m for m in archive.namelist() if m.rpartition("/")[2] == file]
+                if not members:
                     raise DataError(f"no {file} in {url}")
-                got = Path(folder) / "member"
-                got.write_bytes(archive.read(member))
+                content = archive.read(members[0])
+            got.write_bytes(content)
         os.replace(_verify(got, name), cache / file)
     return cache / file

@@ -25,8 +25,7 @@ class DataWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Findings:
-    """``notes`` are sentences; the rest are facts. A series without dates has neither step nor
-    spans."""
+    """``notes`` are sentences; the rest are facts. A series without dates has no step, no spans."""
 
     notes: tuple[str, ...] = ()
     step: pd.Timedelta | None = None  # the usual one
@@ -64,29 +63,32 @@ def steps(time: pd.DatetimeIndex) -> tuple[pd.Timedelta, np.ndarray]:
     return pd.Timedelta(usual), np.flatnonzero(off) + 1
 
 
-def gaps(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, name: str) -> str:
-    """One sentence on the irregular steps: how many, and where the first is."""
-    row = int(breaks[0])
-    first = words(time[row] - time[row - 1]) if time[row] > time[row - 1] else "no time at all"
-    return (f"{name}: {len(breaks)} of {len(time) - 1} steps "
-            f"{'is' if len(breaks) == 1 else 'are'} not {words(step)}; the first is from row {row} "
-            f"({time[row - 1]}) to row {row + 1} ({time[row]}), {first}")
-
-
-def close_up(time: pd.DatetimeIndex, breaks: np.ndarray, step: pd.Timedelta, size: int) -> str:
-    """What to do about irregular steps where a window has ``size`` rows."""
+def regular(time: pd.DatetimeIndex, name: str, gaps: str, size: int,
+            as_published: bool) -> tuple[pd.Timedelta, np.ndarray, list[str]]:
+    """``steps``, and a sentence if some are irregular. Raises ``DataError`` for these unless
+    ``gaps`` is "split" or the series is used ``as_published``; a window has ``size`` rows."""
+    step, breaks = steps(time)
+    if not len(breaks):
+        return step, breaks, []
+    row, be = int(breaks[0]), "is" if len(breaks) == 1 else "are"
+    where = (f"{name}: {len(breaks)} of {len(time) - 1} steps {be} not {words(step)}; the first is "
+             f"from row {row} ({time[row - 1]}) to row {row + 1} ({time[row]})")
+    if gaps == "split":
+        return step, breaks, [f"{where}; no window crosses one."]
+    if as_published:
+        return step, breaks, [f"{where}; windows cross them, as in the published use."]
     longest = int(np.diff([0, *breaks, len(time)]).max())
     split = " set gaps to split (then no window crosses one)," if longest >= size else ""
-    return (f"the longest stretch without one has {longest} rows, a window {size}; fill in the "
-            f"missing rows,{split} or, where the rows follow one another all the same (trading "
-            "days, say, whose season is 5), number them by evenly spaced times, in pandas: "
-            f"table[{time.name!r}] = pandas.date_range({str(time[0])!r}, periods=len(table), "
-            f"freq='{step.total_seconds():g}s')")
+    raise DataError(
+        f"{where}; the longest stretch without one has {longest} rows, a window {size}; fill in "
+        f"the missing rows,{split} or, where the rows follow one another all the same (trading "
+        "days, say, whose season is 5), number them by evenly spaced times, in pandas: "
+        f"table[{time.name!r}] = pandas.date_range({str(time[0])!r}, periods=len(table), "
+        f"freq='{step.total_seconds():g}s')")
 
 
 def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, int, list[str]]:
-    """Cells that ``missing`` names take the value of the row before; how many they are, and a
-    sentence.
+    """Cells that ``missing`` names take the value of the row before; their number, and a sentence.
 
     Raises ``DataError`` for a missing value in the first row, and for NaN or infinite values that
     are not named.
@@ -114,8 +116,7 @@ def hold(table: pd.DataFrame, missing: str, name: str) -> tuple[pd.DataFrame, in
 
 
 def constant(table: pd.DataFrame, first: int, end: int, name: str) -> tuple[list[str], list[str]]:
-    """Channels whose training rows ``first`` to ``end`` are equal up to rounding, and a sentence
-    for each.
+    """Channels whose training rows ``first`` to ``end`` are equal up to rounding, and sentences.
 
     They have no scale, and there is nothing to learn about them: they are left out of the data, and
     so of the mean error. Raises ``DataError`` if no channel is left.
@@ -142,19 +143,17 @@ def strange(table: pd.DataFrame, name: str) -> list[str]:
         distance = np.abs(x - np.median(x))
         odd = distance > SPIKE * (np.quantile(distance, 0.99) or np.inf)
         for edge in (x.min(), x.max()):
-            others = x[x != edge]
-            if re.fullmatch(r"-?999+(\.9+)?", f"{edge:.15g}") and len(others) \
-                    and np.abs(others - edge).min() > np.ptp(others):
+            others, nines = x[x != edge], re.fullmatch(r"-?999+(\.9+)?", f"{edge:.15g}")
+            if nines and len(others) and np.abs(others - edge).min() > np.ptp(others):
                 odd |= x == edge
         if odd.any():
             row, others = int(np.argmax(odd)), x[~odd]
-            seen = ", ".join(f"{v:g}" for v in np.unique(x[odd])[:3])
+            seen = ",".join(f"{v:g}" for v in np.unique(x[odd])[:3])
             notes.append(
                 f"{name}, column {column}: {odd.sum()} of {len(x)} values ({seen}), the first in "
                 f"row {row + 1} ({table.index[row]}), far outside the others ({others.min():g} to "
                 f"{others.max():g}), which would rule its scale and its errors; for what stands "
-                f"for a missing value, set missing to {seen.replace(' ', '')}, else mend or keep "
-                "with care.")
+                f"for a missing value, set missing to {seen}, else mend or keep with care.")
     return notes
 
 

@@ -21,6 +21,7 @@ TIME_NAMES = ("date", "time", "timestamp", "datetime")
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 EPOCH = {10: "s", 13: "ms", 16: "us", 19: "ns"}  # unit of times counted from 1970, by digits
 ISO = dict(format="ISO8601", errors="coerce")
+OFFSET = r"\d[T ].*[+-]"  # a time with the UTC offset of another place
 HEAD = 1000  # rows of a large file that are looked at first
 LARGEST = 1e100  # its square is still a double; a channel must also reach 1 / LARGEST
 EXACT = 2**53  # from here on a double does not hold every whole number
@@ -62,18 +63,18 @@ def read_csv(path, name: str, columns=(),
                         f"{time[row - 1]}; {_in_order(table, chosen, time)}")
     left_out = {}
     for column in channels:
-        values, why = table[column], None
+        values = table[column]
         if values.isna().all():
-            why = "is empty"
+            left_out[column] = f"{name}: {column} is empty; it is left out."
         elif len(values) > 2 and is_integer_dtype(values) and (np.diff(values) == 1).all():
-            why = f"counts the rows ({values[0]}, {values[1]}, ...)"
-        if why:
-            left_out[column] = f"{name}: {column} {why}; it is left out."
+            left_out[column] = (f"{name}: {column} counts the rows ({values[0]}, {values[1]}, "
+                                "...); it is left out.")
+    notes = list(left_out.values())
     if len(left_out) == len(channels):
         raise DataError(f"{name}: needs at least one numeric channel beside the time column; "
-                        f"{'; '.join(left_out.values()) or 'there is no other column'}")
+                        f"{'; '.join(notes) or 'there is no other column'}")
     found = pd.DataFrame(channels).drop(columns=list(left_out))
-    return found.set_index(pd.DatetimeIndex(time, name=chosen)), list(left_out.values())
+    return found.set_index(pd.DatetimeIndex(time, name=chosen)), notes
 
 
 def _parse(path, name: str, rows: int | None) -> pd.DataFrame:
@@ -81,8 +82,8 @@ def _parse(path, name: str, rows: int | None) -> pd.DataFrame:
     ``DataError``."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as f:
-            top = [*islice(csv.reader(f), 21)] or [[]]
-        _first_line(top[0], top[1:], name)
+            first, *below = [*islice(csv.reader(f), 21)] or [[]]
+        _first_line(first, below, name)
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
             table = pd.read_csv(path, index_col=False, skipinitialspace=True, low_memory=False,
@@ -97,8 +98,8 @@ def _parse(path, name: str, rows: int | None) -> pd.DataFrame:
     if table.empty:
         raise DataError(f"{name}: no rows below the header; give a file with one row per time "
                         "step.")
-    table.columns = [f"column {i + 1}" if str(c).startswith("Unnamed: ") else plain(c)
-                     for i, c in enumerate(table.columns)]
+    table.columns = [f"column {i}" if str(c).startswith("Unnamed: ") else plain(c)
+                     for i, c in enumerate(table.columns, 1)]
     return table
 
 
@@ -125,22 +126,22 @@ def _first_line(first: list[str], below: list[list[str]], name: str) -> None:
 def _time_column(table: pd.DataFrame, name: str) -> str:
     """The column that holds the times, by name, then by content, else the first. Raises
     ``DataError`` where several hold parts of the time."""
-    named = [c for c in table.columns if c.lower() in TIME_NAMES]
+    named = [c for c in table if c.lower() in TIME_NAMES]
     text = {c: table[c].head(3).astype(str) for c in table if not is_numeric_dtype(table[c])}
     like_time = [c for c, top in text.items() if pd.to_datetime(top, utc=True, **ISO).notna().all()]
     clock = [c for c, top in text.items() if top.str.fullmatch(r"\d\d?:\d\d(:\d\d)?").all()]
-    parts = [c for c in table.columns if c.lower() in PARTS]
-    lower = {c.lower() for c in parts}
+    parts = [c for c in table if c.lower() in PARTS]
+    lower, what = {c.lower() for c in parts}, f"{name}: no single time column: "
     if clock and like_time:
         day, hour = like_time[0], clock[0]
         raise DataError(
-            f"{name}: no single time column: {day} holds the day and {hour} the time of day; join "
-            f"them into times like 2016-07-01 00:00:00, in pandas: table[{day!r}] += ' ' + "
-            f"table[{hour!r}]; table = table.drop(columns={hour!r})")
+            f"{what}{day} holds the day and {hour} the time of day; join them into times like "
+            f"2016-07-01 00:00:00, in pandas: table[{day!r}] += ' ' + table[{hour!r}]; "
+            f"table = table.drop(columns={hour!r})")
     if {"year", "month"} <= lower and not like_time:
         raise DataError(
-            f"{name}: no single time column: {', '.join(parts)} hold parts of the time; join them "
-            f"into one, in pandas: table.insert(0, 'date', pandas.to_datetime(table[{parts}]"
+            f"{what}{', '.join(parts)} hold parts of the time; join them into one, in pandas: "
+            f"table.insert(0, 'date', pandas.to_datetime(table[{parts}]"
             f"{'' if 'day' in lower else '.assign(day=1)'})); table = table.drop(columns={parts})")
     return [*(c for c in named if c in text), *like_time, *named, table.columns[0]][0]
 
@@ -151,8 +152,7 @@ def _times(table: pd.DataFrame, column: str, name: str) -> pd.Series:
     values, row = table[column], 0
     if not is_numeric_dtype(values):
         text = values.astype(str).str.replace(r"(Z|\+00:00)$", "", regex=True)
-        elsewhere = text.str.contains(r"\d[T ].*[+-]")  # with the UTC offset of another place
-        time = pd.to_datetime(text.mask(elsewhere), **ISO)
+        time = pd.to_datetime(text.mask(text.str.contains(OFFSET)), **ISO)
         if time.notna().all():
             return time
         row = int(np.argmax(time.isna()))
@@ -163,41 +163,34 @@ def _times(table: pd.DataFrame, column: str, name: str) -> pd.Series:
 def _looks_like(table: pd.DataFrame, column: str, row: int) -> str:
     """What stands where times should, and what to do."""
     values, text = table[column], str(table[column].iloc[row])
-    others = [c for c in table.columns if c != column]
     read = f"in pandas: table[{column!r}] = pandas.to_datetime(table[{column!r}]"
-    add = ("add times with their own start and step, in pandas: {}table.insert(0, 'date', "
-           "pandas.date_range('2000-01-01', periods=len(table), freq='h'))")
     if is_integer_dtype(values) and len(text) in (6, 8, 10, 12, 14) and text[:2] in ("19", "20"):
         form = "%Y%m%d%H%M%S"[:len(text) - 2]
         return f"it looks like a time without separators, {read}.astype(str), format={form!r})"
     if is_integer_dtype(values) and len(text) in EPOCH:
         return f"it looks like a time counted from 1970, {read}, unit={EPOCH[len(text)]!r})"
-    if is_numeric_dtype(values):
-        return f"numbers are not times; give the column of times the name date, or {add.format('')}"
-    if re.search(r"\d[T ].*[+-]", text):
+    if re.search(OFFSET, text):
         return f"write all times in one time zone, without a UTC offset, {read}, utc=True)"
     if re.match(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{4}", text):
         return ("write all times year first (with dayfirst=False if months come before days), "
                 f"{read}, dayfirst=True)")
-    if len(others) > len(table):
-        across = f"table = table.set_index({column!r}).select_dtypes('number').T"
-        dated = pd.notna(pd.to_datetime(others[-1], **ISO))
-        return (f"series seem to stand in rows, as {others[-2]} and {others[-1]} look like steps; "
-                "transpose the table" + (
-                    f", in pandas: {across}.rename_axis('date').reset_index()" if dated else
-                    f" and {add.format(f'{across}; ')}"))
-    return "write all times so: year first, in one time zone, without a UTC offset."
+    if len(table.columns) > len(table) + 1 and not is_numeric_dtype(values):
+        before, last = table.columns[-2:]
+        return (f"series seem to stand in rows, as {before} and {last} look like steps; transpose "
+                f"the table, in pandas: table = table.set_index({column!r}).T"
+                ".rename_axis('date').reset_index()")
+    what = "numbers are not times; give the column of times the name date" \
+        if is_numeric_dtype(values) else "write all times year first, without a UTC offset"
+    return (f"{what}, or, if there are none, add times with their own start and step, in pandas: "
+            "table['date'] = pandas.date_range('2000-01-01', periods=len(table), freq='h')")
 
 
 def _in_order(table: pd.DataFrame, column: str, time: pd.Series) -> str:
     """What to do with rows whose times do not increase, so that nothing is lost that a row alone
     says."""
-    shared = time.duplicated(keep=False)
-    if not shared.any():
-        return f"sort the rows by time, in pandas: table = table.sort_values({column!r})"
-    if table[shared].duplicated(keep=False).all():
-        return ("some rows stand twice: remove the copies, in pandas: table = "
-                f"table.drop_duplicates().sort_values({column!r})")
+    if not time[~table.duplicated()].duplicated().any():
+        return ("sort the rows by time, and drop copies of rows that stand twice, in pandas: "
+                f"table = table.drop_duplicates().sort_values({column!r})")
     each = time.value_counts().median()  # rows of a time
     kinds = table.drop(columns=column).select_dtypes(exclude="float").nunique()
     few = kinds[kinds <= 2 * each].sort_values().index if each > 1 else []
@@ -205,8 +198,9 @@ def _in_order(table: pd.DataFrame, column: str, time: pd.Series) -> str:
                 if not table.duplicated([column, *key]).any()), ())
     values = table.drop(columns=[column, *key]).select_dtypes("number").columns
     if not key or values.empty:
-        return (f"{shared.sum()} rows share their time with another: if clocks were put back "
-                "there, write the times in UTC, else use their mean, in pandas: table = "
+        shared = time.duplicated(keep=False).sum()
+        return (f"{shared} rows share their time with another: if clocks were put back there, "
+                "write the times in UTC, else use their mean, in pandas: table = "
                 f"table.groupby({column!r}, as_index=False).mean(numeric_only=True)")
     says = f"several rows share a time, and {' with '.join(key)} tells them apart: "
     if "hour" in key[0].lower():
@@ -223,21 +217,17 @@ def _numbers(values: pd.Series, name: str) -> pd.Series:
     """A channel as floats. Raises ``DataError`` for what is no number, and for values that a double
     does not hold exactly or whose squares it does not hold."""
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    bad = numbers.isna() & values.notna()
+    bad, finite = numbers.isna() & values.notna(), numbers.where(np.isfinite(numbers)).abs()
+    row = int((bad if bad.any() else finite.fillna(0)).argmax())
+    where = f"{name}, row {row + 1}, column {values.name}: "
     if bad.any():
-        row = int(np.argmax(bad))
-        comma = re.fullmatch(r"[+-]?[\d.]+(,\d+)+(\.\d+)?", str(values[row]))
-        do = "write numbers with a decimal point and without separators of thousands." if comma \
-            else "mend the value, leave the cell empty if it is missing and set missing to nan, " \
-            "or drop the column."
-        raise DataError(f"{name}, row {row + 1}, column {values.name}: {values[row]!r} is not a "
-                        f"number; {do}")
-    whole = not is_float_dtype(values)
-    size = numbers[np.isfinite(numbers)].abs().max()
-    if size > (EXACT if whole else LARGEST) or 0 < size < 1 / LARGEST:
-        row = int(numbers.abs().where(np.isfinite(numbers)).argmax())
-        why = "whole numbers beyond 2^53 lose their last digits; subtract an offset" if whole else \
-            "its square is no double; multiply the column by a power of ten"
-        raise DataError(f"{name}, row {row + 1}, column {values.name}: the largest value is "
-                        f"{values[row]}, and {why}, or drop the column.")
+        raise DataError(f"{where}{values[row]!r} is not a number; write numbers with a decimal "
+                        "point and without separators of thousands, leave the cell empty if it is "
+                        "missing and set missing to nan, or drop the column.")
+    exact = is_float_dtype(values) or finite[row] <= EXACT
+    if not exact or finite[row] > LARGEST or 0 < finite[row] < 1 / LARGEST:
+        why = "its square is no double; multiply the column by a power of ten" if exact else \
+            "whole numbers beyond 2^53 lose their last digits; subtract an offset"
+        raise DataError(f"{where}the largest value is {values[row]}, and {why}, or drop the "
+                        "column.")
     return numbers

@@ -12,10 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# The paper's machine: 1 -> -1 -> 0.02 -> 2 -> 1.02 -> 1; state 1 repeats with probability 0.1.
-STATES = (1.0, -1.0, 0.02, 2.0, 1.02)
-TRANSITIONS = (
-    (0.1, 0.9, 0, 0, 0), (0, 0, 1, 0, 0), (0, 0, 0, 1, 0), (0, 0, 0, 0, 1), (1, 0, 0, 0, 0))
 NOISE = 0.025  # standard deviation of the Gaussian noise over every synthetic series
 PATCH = 16  # samples of a patch of recall
 
@@ -25,45 +21,29 @@ class Process:
     """What is known of a state-machine series beforehand: all but its phases, states and noise.
 
     An event of ``width`` samples starts every ``period`` samples; its height is ``height`` times
-    the state, which follows the Markov chain ``transitions`` [S, S]."""
+    the state, which follows the Markov chain ``P`` [S, S]. That of the paper is 1 -> -1 -> 0.02 ->
+    2 -> 1.02 -> 1; state 1 repeats with probability 0.1."""
 
-    frequency: float = 0.01  # of the carrier, cycles per sample; its amplitude is 1
-    period: int = 80
-    width: int = 10
-    height: float = 0.5
     noise: float = NOISE
-    states: tuple = STATES
-    transitions: tuple = TRANSITIONS
-
-    @property
-    def P(self) -> np.ndarray:
-        """Transition matrix [S, S]."""
-        return np.asarray(self.transitions, float)
-
-    @property
-    def levels(self) -> np.ndarray:
-        """Height of the event of each state [S]."""
-        return self.height * np.asarray(self.states, float)
-
-    @property
-    def triangle(self) -> np.ndarray:
-        """Shape of an event [width], of height 1 between its two middle samples."""
-        return 1 - np.abs(np.arange(self.width) - (self.width - 1) / 2) / (self.width / 2)
-
-    @property
-    def stationary(self) -> np.ndarray:
-        """How often each state occurs in the long run [S]."""
-        S = len(self.states)
-        A = np.vstack([self.P.T - np.eye(S), np.ones(S)])
-        return np.linalg.lstsq(A, np.append(np.zeros(S), 1.0), rcond=None)[0].clip(0)
+    frequency = 0.01  # of the carrier, cycles per sample; its amplitude is 1
+    period, width, height = 80, 10, 0.5
+    states = (1.0, -1.0, 0.02, 2.0, 1.02)
+    P = np.array([[0.1, 0.9, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1],
+                  [1, 0, 0, 0, 0]])
+    levels = height * np.array(states)  # height of the event of each state [S]
+    # Shape of an event [width], of height 1 between its two middle samples.
+    triangle = 1 - np.abs(np.arange(width) - (width - 1) / 2) / (width / 2)
+    # How often each state occurs in the long run [S].
+    stationary = np.linalg.lstsq(np.vstack([P.T - np.eye(len(P)), np.ones(len(P))]),
+                                 np.append(np.zeros(len(P)), 1.0), rcond=None)[0].clip(0)
 
 
 @dataclass(frozen=True)
 class StateMachine:
-    """A generated series with its ground truth; all arrays have length ``n`` unless said otherwise.
+    """A generated series ``x = carrier + event + noise`` with its ground truth, by sample.
 
-    ``x = carrier + event + noise``. ``number``: of the event at a sample, -1 for none;
-    ``event_starts`` and ``event_states`` have one entry per event, the latter an index."""
+    ``number``: of the event at a sample, -1 for none; ``event_starts`` and ``event_states`` (an
+    index) have one entry per event."""
 
     process: Process
     x: np.ndarray
@@ -149,12 +129,10 @@ def best_forecast(x, pred_len: int, process: Process = Process()) -> BestForecas
        noise * sqrt(2 / seq_len) radians, adds 0.3 % of the noise's variance in windows of 336.
     3. Filter: likelihood of each state for each event seen, pushed through the Markov chain.
     4. Forecast: carrier and events go on, each at the mean of its level, whose variance remains."""
-    x = np.asarray(x, float)
-    parts = (_best_forecast(x[i:i + 512], pred_len, process) for i in range(0, len(x), 512))
-    return BestForecast(*map(np.concatenate, zip(*parts, strict=True)))
-
-
-def _best_forecast(x, pred_len, p):
+    x, p = np.asarray(x, float), process
+    if len(x) > 512:  # in parts, for what follows takes memory
+        parts = (best_forecast(x[i:i + 512], pred_len, p) for i in range(0, len(x), 512))
+        return BestForecast(*map(np.concatenate, zip(*parts, strict=True)))
     (N, L), S = x.shape, len(p.states)
     t, omega = np.arange(L + pred_len), 2 * np.pi * p.frequency
     waves = np.stack([np.sin(omega * t), np.cos(omega * t)])  # [2, L + pred_len]
@@ -210,7 +188,6 @@ class Recall:
 
 
 def count_keys(pairs: int) -> int:
-    """Keys to choose from for so many pairs."""
     return 8 if pairs <= 8 else 16
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,7 @@ from .files import DataError
 from .findings import Findings
 
 
-@dataclass(frozen=True)
-class Pattern:
+class Pattern(NamedTuple):
     """What is added to the windows that start at each of L rows of a series of C channels.
 
     ``key`` [C, L, T] of each of T patches, -1 for none; ``value`` [C, L, T], 0 for none; ``answer``
@@ -31,19 +31,18 @@ class Pattern:
 
     def at(self, starts) -> torch.Tensor:
         """The pattern [B, C, seq_len + pred_len] of the windows at rows ``starts`` [B]."""
-        key, value, answer = (t[:, starts].transpose(0, 1)
-                              for t in (self.key, self.value, self.answer))
+        key, value, answer = (t[:, starts].transpose(0, 1) for t in self[:3])
         shown = torch.cat([self.keys[key], value[..., None] * self.bump], -1)  # [B, C, T, P]
         return torch.cat([shown.flatten(-2), answer[..., None] * self.horizon], -1)
 
     def to(self, device) -> Pattern:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Pattern(*(t.to(device) for t in self))
 
 
 @dataclass(frozen=True)
 class Windows:
-    """All windows of one split. ``series`` is [C, L]; window i covers ``seq_len + pred_len`` steps
-    from ``starts[i]``.
+    """All windows of one split: ``seq_len + pred_len`` steps of ``series`` [C, L] from each of
+    ``starts``.
 
     Where ``calendar`` [F, L] is given, its features stand below the channels of every input. Where
     ``added`` is given, every window has a pattern of its own on top (``Pattern``).
@@ -71,7 +70,7 @@ class Windows:
         return x, y
 
     def _cut(self, series, size: int, index):
-        """Pieces [B, C, size] of ``series`` [C, L] from the starts of the windows ``index``."""
+        """Pieces [B, C, size] of ``series`` [C, L] where the windows ``index`` start."""
         view = series.unfold(-1, size, 1)  # [C, L - size + 1, size], no copy
         return view[:, self.starts[index]].transpose(0, 1)  # the copy of one batch
 
@@ -116,15 +115,13 @@ CALENDAR = ("hour of day", "day of week", "day of month", "day of year")
 
 
 def calendar_features(time: pd.DatetimeIndex) -> np.ndarray:
-    """The four ``CALENDAR`` features of each time, [4, L], scaled to +-0.5 as in the
-    iTransformer's data loader."""
+    """``CALENDAR`` of each time, [4, L], scaled to +-0.5 as in the iTransformer's data loader."""
     return np.stack([time.hour / 23, time.day_of_week / 6, (time.day - 1) / 30,
                      (time.day_of_year - 1) / 365]) - 0.5
 
 
 def check_lengths(rows, seq_len: int, pred_len: int, name: str) -> None:
-    """Raises ``DataError`` unless each part of ``rows`` holds a window; the message says which
-    windows fit.
+    """Raises ``DataError``, which says which windows fit, unless each part of ``rows`` holds one.
 
     A training window lies within its part; of the others only the targets do.
     """
@@ -141,16 +138,14 @@ def check_lengths(rows, seq_len: int, pred_len: int, name: str) -> None:
 def cut(values: np.ndarray, rows, seq_len: int, pred_len: int, *, name="series", channels=None,
         step: int = 1, scale: bool = True, calendar: np.ndarray | None = None, breaks=(),
         found: Findings | None = None, time: pd.DatetimeIndex | None = None) -> Splits:
-    """Windows of ``values`` [L, C]; ``rows`` holds (first, end) of the training, validation and
-    test targets.
+    """Windows of ``values`` [L, C]; ``rows``: (first, end) of training, validation, test targets.
 
     Validation and test windows start seq_len rows before their first target, so inputs may reach
     back into an earlier part, while targets never leave their own: no test target is ever seen in
     training. The three need not adjoin. ``step`` is the distance of window starts (1, or the
     window's size for series made of independent windows). ``calendar`` [F, L] joins every input.
     Scaling is that of the training rows, in which no channel may be constant. No window holds both
-    a row of ``breaks`` and the row before it. Raises ``DataError`` if a part has no window without
-    such a break.
+    a row of ``breaks`` and the row before it. Raises ``DataError`` if a part has no such window.
     """
     (first, end), *_ = rows
     mean, std = np.zeros(values.shape[1]), np.ones(values.shape[1])
