@@ -6,24 +6,18 @@ import math
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import torch
 
 from . import data
 from .ledger import RESULTS, Ledger
 from .models import count_multiply_adds
+from .runs import SHAPELESS
 from .settings import Settings
 
-# What decides how long an epoch takes, and how many epochs a run lasts; most important first.
-SPEED = ("model", "attention", "n_tokens", "feed_forward", "d_model", "d_ff", "embedding",
-         "dataset", "pred_len")
-LENGTH = ("model", "dataset", "embedding", "learning_rate", "attention", "pred_len")
-ROWS = 5  # of those most like a run
+# What decides how long a run takes, most important first.
+ALIKE = ("model", "dataset", "embedding", "learning_rate", "attention", "n_tokens", "feed_forward",
+         "d_model", "d_ff", "pred_len")
 DISTURBED = 2  # times as long as any other takes a forecast while something is changed in the model
-# Settings that the work of one window does not depend on.
-SAME = dict(split="standard", missing="", gaps="refuse", dropout=0.0, learning_rate=1.0, epochs=1,
-            patience=1, batch_size=1, lr_hold=1, lr_decay=1.0, max_steps=0, max_windows=0, seed=0,
-            profile="paper", device="cpu")
 
 
 def on_cpu(s: Settings) -> bool:
@@ -34,7 +28,7 @@ def on_cpu(s: Settings) -> bool:
 def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
                      points: list[dict] | None = None) -> list[float]:
     """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
-    times what one epoch of those most like it took, in proportion to the work of both.
+    times what one epoch of theirs took, in proportion to the work of both.
 
     With ``points``, one for each run: what a measurement there takes on the trained model instead,
     a forecast of its windows for each of its draws and strengths. An empty ledger is helped out by
@@ -71,31 +65,24 @@ def _epochs(s: Settings, ledger: Ledger, data_dir) -> tuple[float, float]:
     # Of two stretches of months that one training serves, the second has the time of a test.
     for of in ("split != 'tail'", "device == 'cpu'" if on_cpu(s) else "device != 'cpu'"):
         table = table.query(of) if len(table.query(of)) else table
-    length = _like(s, table, LENGTH)
-    length = length[(length.epochs_run < length.epochs) | (length.epochs >= s.epochs)]
-    epochs = length.epochs_run.clip(1).mean() if len(length) else 2 * s.patience
-    each = [row.seconds * row.threads / max(row.epochs_run, 1)
-            * _times(s, source.known(row.run_id), data_dir)
-            for row in _like(s, table, SPEED).tail(ROWS).itertuples()]
-    return min(epochs, s.epochs), float(np.median(each))
-
-
-def _like(s: Settings, table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """The rows that agree with ``s`` in the first of ``names``, and in the others if any do."""
-    for name in names:
-        value = s.dataset_name if name == "dataset" else getattr(s, name)
-        closer = table[table[name] == value]
+    for name in ALIKE:  # those that agree with ``s``, if any do
+        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
         table = closer if len(closer) else table
-    return table
+    ended = table[(table.epochs_run < table.epochs) | (table.epochs >= s.epochs)]
+    epochs = ended.epochs_run.clip(1).mean() if len(ended) else 2 * s.patience
+    each = [row.seconds * row.threads / max(row.epochs_run, 1)
+            * _times(s, source.known(row.run_id), data_dir) for row in table.tail(5).itertuples()]
+    return min(epochs, s.epochs), float(np.median(each))
 
 
 def _times(s: Settings, other: Settings | None, data_dir) -> float:
     """Work of an epoch of ``s`` in epochs of ``other``; 1 without the data of both."""
-    if other is None:
-        return 1.0
-    (n, mine, _), (m, theirs, _) = (_forecasts(x, data_dir) for x in (s, other))
-    a, b = (x.but(**SAME) for x in (s, other))
-    times = mine / theirs * (1 if a == b else _per_window(a, n) / _per_window(b, m))
+    def work(x: Settings) -> float:
+        channels, forecasts, _ = _forecasts(x, data_dir)
+        known = dict(embedding="linear") if x.coded or x.embedding == "oracle" else {}
+        return forecasts * _per_window(x.but(**SHAPELESS, **known), channels)
+
+    times = work(s) / work(other) if other else 1.0
     return 1.0 if math.isnan(times) else times
 
 
@@ -122,7 +109,7 @@ def _lengths(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tupl
 @cache
 def _per_window(s: Settings, channels: int) -> int:
     with torch.device("meta"):  # however large it is
-        return max(1, count_multiply_adds(s.but(embedding="linear") if s.coded else s, channels))
+        return max(1, count_multiply_adds(s, channels))
 
 
 def together(seconds: list[float], at_once: int) -> float:

@@ -2,8 +2,9 @@
 
 A run exists if, and only if, its line in ``runs.csv`` does. Its errors and its curve are written
 before that line; what a killed process leaves of a run without a line is written over by the next.
-Every row has its checksum, so that damage is noticed, and git has what was committed. What a reader
-makes goes to a folder of the reader's own, ``my-results/``, and is read together with the rest.
+A table is replaced as a whole, atomically. Every row has its checksum, so that damage is noticed,
+and git has what was committed. What a reader makes goes to a folder of the reader's own,
+``my-results/``, and is read together with the rest.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ from .training import Result
 RESULTS = ROOT / "results"
 OWN = ROOT / "my-results"
 PATIENCE = 5  # seconds before it is said that another process holds the lock
-CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
-# Tables that lines are added to, and the columns that name a row of them. All others are replaced
-# as a whole; a measurement is named by the columns of its point.
+# The columns that name a row of a table. A measurement is named by the columns of its point.
 UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch")}
 GIT = "take the file from git"
 LINES = GIT + ", or delete such lines: what they held is made again"
@@ -67,8 +66,7 @@ def cells_of(line: str) -> list[str]:
 
 
 def row_in(columns: list[str], line: str) -> dict[str, str]:
-    """By column; a line from before the table had its last columns is shorter."""
-    return dict(zip(columns, cells_of(line), strict=False))
+    return dict(zip(columns, cells_of(line), strict=False))  # without its checksum
 
 
 def checksum(filled: list[str]) -> str:
@@ -77,10 +75,9 @@ def checksum(filled: list[str]) -> str:
 
 
 def line_of(columns: list[str], row: dict) -> str:
-    filled = [f"{k}={row[k]}" for k in columns if row.get(k)]
+    check = checksum([f"{k}={row[k]}" for k in columns if row.get(k)])
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([*(row.get(k, "") for k in columns),
-                                                  checksum(filled)])
+    csv.writer(text, lineterminator="").writerow([*(row.get(k, "") for k in columns), check])
     return text.getvalue()
 
 
@@ -90,66 +87,51 @@ def content_of(columns: list[str], lines: Iterable[str]) -> bytes:
 
 
 def scan(content: bytes, unique=()) -> tuple[list[str], dict, list, list]:
-    """Columns without ``check``, the good lines by name, and as (line, what is wrong): damage, and
-    lines of a row that is there already, as after a merge, of which the first counts.
-
-    ``unique`` columns name a row of a table that lines are added to: half a line at its end is of a
-    process that was killed. In other tables a line's name is its number.
-    """
-    *lines, half = content.decode(errors="replace").split("\n")
-    first = lines[0] if lines else half
-    what = ("the file is empty" if not content else
-            "a byte-order mark in front of the header, from an editor" if first[:1] == "\ufeff" else
-            "line ends of Windows (CRLF), from an editor or a spreadsheet" if "\r" in first else
-            "a conflict marker of a merge" if first.startswith(CONFLICT) else
-            "not the header of a ledger table" if not first.endswith(",check")
-            or not {*unique} <= {*cells_of(first)} else "")
-    if what:
-        return [], {}, [(1, f"{what}; {GIT}")], []
-    columns, good, damage, doubled = [], {}, [], []
+    """Columns without ``check``, the good lines by name (``unique`` columns, else its number), and
+    as (line, what is wrong): damage, and lines of a row that is there already, as after a merge, of
+    which the first counts."""
+    first, *lines = content.decode(errors="replace").split("\n")
+    header = columns = cells_of(first)[:-1]
+    if not first.endswith(",check") or not {*unique} <= {*header}:
+        return [], {}, [(1, "not the header of a ledger table; an editor (byte-order mark), a "
+                            f"spreadsheet (CRLF) or a merge may have changed it; {GIT}")], []
+    good, damage, doubled = {}, [], []
     measured: dict = {}  # run, second and number of rows of a measurement -> its lines
-    for n, line in enumerate(lines, 1):
+    for n, line in enumerate(lines[:-1], 2):
         *values, check = cells_of(line)
-        if n == 1 or check == "check" and values[:1] == columns[:1]:  # again, after a merge
-            header, prefixes = values, [k + "=" for k in values]
+        if check == "check" and values[:1] == columns[:1]:  # a header again, after a merge
+            header = values
             columns = list(dict.fromkeys([*columns, *header]))
-            named = [header.index(k) for k in unique]
-        elif len(values) > len(header) or check != checksum(
-                [p + c for p, c in zip(prefixes, values, strict=False) if c]):
-            what = ("a conflict marker of a merge" if line.startswith(CONFLICT) else
-                    "a byte that is not UTF-8" if "\ufffd" in line else
-                    "truncated or changed, by hand or by a spreadsheet")
-            damage.append((n, f"{what}; {LINES}"))
-        elif (name := " ".join([values[i] for i in named]) or n) in good:
+            continue
+        row = dict(zip(header, values, strict=False))  # from before the last columns: shorter
+        if check != checksum([f"{k}={v}" for k, v in row.items() if v]) or len(values) > len(row):
+            damage.append((n, "truncated or changed, by hand, by a spreadsheet or by a merge; "
+                              f"{LINES}"))
+        elif (name := " ".join(row[k] for k in unique) or n) in good:
             doubled.append((n, f"{name} is in a line above already, as after a merge; the first "
                                "counts, delete the other"))
         else:
             good[name] = header[:len(values)], line
-            if "rows" in header:
-                row = row_in(header, line)
-                of = row.get("run_id", ""), row.get("time", ""), row.get("rows") or "1"
+            if "rows" in row:
+                of = row.get("run_id", ""), row.get("time", ""), row["rows"] or "1"
                 measured.setdefault(of, []).append(n)
-    if half and not unique:
+    if lines[-1:] != [""]:
         damage.append((len(lines) + 1, f"the file ends within this line; {LINES}"))
     damage += [(at[0], f"rows are missing of the measurement of {run_id} at {time}; {LINES}")
                for (run_id, time, rows), at in measured.items() if len(at) % int(rows)]
-    good = {name: line if header == columns else line_of(columns, row_in(header, line))
-            for name, (header, line) in good.items()}
+    good = {name: line if of == columns else line_of(columns, row_in(of, line))
+            for name, (of, line) in good.items()}
     return columns, good, damage, doubled
-
-
-def to_disk(path: Path, content: bytes, mode: str = "wb") -> None:
-    with open(path, mode) as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
 
 
 def write(path: Path, content: bytes) -> None:
     """Atomic: a new file replaces the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    to_disk(temporary, content)
+    with open(temporary, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
     os.replace(temporary, path)
 
 
@@ -158,14 +140,14 @@ def errors_file(folder: Path, run_id: str) -> Path:
     return folder / "window_errors" / f"{Path(run_id).name}.npy"
 
 
-def npy(errors: np.ndarray) -> bytes:
-    np.save(content := io.BytesIO(), errors.astype(np.float32))
-    return content.getvalue()
-
-
 def ahead(path: Path) -> Path:
     """Where the errors of a run are until its line is there."""
     return path.with_name(path.name + ".tmp")
+
+
+def npy(errors: np.ndarray) -> bytes:
+    np.save(content := io.BytesIO(), errors.astype(np.float32))
+    return content.getvalue()
 
 
 class Folder:
@@ -173,7 +155,7 @@ class Folder:
 
     def __init__(self, path):
         self.path = Path(path)
-        self._tables: dict = {}  # table -> (state of its file, columns, lines, whether plain)
+        self._tables: dict = {}  # table -> (state of its file, columns, lines by name)
 
     def file(self, table: str) -> Path:
         if not re.fullmatch(r"\w[\w-]*", table):
@@ -190,39 +172,35 @@ class Folder:
 
     # -- reading
 
-    def lines(self, table: str) -> tuple[list[str], dict, bool]:
-        """Columns and good lines of a table by name, and whether nothing else is in its file;
-        nothing where there is none."""
+    def lines(self, table: str) -> tuple[list[str], dict]:
+        """Columns of a table and its good lines by name; nothing where there is none."""
         state, path = self.state(table), self.file(table)
         if state is None:
-            return [], {}, False
+            return [], {}
         if self._tables.get(table, (0,))[0] != state:
-            content = path.read_bytes()
-            columns, lines, damage, doubled = scan(content, UNIQUE.get(table, ()))
-            if damage:
-                n, what = damage[0]
+            columns, lines, damage, doubled = scan(path.read_bytes(), UNIQUE.get(table, ()))
+            for n, what in damage[:1]:
                 more = f" {len(damage)} places are damaged." if len(damage) > 1 else ""
                 raise LedgerError(f"{path}, line {n}: {what}.{more}")
             if doubled and table not in self._tables:  # said once
                 n, what = doubled[0]
                 print(f"{path}, line {n}: {what} ({len(doubled)} such lines).", file=sys.stderr)
-            plain = content == content_of(columns, lines.values())
-            self._tables[table] = state, columns, lines, plain
+            self._tables[table] = state, columns, lines
         return self._tables[table][1:]
 
     def rows(self, table: str) -> list[dict]:
         """Rows of a table, as texts."""
-        columns, lines, _ = self.lines(table)
+        columns, lines = self.lines(table)
         return [row_in(columns, line) for line in lines.values()]
 
     def run(self, run_id: str) -> dict:
         """The row of a run, as texts; empty if there is none."""
-        columns, lines, _ = self.lines("runs")
+        columns, lines = self.lines("runs")
         return row_in(columns, lines[run_id]) if run_id in lines else {}
 
     def frame(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none."""
-        columns, lines, _ = self.lines(table)
+        columns, lines = self.lines(table)
         if not columns:
             return pd.DataFrame()
         rows = pd.read_csv(io.BytesIO(content_of(columns, lines.values())), usecols=columns)
@@ -236,8 +214,6 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(bytes(1 << 20))
-            for path in self.path.glob("*.csv"):
-                path.open("ab").close()
         except OSError as error:
             raise LedgerError(f"{self.path}: results cannot be written there ({error.strerror}); "
                               "make room or choose another folder with --results.") from None
@@ -263,8 +239,9 @@ class Folder:
     def _finish(self) -> None:
         """What killed processes have left, as nobody else writes now: errors of a run whose line is
         there get their name, other halves are removed."""
-        for path in (*self.path.glob(".*.csv.*.tmp"), *self.path.glob(".keys.json.*.tmp")):
-            path.unlink()
+        for pattern in (".*.csv.*.tmp", ".keys.json.*.tmp", "window_errors/.*.npy*.*.tmp"):
+            for path in self.path.glob(pattern):
+                path.unlink()
         for path in self.path.glob("window_errors/*.npy.tmp"):
             if self.run(path.name.removesuffix(".npy.tmp")):
                 os.replace(path, path.with_suffix(""))
@@ -274,24 +251,21 @@ class Folder:
     def add(self, table: str, rows: list[dict], key) -> None:
         """Add rows within ``writing``, in place of all earlier ones with the same ``key`` columns
         as one of them."""
+        had, lines = self.lines(table)
         new = [{k: cell(v) for k, v in row.items()} for row in rows]
-        names = {tuple(row.get(k, "") for k in key) for row in new}
-        kept = [r for r in self.rows(table) if tuple(r.get(k, "") for k in key) not in names]
-        columns = list(dict.fromkeys([*self.lines(table)[0], *(k for row in new for k in row)]))
-        lines = [line_of(columns, row) for row in [*kept, *new]]
-        write(self.file(table), content_of(columns, lines))
-
-    def add_to_run(self, table: str, run_id: str, rows: list[dict]) -> None:
-        """``add`` of all rows of a run: lines are added, where nothing else has to change."""
-        columns, lines, plain = self.lines(table)
-        new = [{k: cell(v) for k, v in row.items()} for row in rows]
-        if not plain or any(k not in columns for row in new for k in row) or any(
-                f"{name} ".startswith(f"{run_id} ") for name in lines):
-            return self.add(table, rows, ["run_id"])
-        added = {" ".join(row[k] for k in UNIQUE[table]): line_of(columns, row) for row in new}
-        content = "".join(line + "\n" for line in added.values())
-        to_disk(self.file(table), content.encode(), "ab")
-        self._tables[table] = self.state(table), columns, lines | added, True
+        columns = list(dict.fromkeys([*had, *(k for row in new for k in row)]))
+        again = {tuple(row.get(k, "") for k in key) for row in new}
+        kept = {}
+        for name, line in lines.items():
+            row = row_in(had, line)
+            if tuple(row.get(k, "") for k in key) not in again:
+                kept[name] = line if columns == had else line_of(columns, row)
+        unique = UNIQUE.get(table, ())
+        last = 0 if unique else max(lines, default=0)
+        for n, row in enumerate(new, last + 1):
+            kept[" ".join(row[k] for k in unique) or n] = line_of(columns, row)
+        write(self.file(table), content_of(columns, kept.values()))
+        self._tables[table] = self.state(table), columns, kept
 
 
 # -- the record
@@ -432,13 +406,12 @@ class Ledger:
             if result.test_errors is not None:
                 content = npy(result.test_errors)
                 errors = {"errors_crc32": f"crc-{zlib.crc32(content):08x}"}
-                path.parent.mkdir(exist_ok=True)
-                to_disk(ahead(path), content)
+                write(ahead(path), content)
             if result.curves:
                 rows = [{"run_id": run_id, **row} for row in result.curves]
-                self.target.add_to_run("curves", run_id, rows)
+                self.target.add("curves", rows, ["run_id"])
             row = {**row_of(result), **provenance(), **result.how, **errors}
-            self.target.add_to_run("runs", run_id, [row])
+            self.target.add("runs", [row], ["run_id"])
             if errors:
                 os.replace(ahead(path), path)
 
@@ -523,22 +496,19 @@ class Ledger:
         recorded before channels were kept apart. Raises ``LedgerError`` if it is not what was
         recorded."""
         folder, row = self._run(s.run_id)
-        path, content, what = errors_file(folder.path, s.run_id), None, ""
+        path, content = errors_file(folder.path, s.run_id), b""
         for at in (ahead(path), path):  # in this order: it may get its name in between
             with suppress(OSError):
                 content = at.read_bytes()
         try:
-            errors = np.load(io.BytesIO(content or b""), allow_pickle=False)
-            recorded = row.get("errors_crc32")  # none in rows from before there was one
-            if recorded and recorded != f"crc-{zlib.crc32(content):08x}":
-                what = "not what was recorded (wrong checksum)"
-            elif not np.isclose(errors.mean(dtype=np.float64), float(row["test_mse"]), rtol=1e-5):
-                what = "its mean is not the test_mse of the run"
-        except (ValueError, EOFError, OSError):
-            what = "the errors of this run are not there" if content is None else \
-                "truncated or not an array"
-        if what:
-            raise LedgerError(f"{path}: {what}; {AGAIN}.")
+            errors = np.load(io.BytesIO(content), allow_pickle=False)
+        except (ValueError, EOFError):
+            raise LedgerError(f"{path}: absent, truncated or not an array; {AGAIN}.") from None
+        recorded = row.get("errors_crc32")  # none in rows from before there was one
+        if recorded and recorded != f"crc-{zlib.crc32(content):08x}":
+            raise LedgerError(f"{path}: not what was recorded (wrong checksum); {AGAIN}.")
+        if not np.isclose(errors.mean(dtype=np.float64), float(row["test_mse"]), rtol=1e-5):
+            raise LedgerError(f"{path}: its mean is not the test_mse of the run; {AGAIN}.")
         return errors
 
     def window_errors(self, s: Settings) -> np.ndarray:
@@ -600,7 +570,7 @@ def show(ledger: Ledger) -> str:
     lines = []
     for folder in ledger.folders:
         for table in folder.tables():
-            columns, rows, _ = folder.lines(table)
+            columns, rows = folder.lines(table)
             lines.append(f"{folder.file(table)}: {len(rows)} rows, {len(columns)} columns")
     runs = ledger.read("runs")
     if len(runs):

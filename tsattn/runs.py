@@ -45,7 +45,8 @@ CHANGES = {
 
 # What leaves the shapes of a model alone, as usual: one matched width serves all such runs.
 SHAPELESS = {name: getattr(Settings, name) for name in (
-    "dataset", "split", "seed", "learning_rate", "epochs", "patience", "max_windows")}
+    "dataset", "split", "missing", "gaps", "dropout", "learning_rate", "epochs", "patience",
+    "batch_size", "lr_hold", "lr_decay", "max_steps", "max_windows", "seed", "profile", "device")}
 
 
 def attentions(profile: str = "paper", seeds=FEW_SEEDS, **changes) -> list[Settings]:
