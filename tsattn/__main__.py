@@ -204,12 +204,18 @@ def slides(args) -> int:
 
 
 def ledger(args) -> int:
-    if args.what == "show":
-        print(record.show(ledger_of(args)))
-        return 0
-    said = record.check(ledger_of(args))
-    print("\n".join(said) or "check: every row is whole")
-    return int(bool(said))
+    of = ledger_of(args)
+    if args.what == "check":
+        said = record.check(of)
+        print("\n".join(said) or "check: every row is whole")
+        return int(bool(said))
+    for folder in of.folders:
+        for table in folder.tables():
+            columns, lines = folder.lines(table)
+            print(f"{folder.file(table)}: {len(lines)} rows, {len(columns)} columns")
+    if len(runs := of.read("runs")):
+        show(runs.groupby(["profile", "status"]).size().reset_index(name="runs"))
+    return 0
 
 
 # -- their options

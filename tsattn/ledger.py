@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import re
@@ -86,15 +85,19 @@ def content_of(columns: list[str], lines: Iterable[str]) -> bytes:
     return "\n".join([",".join([*columns, "check"]), *lines, ""]).encode()
 
 
-def scan(content: bytes, unique=()) -> tuple[list[str], dict, list, list]:
-    """Columns without ``check``, the good lines by name (``unique`` columns, else its number), and
-    as (line, what is wrong): damage, and lines of a row that is there already, as after a merge, of
+def scan(path: Path) -> tuple[list[str], dict, list[str], list[str]]:
+    """Columns without ``check``, the good lines by name (the ``UNIQUE`` columns, else its number),
+    and in words the damaged lines, and those of a row that is there already, as after a merge, of
     which the first counts."""
-    first, *lines = content.decode(errors="replace").split("\n")
+    def at(n: int, what: str) -> str:
+        return f"{path}, line {n}: {what}."
+
+    unique = UNIQUE.get(path.stem, ())
+    first, *lines = path.read_bytes().decode(errors="replace").split("\n")
     header = columns = cells_of(first)[:-1]
     if not first.endswith(",check") or not {*unique} <= {*header}:
-        return [], {}, [(1, "not the header of a ledger table; an editor (byte-order mark), a "
-                            f"spreadsheet (CRLF) or a merge may have changed it; {GIT}")], []
+        return [], {}, [at(1, "not the header of a ledger table; an editor (byte-order mark), a "
+                              f"spreadsheet (CRLF) or a merge may have changed it; {GIT}")], []
     good, damage, doubled = {}, [], []
     measured: dict = {}  # run, second and number of rows of a measurement -> its lines
     for n, line in enumerate(lines[:-1], 2):
@@ -105,20 +108,20 @@ def scan(content: bytes, unique=()) -> tuple[list[str], dict, list, list]:
             continue
         row = dict(zip(header, values, strict=False))  # from before the last columns: shorter
         if check != checksum([f"{k}={v}" for k, v in row.items() if v]) or len(values) > len(row):
-            damage.append((n, "truncated or changed, by hand, by a spreadsheet or by a merge; "
-                              f"{LINES}"))
+            damage.append(at(n, "truncated or changed, by hand, by a spreadsheet or by a merge; "
+                                f"{LINES}"))
         elif (name := " ".join(row[k] for k in unique) or n) in good:
-            doubled.append((n, f"{name} is in a line above already, as after a merge; the first "
-                               "counts, delete the other"))
+            doubled.append(at(n, f"{name} is in a line above already, as after a merge; the first "
+                                 "counts, delete the other"))
         else:
             good[name] = header[:len(values)], line
             if "rows" in row:
                 of = row.get("run_id", ""), row.get("time", ""), row["rows"] or "1"
                 measured.setdefault(of, []).append(n)
     if lines[-1:] != [""]:
-        damage.append((len(lines) + 1, f"the file ends within this line; {LINES}"))
-    damage += [(at[0], f"rows are missing of the measurement of {run_id} at {time}; {LINES}")
-               for (run_id, time, rows), at in measured.items() if len(at) % int(rows)]
+        damage.append(at(len(lines) + 1, f"the file ends within this line; {LINES}"))
+    damage += [at(of[0], f"rows are missing of the measurement of {run_id} at {time}; {LINES}")
+               for (run_id, time, rows), of in measured.items() if len(of) % int(rows)]
     good = {name: line if of == columns else line_of(columns, row_in(of, line))
             for name, (of, line) in good.items()}
     return columns, good, damage, doubled
@@ -138,11 +141,6 @@ def write(path: Path, content: bytes) -> None:
 def errors_file(folder: Path, run_id: str) -> Path:
     """Within the folder, whatever stands in a row."""
     return folder / "window_errors" / f"{Path(run_id).name}.npy"
-
-
-def ahead(path: Path) -> Path:
-    """Where the errors of a run are until its line is there."""
-    return path.with_name(path.name + ".tmp")
 
 
 def npy(errors: np.ndarray) -> bytes:
@@ -178,13 +176,11 @@ class Folder:
         if state is None:
             return [], {}
         if self._tables.get(table, (0,))[0] != state:
-            columns, lines, damage, doubled = scan(path.read_bytes(), UNIQUE.get(table, ()))
-            for n, what in damage[:1]:
-                more = f" {len(damage)} places are damaged." if len(damage) > 1 else ""
-                raise LedgerError(f"{path}, line {n}: {what}.{more}")
+            columns, lines, damage, doubled = scan(path)
+            if damage:
+                raise LedgerError(damage[0])
             if doubled and table not in self._tables:  # said once
-                n, what = doubled[0]
-                print(f"{path}, line {n}: {what} ({len(doubled)} such lines).", file=sys.stderr)
+                print(f"{doubled[0]} In all {counted(len(doubled), 'line')}.", file=sys.stderr)
             self._tables[table] = state, columns, lines
         return self._tables[table][1:]
 
@@ -233,20 +229,10 @@ class Folder:
                   "(end that process if it hangs)", file=sys.stderr, flush=True)
             held = lock.acquire()
         with held:
-            self._finish()
+            for pattern in (".*.csv.*.tmp", "window_errors/.*.npy.*.tmp"):  # of killed processes
+                for path in self.path.glob(pattern):
+                    path.unlink()
             yield
-
-    def _finish(self) -> None:
-        """What killed processes have left, as nobody else writes now: errors of a run whose line is
-        there get their name, other halves are removed."""
-        for pattern in (".*.csv.*.tmp", ".keys.json.*.tmp", "window_errors/.*.npy*.*.tmp"):
-            for path in self.path.glob(pattern):
-                path.unlink()
-        for path in self.path.glob("window_errors/*.npy.tmp"):
-            if self.run(path.name.removesuffix(".npy.tmp")):
-                os.replace(path, path.with_suffix(""))
-            else:
-                path.unlink()
 
     def add(self, table: str, rows: list[dict], key) -> None:
         """Add rows within ``writing``, in place of all earlier ones with the same ``key`` columns
@@ -281,20 +267,19 @@ def needs_checkout() -> None:
 class Ledger:
     """The tables ``<folder>/<table>.csv`` and the errors ``<folder>/window_errors/<run_id>.npy``.
 
-    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``own``, and write
-    to ``own``; with ``record=True`` they read and write the committed ones alone. A ledger in
-    another folder is read and written there, unless it is given an ``own``. All methods raise
-    ``LedgerError`` for a table that is damaged.
+    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``OWN``, and write
+    to ``OWN``; with ``record=True`` they read and write the committed ones alone. A ledger in
+    another folder is read and written there. All methods raise ``LedgerError`` for a table that is
+    damaged.
     """
 
-    def __init__(self, folder=RESULTS, own=None, record: bool = False):
+    def __init__(self, folder=RESULTS, record: bool = False):
         self.folder = Path(folder)
-        if self.folder == RESULTS:
+        committed = self.folder.resolve() == RESULTS.resolve()
+        if committed:
             needs_checkout()
-        if own is None and not record and self.folder.resolve() == RESULTS.resolve():
-            own = OWN
-        self.own = Path(own) if own is not None else None
-        self.folders = [Folder(path) for path in (self.folder, self.own) if path is not None]
+        self.own = OWN if committed and not record else None
+        self.folders = [Folder(path) for path in (self.folder, self.own) if path]
         self.target = self.folders[-1]  # where this ledger writes
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
@@ -318,23 +303,17 @@ class Ledger:
             runs = self.folders[0].frame("runs")
             own = own[~own.run_id.isin(runs.run_id[runs.status == "complete"])]
             base = base[~base.run_id.isin(own.run_id)]
-        elif key := self._own_keys().get(table):
+        elif "rows" in own:  # the columns before it name a measurement, see ``measured``
+            key = own.columns[:own.columns.get_loc("rows")]
             of_base, of_own = ([tuple(row.get(k, "") for k in key) for row in folder.rows(table)]
                                for folder in self.folders)
             again = set(of_own)
             base = base[[name not in again for name in of_base]]
         return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)
 
-    def _own_keys(self) -> dict[str, list[str]]:
-        path = self.own / "keys.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
-
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
         """Add rows, in place of all earlier ones with the same ``key`` columns as one of them."""
         with self.target.writing():
-            if self.own is not None and self._own_keys().get(table) != key:
-                keys = self._own_keys() | {table: key}
-                write(self.own / "keys.json", json.dumps(keys, indent=1).encode())
             self.target.add(table, rows, key)
 
     def rows(self, table: str) -> Iterator[dict]:
@@ -360,10 +339,11 @@ class Ledger:
         self.tally["measurements read"] += len(keys) - len(todo)
         with bar(len(todo), table, disable=not todo) as progress:
             for key, rows in zip(todo, _side_by_side(measure, todo, jobs), strict=True):
-                how = {"rows": len(rows), "version": version(table), **provenance()}
+                how = {"version": version(table), **provenance()}
                 with self.target.writing():
                     if self.lacking(table, [key]):
-                        self.record(table, [{**key, **row, **how} for row in rows], list(key))
+                        self.target.add(table, [{**key, "rows": len(rows), **row, **how}
+                                                for row in rows], list(key))
                 progress.update()
         found = pd.DataFrame([row for rows in self._found(table, keys) for row in rows])
         return pd.read_csv(io.StringIO(found.to_csv(index=False))) if len(found) else found
@@ -398,22 +378,18 @@ class Ledger:
 
         A complete run that is recorded already stays what it is.
         """
-        run_id, errors = result.run_id, {}
-        path = errors_file(self.target.path, run_id)
+        row = {**row_of(result), **provenance(), **result.how}
         with self.target.writing():
             if self.complete([result.settings]):
                 return
             if result.test_errors is not None:
                 content = npy(result.test_errors)
-                errors = {"errors_crc32": f"crc-{zlib.crc32(content):08x}"}
-                write(ahead(path), content)
+                row["errors_crc32"] = f"crc-{zlib.crc32(content):08x}"
+                write(errors_file(self.target.path, result.run_id), content)
             if result.curves:
-                rows = [{"run_id": run_id, **row} for row in result.curves]
+                rows = [{"run_id": result.run_id, **row} for row in result.curves]
                 self.target.add("curves", rows, ["run_id"])
-            row = {**row_of(result), **provenance(), **result.how, **errors}
             self.target.add("runs", [row], ["run_id"])
-            if errors:
-                os.replace(ahead(path), path)
 
     def add_channels(self, result: Result) -> bool:
         """Keep the errors by channel of a run that was recorded without them and trained again;
@@ -480,29 +456,16 @@ class Ledger:
                              columns=["run_id", "attention", "seed"])
         return curves.merge(names, on="run_id") if len(curves) else curves
 
-    def check_lines(self) -> None:
-        """Raises ``LedgerError`` if there are errors of runs without a line in ``runs.csv``."""
-        errors = [path for folder in self.folders
-                  for path in sorted(folder.path.glob("window_errors/*.npy"))]
-        known = set(self.read("runs").get("run_id", ()))  # read last, as lines are written first
-        if lost := [path for path in errors if path.stem not in known]:
-            raise LedgerError(
-                f"{lost[0].parents[1] / 'runs.csv'}: {len(lost)} runs have their errors in "
-                f"window_errors but no line (first: {lost[0].stem}), so lines were lost; {GIT}, or "
-                "delete those errors to have the runs trained again.")
-
     def channel_errors(self, s: Settings) -> np.ndarray:
         """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run
         recorded before channels were kept apart. Raises ``LedgerError`` if it is not what was
         recorded."""
         folder, row = self._run(s.run_id)
-        path, content = errors_file(folder.path, s.run_id), b""
-        for at in (ahead(path), path):  # in this order: it may get its name in between
-            with suppress(OSError):
-                content = at.read_bytes()
+        path = errors_file(folder.path, s.run_id)
         try:
+            content = path.read_bytes()
             errors = np.load(io.BytesIO(content), allow_pickle=False)
-        except (ValueError, EOFError):
+        except (OSError, ValueError, EOFError):
             raise LedgerError(f"{path}: absent, truncated or not an array; {AGAIN}.") from None
         recorded = row.get("errors_crc32")  # none in rows from before there was one
         if recorded and recorded != f"crc-{zlib.crc32(content):08x}":
@@ -562,37 +525,17 @@ def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:
         pool.shutdown(wait=True, kill_workers=True)
 
 
-# -- what is recorded, and whether it is whole
-
-
-def show(ledger: Ledger) -> str:
-    """The tables of a ledger with their rows, and its runs by profile and status."""
-    lines = []
-    for folder in ledger.folders:
-        for table in folder.tables():
-            columns, rows = folder.lines(table)
-            lines.append(f"{folder.file(table)}: {len(rows)} rows, {len(columns)} columns")
-    runs = ledger.read("runs")
-    if len(runs):
-        for (profile, status), n in runs.groupby(["profile", "status"]).size().items():
-            lines.append(f"{n} runs of profile {profile}: {status}")
-    return "\n".join(lines) or "no tables"
-
-
 def check(ledger: Ledger) -> list[str]:
     """A sentence for everything that is wrong, with file and line; none if all is whole."""
-    said = []
-    for folder in ledger.folders:
-        for path in map(folder.file, folder.tables()):
-            _, _, damage, doubled = scan(path.read_bytes(), UNIQUE.get(path.stem, ()))
-            said += [f"{path}, line {n}: {what}." for n, what in damage + doubled]
+    said = [sentence for folder in ledger.folders for table in folder.tables()
+            for sentences in scan(folder.file(table))[2:] for sentence in sentences]
     if said:
         return said  # what is missing elsewhere may stand in such a line
     runs = list(ledger.read("runs").itertuples())
-    for look, *at in [(ledger.check_lines,), (ledger.curves, runs),
-                      *((ledger.channel_errors, r) for r in runs if r.status == "complete")]:
+    for look, at in [(ledger.curves, runs),
+                     *((ledger.channel_errors, r) for r in runs if r.status == "complete")]:
         try:
-            look(*at)
+            look(at)
         except LedgerError as error:
             said.append(str(error))
     return said

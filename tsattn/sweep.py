@@ -33,16 +33,10 @@ def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
 
     A row that failed for another reason than divergence, from an earlier version, does not count.
     """
-    done = ledger.runs(settings)
-    status = {row.run_id: row.status for row in done.itertuples()
+    status = {row.run_id: row.status for row in ledger.runs(settings).itertuples()
               if row.status == "complete" or str(row.reason).startswith(DIVERGED)}
-
-    def lacks(run_id, s):
-        if run_id not in status:
-            return True
-        return weights and status[run_id] == "complete" and not best_file(s, checkpoints).is_file()
-
-    return [s for run_id, s in {s.run_id: s for s in settings}.items() if lacks(run_id, s)]
+    return [s for run_id, s in {s.run_id: s for s in settings}.items() if run_id not in status
+            or weights and status[run_id] == "complete" and not best_file(s, checkpoints).is_file()]
 
 
 def trained(settings: list[Settings], ledger: Ledger, checkpoints=CHECKPOINTS) -> list[Settings]:
@@ -54,19 +48,17 @@ def outlook(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None =
             weights: bool = False) -> str:
     """What ``sweep`` would train of each named list of runs, and how long that takes by the
     ledger's timings; a run counts where it comes first."""
-    whole = [s for runs in parts.values() for s in runs]
-    todo = missing(whole, ledger, weights)
-    seconds = dict(zip((s.run_id for s in todo), seconds_expected(todo, ledger), strict=True))
-
-    def line(name: str, of: set[str]) -> str:
-        own = [t for run_id, t in seconds.items() if run_id in of]
-        return f"{name}: {_are_missing(own, len(of), min(jobs or cores(), len(own)))}"
-
-    lines, seen = [], set()
+    first: dict[str, str] = {}  # run_id -> the part in which it comes first
     for name, runs in parts.items():
-        lines.append(line(name, {s.run_id for s in runs} - seen))
-        seen |= {s.run_id for s in runs}
-    return "\n".join([*lines, line("together", seen)])
+        first = {s.run_id: name for s in runs} | first
+    todo = missing([s for runs in parts.values() for s in runs], ledger, weights)
+    seconds = dict(zip((s.run_id for s in todo), seconds_expected(todo, ledger), strict=True))
+    lines = []
+    for part in (*parts, "together"):
+        of = [run_id for run_id, name in first.items() if part in (name, "together")]
+        own = [seconds[run_id] for run_id in of if run_id in seconds]
+        lines.append(f"{part}: {_are_missing(own, len(of), min(jobs or cores(), len(own)))}")
+    return "\n".join(lines)
 
 
 def _are_missing(seconds: list[float], of: int, at_once: int) -> str:
@@ -79,23 +71,21 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
           cluster: str = "", progress: bool = True, within: float | None = None, counter=None,
           command: str = "python -m tsattn report --train") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
-    (one on every core; smoke runs one after another in this process, unless ``jobs`` says
-    otherwise).
+    (default: one on every core; smoke runs one after another in this process).
 
     Each run gets its share of the cores, however few are missing, so that an interrupted sweep
     ends with the numbers of an uninterrupted one. With ``cluster``, the address of a Dask
     scheduler, runs go to its workers, one thread each; they need this package, the data, and
     ``checkpoints`` in a folder that they share, if a run is to continue where a dead worker left
-    it. Results are recorded here as they arrive. A run whose process dies is started once more.
+    it. Results are recorded here as they arrive.
 
-    A run that diverges is recorded as failed. A run that cannot be done here (no data, device,
-    memory or room on the disk) is not recorded: it has status ``not run`` and the reason in the
-    rows returned, and is tried again next time. ``weights`` also trains again what has no weights
-    here; its recorded row stays. Expected to take longer than ``within`` minutes, nothing is
-    trained: a line says what is missing, how long it takes and which ``command`` trains it. A
-    ``counter`` (``progress.bar``) that counts down the seconds of more than these runs is used in
-    place of one of their own.
-    Raises ``LedgerError`` if the ledger is damaged or cannot be written.
+    A run that diverges is recorded as failed. One that cannot be done here (no data, device, memory
+    or room on the disk) has status ``not run`` and the reason in the rows returned, and is tried
+    again next time. ``weights`` also trains again what has no weights here; its recorded row stays.
+    Expected to take longer than ``within`` minutes, nothing is trained: a line says what is
+    missing, how long it takes and which ``command`` trains it. ``counter``: a bar that counts down
+    the seconds of more than these runs. Raises ``LedgerError`` if the ledger is damaged or cannot
+    be written.
     """
     ledger, places = ledger or Ledger(), jobs or cores()
     settings = list({s.run_id: s for s in settings}.values())
@@ -103,11 +93,10 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ledger.tally["runs read"] += len(settings) - len(todo)
     if not todo:
         return ledger.runs(settings)
-    ledger.check_lines()
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
     failed = {} if cluster or within == 0 else _without_data(todo, data_dir)
     ready = [s for s in todo if s not in failed]
-    known = {s: ledger.runs([s]).test_mse[0] for s in ledger.complete(todo)}
+    known = {s.run_id: ledger.runs([s]).test_mse[0] for s in ledger.complete(todo)}
     twins = {s: s.but(split="tail") for s in ready if s.split == "standard" and s.dataset in ETT}
     twins = {s: twin for s, twin in twins.items() if twin in ready}  # one training serves both
     ready = [s for s in ready if s not in twins.values()]
@@ -140,7 +129,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         for n, result in enumerate(results, 1):
             s = result.settings
             for r in (result, *result.also):
-                if reason := _record(r, ledger, checkpoints, known.get(r.settings)):
+                if reason := _record(r, ledger, checkpoints, known.get(r.run_id)):
                     failed[r.settings] = reason
             if s in failed and s in twins:
                 failed.setdefault(twins[s], failed[s])
@@ -268,24 +257,28 @@ def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
     found = []
     with bar(total, "verify", expected=total) as progress:
         for s in asked:
-            seeds = [x for x in recorded if x.dataset == s.dataset and x.seed != s.seed
-                     and x.but(seed=s.seed).run_id == s.run_id]
-            cell, row = ledger.runs([s, *seeds]).test_mse, ledger.runs([s]).iloc[0]
+            row = ledger.runs([s]).iloc[0]
+            seeds = [x for x in recorded if x.but(seed=s.seed).run_id == s.run_id]
+            cell = ledger.runs(seeds or [s]).test_mse
             say(f"{s.run_id}: recorded on {'a CPU' if row.device == 'cpu' else row.device}; "
-                + (f"the seeds of its cell lie {np.ptp(cell) / row.test_mse:.1%} apart" if seeds
-                   else "no other seed of it is recorded"))
+                + (f"the seeds of its cell lie {np.ptp(cell) / row.test_mse:.1%} apart"
+                   if len(cell) > 1 else "no other seed of it is recorded"))
             result = train(s, data_dir=data_dir, checkpoints=checkpoints, progress=False,
                            n_threads=int(row.threads))
             again, curves, n = pd.DataFrame(result.curves), ledger.curves([s]), len(cell)
-            same = len(curves) and all(np.array_equal(again[c], curves[c])
-                                       for c in ("train_mse", "val_mse", "test_mse"))
             change = result.test_mse / row.test_mse - 1
-            drawn = n > 1 and abs(result.test_mse - cell.mean()) <= \
-                stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()
+            if len(curves) and all(np.array_equal(again[c], curves[c])
+                                   for c in ("train_mse", "val_mse", "test_mse")):
+                outcome = "identical"
+            elif abs(change) <= TOLERANCE:
+                outcome = "close"
+            else:
+                drawn = n > 1 and abs(result.test_mse - cell.mean()) <= \
+                    stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()
+                outcome = "another draw" if drawn else "different"
             found.append(dict(
                 run_id=s.run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse,
-                change=change, outcome="identical" if same else "close" if abs(change) <= TOLERANCE
-                else "another draw" if drawn else "different",
+                change=change, outcome=outcome,
                 same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
                 same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
             progress.update(takes(s))
