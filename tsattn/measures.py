@@ -155,7 +155,7 @@ def perturbation_grid(model, windows, sublayer: str, smoothings, noises, *, laye
             for d in range(len(mse)):
                 random = torch.Generator().manual_seed(i * 1009 + d)
                 with iv.PERTURB[sublayer](model, smoothing, noise, layers=layers, generator=random):
-                    mse[d] += evaluate(model, windows[i:i + 16], 16)[0].sum().item()
+                    mse[d] += evaluate(model, windows[i:i + 16])[0].sum().item()
         mse /= len(windows)
         rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
                          std=mse.std(ddof=1) if len(mse) > 1 else 0.0))

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 
 import loky
-from loky.process_executor import BrokenProcessPool, ProcessPoolExecutor
+from loky.process_executor import ProcessPoolExecutor
 
 from .data import DataWarning
 from .settings import Settings
@@ -63,40 +63,36 @@ def _process(parent: int) -> None:
 def here(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
     """Results as they come, ``jobs`` processes side by side; a run whose process dies is started
     once more. Raises ``OSError`` where there is no room for processes."""
-    # A pool of one process each: when it dies it is known which run it was.
-    waiting, running, idle, tried = list(todo), {}, [], set()
+    waiting, running, idle, died = list(todo), {}, [], set()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                s, pool = waiting.pop(0), idle.pop() if idle else _pool()
+                # A pool of one process each: when it dies it is known which run it was.
+                pool = idle.pop() if idle else ProcessPoolExecutor(
+                    1, initializer=_process, initargs=(os.getpid(),))
+                s = waiting.pop(0)
                 running[pool.submit(attempt, s, progress=False, **options)] = s, pool
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 s, pool = running.pop(future)
-                try:
-                    result = future.result()
+                if not future.exception():
                     idle.append(pool)
-                except BrokenProcessPool:
-                    pool.shutdown(kill_workers=True)
-                    if s not in tried:
-                        tried.add(s)
-                        waiting.insert(0, s)
-                        continue
-                    result = not_run(s, "its process died twice, perhaps for want of memory; run "
-                                        "fewer side by side (--jobs)")
-                yield result
-    finally:
-        for pool in (*idle, *(pool for _, pool in running.values())):
-            pool.shutdown(wait=True, kill_workers=True)
-
-
-def _pool() -> ProcessPoolExecutor:
-    try:
-        return ProcessPoolExecutor(1, initializer=_process, initargs=(os.getpid(),))
+                    yield future.result()
+                    continue
+                pool.shutdown(kill_workers=True)
+                if s in died:
+                    yield not_run(s, "its process died twice, perhaps for want of memory; run "
+                                     "fewer side by side (--jobs)")
+                else:
+                    died.add(s)
+                    waiting.insert(0, s)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
                       "train one run at a time (sweep --jobs 1).") from None
+    finally:
+        for pool in (*idle, *(pool for _, pool in running.values())):
+            pool.shutdown(wait=True, kill_workers=True)
 
 
 def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
