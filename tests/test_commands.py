@@ -228,7 +228,7 @@ def test_full_shared_memory_is_named_and_one_run_at_a_time_needs_none(
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tsattn.workers.ProcessPoolExecutor", full)
+    monkeypatch.setattr("tsattn.sweep.ProcessPoolExecutor", full)
     command = ["sweep", *SMOKE, "--seeds", "1", "--attentions", "zero", "mean",
                "--results", str(tmp_path)]
     assert main([*command, "--jobs", "2"]) == 2

@@ -20,8 +20,8 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # An import points back along this line. A new room is put where all that it imports stands before.
 ORDER = ["settings", "data", "models", "runs", "tokenizers", "floors", "progress", "checkpoints",
          "step", "training", "interventions", "attention_maps", "latent_space", "measures",
-         "provenance", "ledger", "numbers", "workers",
-         "estimates", "sweep", "statistics", "codebook_rule", "preregistered",
+         "provenance", "ledger", "numbers",
+         "sweep", "statistics", "codebook_rule", "preregistered",
          "registered_rates", "registered_dose", "compare", "by_embedding", "claims", "text",
          "anchors", "figures", "own_series", "chapter", "slides", "harmless", "folders",
          "explore", "site", "kernels", "report", "bench", "__main__"]

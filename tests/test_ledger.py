@@ -10,14 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-
 from tsattn.estimates import seconds_expected, together
+from tsattn.workers import cores
+
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
 from tsattn.settings import make
 from tsattn.sweep import missing, on_trained, outlook, sweep, trained, verify
 from tsattn.training import Result, train
-from tsattn.workers import cores
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, m
     table = sweep([lost], ledger=ledger, data_dir=tmp_path / "mistyped", **options)
     assert "mistyped: no such folder" in table.reason[0] and missing([lost], ledger) == [lost]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tsattn.workers.train", lambda s, **_: (_ for _ in ()).throw(MemoryError()))
+        patch.setattr("tsattn.sweep.train", lambda s, **_: (_ for _ in ()).throw(MemoryError()))
         reason = sweep(RUNS[1:], ledger=ledger, **options).reason[0]
         assert reason == "not enough memory (MemoryError)"
     with pytest.MonkeyPatch.context() as patch:
@@ -205,7 +205,7 @@ def test_what_cannot_be_trained_is_said_where_a_chapter_keeps_it_and_an_unknown_
     sweep([RUNS[0].but(pred_len=11_000)], ledger=Ledger(tmp_path), checkpoints=tmp_path, within=10,
           progress=False)
     assert "too few for one window" in capsys.readouterr().out
-    monkeypatch.setattr("tsattn.estimates.RESULTS", tmp_path / "none")
+    monkeypatch.setattr("tsattn.sweep.RESULTS", tmp_path / "none")
     assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
     assert capsys.readouterr().out.startswith(
         "2 of 2 runs are missing: about an unknown time with 1 at a time. Nothing is")
@@ -298,7 +298,7 @@ def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_t
     assert list(made.v) == [1, 1] and trained(RUNS, ledger, folder / "checkpoints") == RUNS
     other = Ledger(tmp_path / "r")
     assert not trained(RUNS, other, folder / "checkpoints"), "weights alone are not enough"
-    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("tsattn.sweep.train", lambda *_, **__: pytest.fail("trained"))
     rows = on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other, within=0,
                       **here)
     assert rows.empty and not other.read("m").size and not other.read("runs").size
@@ -314,7 +314,7 @@ def test_a_folder_that_no_run_can_be_added_to_is_refused_before_training(folder,
     Ledger(tmp_path / "damaged").record_run(Result(RUNS[0], curves=[{"epoch": 1, "val_mse": 0.5}]))
     path = tmp_path / "damaged" / "curves.csv"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
-    monkeypatch.setattr("tsattn.workers.train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr("tsattn.sweep.train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(LedgerError, match=said):
         sweep(RUNS[1:], ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
 

@@ -22,7 +22,6 @@ from tsattn.__main__ import main
 from tsattn.ledger import OWN, RESULTS, ROOT, Ledger, LedgerError, check, content_of, line_of
 from tsattn.provenance import VERSIONS
 from tsattn.settings import ATTENTIONS, MODELS, make
-from tsattn.sweep import sweep
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=s)

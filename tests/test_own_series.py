@@ -17,12 +17,12 @@ from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
 from tsattn.compare import RELATIVE
 from tsattn.data import load
-from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
 from tsattn.settings import SEEDS, make
 from tsattn.statistics import compare
+from tsattn.sweep import seconds_expected
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24

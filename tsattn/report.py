@@ -24,14 +24,12 @@ from .chapter import checked
 from .checkpoints import alive
 from .claims.facts import Facts
 from .data import DataError
-from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError
 from .own_series import short
 from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
-from .sweep import missing, sweep
+from .sweep import cores, missing, seconds_expected, sweep, together
 from .text import escape
-from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")

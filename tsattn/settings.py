@@ -161,7 +161,7 @@ class Settings:
         patches, name = self.model == "PatchTST", self.dataset_name
         attends = patches or self.model == "iTransformer"
         yield ("attention", attends == (self.attention != "none"), f"model={self.model!r} " + (
-            f"needs one of {', '.join(ATTENTIONS)}" if attends else "has no attention; choose none"))
+            f"needs one of {', '.join(ATTENTIONS)}" if attends else "has no attention: none"))
         yield ("calendar", not self.calendar or self.model == "iTransformer" and self.dated,
                "only iTransformer takes calendar features, and only of data with dates; this is "
                f"{self.model} on {name}")

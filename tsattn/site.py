@@ -22,7 +22,7 @@ from . import explore, folders
 from .harmless import harmless, harmless_markdown
 from .ledger import Ledger
 from .settings import ROOT
-from .workers import cores
+from .sweep import cores
 
 STATIC = Path(__file__).parent / "site_static"
 ROWS = 12  # of a table that is shown unfolded

@@ -1,30 +1,257 @@
-"""Many runs: what is in the ledger is read, what is missing is trained, side by side."""
+"""Many runs: what is in the ledger is read, what is missing is trained, by the processes of this
+machine or the workers of a Dask cluster; how long that takes."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
+import os
 import random
 import sys
-from collections.abc import Callable
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import nullcontext
+from functools import cache
 from itertools import islice
 
+import loky
 import numpy as np
 import pandas as pd
 import torch
+from loky.process_executor import ProcessPoolExecutor
 
-from . import data, workers
+from . import data
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
-from .estimates import on_cpu, seconds_expected, together
-from .ledger import Ledger, row_of, source_revision
+from .ledger import RESULTS, Ledger, row_of, source_revision
+from .models import count_multiply_adds
 from .progress import bar, counted, duration, say
 from .provenance import processor
+from .runs import SHAPELESS
 from .settings import ETT, Settings
 from .training import Result, train
-from .workers import cores
 
 DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
 TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the epoch kept
+# What decides how long a run takes, most important first.
+ALIKE = ("model", "dataset", "embedding", "learning_rate", "attention", "n_tokens", "feed_forward",
+         "d_model", "d_ff", "pred_len")
+DISTURBED = 2  # times as long as any other takes a forecast while something is changed in the model
+
+
+# -- how long runs take: by the ledger's timings of those most like them, scaled to their size
+
+
+def on_cpu(s: Settings) -> bool:
+    """Whether ``s`` would run on the CPU here."""
+    return s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
+
+
+def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
+                     points: list[dict] | None = None) -> list[float]:
+    """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
+    times what one epoch of theirs took, in proportion to the work of both.
+
+    With ``points``, one for each run: what a measurement there takes on the trained model instead,
+    a forecast of its windows for each of its draws and strengths. An empty ledger is helped out by
+    the committed one. Runs on a CPU are told by runs on a CPU, others by those on a graphics card,
+    as long as there are any. NaN if there are none at all.
+    """
+    told: dict = {}  # by what all seeds have in common: epochs, and seconds of one
+    found = []
+    for i, s in enumerate(settings):
+        kind = s.but(seed=0)
+        if kind not in told:
+            told[kind] = _epochs(kind, ledger, data_dir)
+        epochs, seconds = told[kind]
+        if s.split == "tail" and s.but(split="standard") in settings:  # one training serves both
+            epochs = 0.0
+        if points is not None:
+            _, epoch, test = _forecasts(s, data_dir)
+            grid = [len(str(points[i].get(k, "")).split()) or 1 for k in ("smoothings", "noises")]
+            windows = min(points[i].get("windows") or test, test)
+            epochs = DISTURBED * windows * math.prod(grid) * points[i].get("draws", 1) / epoch
+        found.append(epochs * seconds)
+    return found
+
+
+def _epochs(s: Settings, ledger: Ledger, data_dir) -> tuple[float, float]:
+    """How many epochs ``s`` lasts, and the core-seconds of one, by the runs most like it."""
+    for source in (ledger, Ledger(RESULTS)):
+        table = source.read("runs")
+        table = table[table.status == "complete"] if "threads" in table else table[:0]
+        if len(table):
+            break
+    else:
+        return math.nan, math.nan
+    # Of two stretches of months that one training serves, the second has the time of a test.
+    for of in ("split != 'tail'", "device == 'cpu'" if on_cpu(s) else "device != 'cpu'"):
+        table = table.query(of) if len(table.query(of)) else table
+    for name in ALIKE:  # those that agree with ``s``, if any do
+        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
+        table = closer if len(closer) else table
+    ended = table[(table.epochs_run < table.epochs) | (table.epochs >= s.epochs)]
+    epochs = ended.epochs_run.clip(1).mean() if len(ended) else 2 * s.patience
+    each = [row.seconds * row.threads / max(row.epochs_run, 1)
+            * _times(s, source.known(row.run_id), data_dir) for row in table.tail(5).itertuples()]
+    return min(epochs, s.epochs), float(np.median(each))
+
+
+def _times(s: Settings, other: Settings | None, data_dir) -> float:
+    """Work of an epoch of ``s`` in epochs of ``other``; 1 without the data of both."""
+    def work(x: Settings) -> float:
+        channels, forecasts, _ = _forecasts(x, data_dir)
+        known = dict(embedding="linear") if x.coded or x.embedding == "oracle" else {}
+        return forecasts * _per_window(x.but(**SHAPELESS, **known), channels)
+
+    times = work(s) / work(other) if other else 1.0
+    return 1.0 if math.isnan(times) else times
+
+
+def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
+    """Channels, forecasts of windows that take as long as one epoch, and those of one test; NaN
+    without the data."""
+    channels, train, val, test = _lengths(s.dataset, s.seq_len, s.pred_len, data_dir, split=s.split,
+                                          missing=s.missing, gaps=s.gaps)
+    val, test = (min(n, s.max_windows or n) for n in (val, test))
+    steps = min(train // s.batch_size, s.max_steps or train)
+    return channels, 3 * steps * s.batch_size + val + test, test  # the way back takes twice as long
+
+
+@cache
+def _lengths(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tuple:
+    """Channels, and windows of the training, validation and test split; NaN without the data."""
+    try:
+        splits = data.load(dataset, seq_len, pred_len, data_dir, **how)
+    except (OSError, ValueError):
+        return 1, math.nan, math.nan, math.nan
+    return len(splits.channels), *map(len, (splits.train, splits.val, splits.test))
+
+
+@cache
+def _per_window(s: Settings, channels: int) -> int:
+    with torch.device("meta"):  # however large it is
+        return max(1, count_multiply_adds(s, channels))
+
+
+def together(seconds: list[float], at_once: int) -> float:
+    """Seconds until pieces of work are done, ``at_once`` of them at a time."""
+    return max(sum(seconds) / max(1, min(at_once, len(seconds))), max(seconds, default=0.0))
+
+
+# -- where runs are trained
+
+
+def cores() -> int:
+    """Cores that this process may use: taskset, a container's share and OMP_NUM_THREADS count."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    allowed = loky.cpu_count()
+    return min(allowed, max(1, int(limit))) if limit.isdigit() else allowed
+
+
+def not_run(s: Settings, error: BaseException | str) -> Result:
+    """What is reported, and tried again next time."""
+    reason = " ".join(str(error).split())
+    if "alloc" in reason and "memory" in reason or isinstance(error, MemoryError):
+        reason = f"not enough memory ({reason[:80] or 'MemoryError'})"
+    elif not isinstance(error, (str, ValueError)):  # those say it in a sentence
+        reason = f"{type(error).__name__}: {reason}"
+    return Result(s, status="not run", reason=reason)
+
+
+def attempt(s: Settings, also: dict[str, tuple[str, ...]], progress: bool = False,
+            **options) -> Result:
+    """``train`` in this process; ``also`` holds the other splits to test on, by run_id."""
+    try:
+        return train(s, also=also.get(s.run_id, ()), progress=progress, **options)
+    except Exception as error:
+        return not_run(s, error)
+
+
+def _process(parent: int) -> None:
+    """The beginning of a process that trains runs, and ends when the one that started it does."""
+    warnings.simplefilter("ignore", data.DataWarning)  # the parent has read the data and said it
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # what is on disk is whole: every file is written atomically
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def side_by_side(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
+    """Results as they come, ``jobs`` processes side by side; a run whose process dies is started
+    once more. Raises ``OSError`` where there is no room for processes."""
+    waiting, running, idle, died = list(todo), {}, [], set()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                # A pool of one process each: when it dies it is known which run it was.
+                pool = idle.pop() if idle else ProcessPoolExecutor(
+                    1, initializer=_process, initargs=(os.getpid(),))
+                s = waiting.pop(0)
+                running[pool.submit(attempt, s, **options)] = s, pool
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                s, pool = running.pop(future)
+                if not future.exception():
+                    idle.append(pool)
+                    yield future.result()
+                    continue
+                pool.shutdown(kill_workers=True)
+                if s in died:
+                    yield not_run(s, "its process died twice, perhaps for want of memory; run "
+                                     "fewer side by side (--jobs)")
+                else:
+                    died.add(s)
+                    waiting.insert(0, s)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
+                      "train one run at a time (sweep --jobs 1).") from None
+    finally:
+        for pool in (*idle, *(pool for _, pool in running.values())):
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
+    """Results as they come from the workers of the Dask scheduler at ``address``.
+
+    Raises ``ValueError`` if there is none, or if its workers have more than one thread.
+    """
+    from distributed import Client, as_completed
+
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)  # it would repeat a traceback until the time is up
+    try:
+        client = Client(address, timeout=5)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"--cluster {address}: no Dask scheduler answers there "
+                         f"({type(error).__name__}); start one with `dask scheduler`, and give its "
+                         "address, such as tcp://host:8786.") from None
+    finally:
+        logger.setLevel(before)
+    with client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if {w["nthreads"] for w in workers} != {1}:
+            raise ValueError(
+                f"{address}: needs at least one worker, each with one thread, since a run owns its "
+                f"process; start them with dask worker {address} --nthreads 1 --nworkers N.")
+        # Dask itself moves the run of a worker that died to another one.
+        runs = {client.submit(attempt, s, pure=False, **options): s for s in todo}
+        for future in as_completed(list(runs)):
+            try:
+                yield future.result()
+            except Exception as error:
+                yield not_run(runs[future], error)
+
+
+# -- what is missing
 
 
 def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
@@ -115,12 +342,12 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
                    n_threads=1 if cluster else max(1, cores() // places),
                    also={s.run_id: (twin.split,) for s, twin in twins.items()})
     if cluster and ready:
-        results = workers.on_cluster(ready, cluster, options)
+        results = on_cluster(ready, cluster, options)
     elif at_once > 1 and (jobs or any(s.profile != "smoke" for s in ready)):
-        results = workers.here(ready, at_once, options)
+        results = side_by_side(ready, at_once, options)
     else:
         alone = progress and counter is None and len(ready) == 1
-        results = (workers.attempt(s, progress=alone, **options) for s in ready)
+        results = (attempt(s, progress=alone, **options) for s in ready)
     share = {s: t * total / sum(seconds.values()) if total > 0 else 1.0  # where it is not known
              for s, t in seconds.items()}
     with nullcontext(counter) if counter is not None else bar(
