@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from own_csv import BASE
@@ -237,13 +238,55 @@ def test_full_shared_memory_is_named_and_one_run_at_a_time_needs_none(
     assert main([*command, "--jobs", "1"]) == 0 and len(Ledger(tmp_path).read("runs")) == 2
 
 
-def executed(tmp_path, *only, **parameters):
+@pytest.mark.chapter
+def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):
+    """The whole way: a kernel, training, figures, pages."""
+    asked = dict(attentions=["softmax", "zero"], pred_len=192, seeds=[1])
     parameters = {"results_dir": str(tmp_path / "results"),
-                  "figures_dir": str(tmp_path / "figures"), **parameters}
-    assert report(list(only), "smoke", parameters, in_place=False, build=tmp_path / "build",
+                  "figures_dir": str(tmp_path / "figures"), **asked}
+    assert report(["01"], "smoke", parameters, in_place=False, build=tmp_path / "build",
                   with_site=False) == 0
-    path = next((tmp_path / "build" / "notebooks").glob(f"{only[0]}_*.ipynb"))
-    return nbformat.read(path, as_version=4)
+    path = tmp_path / "build" / "notebooks" / "01_attention_replacement.ipynb"
+    shown = text(nbformat.read(path, as_version=4))
+    assert "SMOKE PROFILE" in shown and SYNTHETIC not in shown
+    runs = Ledger(tmp_path / "results").read("runs")
+    assert set(runs.pred_len) == {192} and set(runs.attention) <= {"softmax", "zero", "none"}
+    assert set(runs.learning_rate) == {1e-3, 1e-4, 1e-5} and not runs.feed_forward.all()
+    figures = {p.name for p in (tmp_path / "figures").iterdir()}
+    assert {"01_replaced.png", "01_itransformer.svg", "01_halves.png", "01_rates.png"} <= figures
+    chapter = read(ROOT / "notebooks" / "01_attention_replacement.ipynb")
+    chapter.values = {**asked, "profile": "smoke"}
+    assert needed(chapter, Ledger(tmp_path / "results")) == []  # a second time nothing is trained
+
+
+SMALL = {
+    "02_attention_perturbation": dict(seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0],
+                                      sizes=[1.0], grid_windows=8),
+    "03_positional_encoding": dict(seeds=[1, 2], permutations=2),
+    "04_patch_length": dict(seeds=[1, 2], patch_lens=[84, 336]),
+    "05_toy_dataset": dict(seeds=[1], attentions=["softmax", "zero"], patch_lens=[336], windows=32,
+                           more_windows=400),
+    "06_where_attention_works": dict(seeds=[1], attentions=["softmax", "zero"], pairs=[2],
+                                     shares=[1], windows=32),
+}
+
+
+@pytest.mark.chapter
+@pytest.mark.parametrize("name", SMALL)
+def test_a_chapter_trains_and_measures_what_its_parameters_ask(name, etth1, tmp_path, monkeypatch):
+    """Its code cells, run here; no figure is saved."""
+    monkeypatch.setattr("tsattn.chapter.Chapter.show", lambda *_, **__: None)
+    names: dict = {"display": lambda *_: None}
+    for cell in nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+        if "parameters" in cell.metadata.get("tags", []):
+            names |= dict(profile="smoke", results_dir=str(tmp_path), figures_dir=str(tmp_path))
+            names |= SMALL[name]
+    plt.close("all")
+    tally, runs = names["c"].ledger.tally, Ledger(tmp_path).read("runs")
+    assert set(runs.status) == {"complete"} and set(runs.seed) <= {1, 2} and len(runs) >= 4
+    assert tally["runs trained"] == len(runs) and tally["measurements made"]
 
 
 def text(notebook):
@@ -261,87 +304,6 @@ def test_without_the_data_every_chapter_asks_for_synthetic_series(profile, tmp_p
         chapter.values = {"profile": profile}
         assert needed(chapter, Ledger(tmp_path)) is not None, path
         assert not {s.dataset for s in chapter.asked} & set(SERIES), path
-
-
-def test_chapter_1_executes_on_etth1_and_follows_its_parameters(etth1, tmp_path):
-    asked = dict(attentions=["softmax", "zero"], pred_len=192, seeds=[1])
-    shown = text(executed(tmp_path, "01", **asked))
-    assert "SMOKE PROFILE" in shown and SYNTHETIC not in shown
-    runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.pred_len) == {192} and set(runs.attention) <= {"softmax", "zero", "none"}
-    assert set(runs.learning_rate) == {1e-3, 1e-4, 1e-5} and not runs.feed_forward.all()
-    assert shown.count("own layer") == 2 and "0.000 apart" in shown  # the talk's column is found
-    figures = {p.name for p in (tmp_path / "figures").iterdir()}
-    assert {"01_replaced.png", "01_itransformer.svg", "01_halves.png", "01_rates.png"} <= figures
-    chapter = read(ROOT / "notebooks" / "01_attention_replacement.ipynb")
-    chapter.values = {**asked, "profile": "smoke"}
-    assert needed(chapter, Ledger(tmp_path / "results")) == []  # a second time nothing is trained
-
-
-def test_chapter_4_executes_on_etth1(etth1, tmp_path):
-    shown = text(executed(tmp_path, "04", patch_lens=[84, 336], seeds=[1, 2]))
-    runs = Ledger(tmp_path / "results").read("runs").query("dataset == 'ETTh1'")
-    assert set(runs.n_tokens) == {4, 1} and "SMOKE PROFILE" in shown
-    # Two lengths as they come, and the longer one again with the parameters of the shorter.
-    assert len(runs) == 12
-    used = runs.groupby(["attention", "n_tokens", "d_ff"]).parameters_used.first()
-    assert all(abs(used[a, 1].iloc[-1] / used[a, 4].iloc[0] - 1) < 0.01
-               for a in ("softmax", "zero"))
-
-
-def test_chapter_2_executes_on_etth1(etth1, tmp_path):
-    asked = dict(seeds=[1, 2], smoothings=[0.0, 1.0], noises=[0.0, 2.0], sizes=[1.0],
-                 grid_windows=8)
-    shown = text(executed(tmp_path, "02", **asked))
-    assert "SMOKE PROFILE" in shown and "attention removed" in shown and "unseen months" in shown
-    ledger = Ledger(tmp_path / "results")
-    assert len(ledger.read("perturbation")) == 2 * 2 * 4  # seeds, sublayers, points
-    mixing = ledger.read("content_or_mixing")
-    assert len(mixing) == 2 * 2 * 2 and set(mixing.split) == {"test", "standard"}
-    apart = [float(v) for v in re.findall(r"largest difference (\S+?);", shown)]
-    assert len(apart) == 4 and max(apart) < 1e-5  # the formulas are what is measured
-    again = text(executed(tmp_path, "02", **asked))
-    assert "measurements made" not in again and "runs trained" not in again
-
-
-def test_chapter_3_executes_on_etth1(etth1, tmp_path):
-    shown = text(executed(tmp_path, "03", seeds=[1, 2], permutations=2))
-    assert "SMOKE PROFILE" in shown and "tokens permuted with their W_pos" in shown
-    runs = Ledger(tmp_path / "results").read("runs")
-    assert set(zip(runs["head"], runs.positional_encoding, strict=True)) == {
-        ("flatten", "learned"), ("flatten", "none"), ("mean", "learned"), ("mean", "none")}
-
-
-def test_appendix_b_reads_the_committed_measurements(tmp_path):
-    asked = {"figures_dir": str(tmp_path)}
-    assert report(["B"], "paper", asked, False, build=tmp_path / "build", with_site=False) == 0
-    assert {"B_steps.png", "B_pieces.png", "B_growth.png"} <= {p.name for p in tmp_path.iterdir()}
-
-
-def test_appendix_b_says_what_is_not_measured_and_counts_as_pytorch_does(tmp_path):
-    shown = text(executed(tmp_path, "B"))
-    assert shown.count("Not run yet") >= 4 and not (tmp_path / "figures").exists()
-    counts = re.findall(r"(\S+) billion forward, counted +(\S+);", shown)
-    assert len(counts) == 5 and all(ours == theirs for ours, theirs in counts)
-
-
-def test_chapter_5_executes_and_compares_with_the_best_possible_forecast(tmp_path):
-    shown = text(executed(tmp_path, "05", seeds=[1], attentions=["softmax", "zero"],
-                          patch_lens=[336], windows=32, more_windows=400))
-    runs = Ledger(tmp_path / "results").read("runs")
-    assert set(runs.dataset) == {"state-machine"} and runs.attention.nunique() == 2
-    assert len(runs) == 4 and "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown
-    assert "largest difference to the series that the models see: 0.0" in shown
-
-
-def test_the_chapter_on_recall_executes_and_turns_the_dial(tmp_path):
-    shown = text(executed(tmp_path, "06", seeds=[1], attentions=["softmax", "zero"], pairs=[2],
-                          shares=[1], windows=32))
-    runs = Ledger(tmp_path / "results").read("runs")
-    trained = runs.groupby("dataset").attention.agg(set)
-    assert trained["recall-2"] == trained["dial-1"] == {"softmax", "zero"}
-    assert "softmax" in trained["state-machine"]
-    assert "SMOKE PROFILE" in shown and "SYNTHETIC DATA" not in shown
 
 
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():

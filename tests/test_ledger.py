@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import re
 import signal
@@ -54,12 +55,6 @@ def test_rows_of_the_ledger_come_out_the_same_when_they_are_trained_again(swept,
     assert list(found.outcome) == ["identical"] and found.run_id[0] in set(table.run_id)
     assert found.same_sources.all()
     assert (ledger.folder / "runs.csv").read_bytes() == before
-    wrong, first = Ledger(tmp_path), ledger.runs(RUNS[:1]).iloc[0]
-    wrong.record_run(Result(RUNS[0], best_epoch=2, test_mse=1.5, test_errors=np.full(64, 1.5),
-                            how={"threads": 1, "device": "cpu"}))
-    found = verify(wrong, tmp_path / "c2", run_ids=[RUNS[0].run_id])
-    assert found.outcome[0] == "different"
-    assert found.now[0] == pytest.approx(first.test_mse, rel=1e-3)
     with pytest.raises(ValueError, match="no complete run that takes less than 0 seconds here"):
         verify(ledger, tmp_path, cheaper_than=0)
     with pytest.raises(LedgerError, match="nothing: no such run"):
@@ -70,14 +65,11 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
         swept, tmp_path, capsys):
     now = swept[0].runs(RUNS[:1]).test_mse[0]
 
-    def verified(*others, device="NVIDIA H200", seconds=1.0):
-        ledger = Ledger(tmp_path / f"{others}{device}{seconds}")
+    def verified(*others):
+        ledger = Ledger(tmp_path / f"{others}")
         for seed, mse in enumerate((1.1 * now, *others), 1):
-            ledger.record_run(Result(RUNS[0].but(seed=seed), best_epoch=2, test_mse=mse,
-                                     curves=[{"epoch": i, **dict.fromkeys(
-                                         ("train_mse", "val_mse", "test_mse"), mse)}
-                                         for i in (1, 2)],
-                                     seconds=seconds, how={"threads": 1, "device": device}))
+            ledger.record_run(Result(RUNS[0].but(seed=seed), test_mse=mse, seconds=1.0,
+                                     how={"threads": 1, "device": "NVIDIA H200"}))
         found = verify(ledger, ledger.folder / "c", run_ids=[RUNS[0].run_id]).outcome[0]
         return found, capsys.readouterr().err, ledger
 
@@ -87,7 +79,6 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
     assert re.match(r"training 1 run again on .+: about \d+ s\. ", said)
     assert ("recorded on NVIDIA H200; the seeds of its cell lie 13.6 % apart" in
             said.replace("%", " %"))
-    assert len(verify(ledger, tmp_path / "c", cheaper_than=60, sample=1)) == 1
     with pytest.MonkeyPatch.context() as patch:  # a second on the card, an hour here
         patch.setattr("tsattn.sweep.seconds_expected", lambda runs, _: [3600.0])
         with pytest.raises(ValueError, match="no complete run that takes less than 60 seconds"):
@@ -181,13 +172,6 @@ def test_one_training_gives_the_rows_of_both_stretches_of_months(etth1, tmp_path
     assert table.test_mse[0] != table.test_mse[1]
 
 
-def test_one_run_left_has_the_numbers_that_it_has_among_others(swept, tmp_path):
-    """An interrupted sweep continues with the threads of an uninterrupted one."""
-    _, table, _ = swept
-    last = sweep(RUNS[1:], ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
-    assert last.threads[0] == table.threads[1] and last.test_mse[0] == table.test_mse[1]
-
-
 def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys,
                                                                     monkeypatch):
     ledger, table, _ = swept
@@ -213,27 +197,22 @@ def test_what_cannot_be_trained_is_said_where_a_chapter_keeps_it_and_an_unknown_
         "complete"] * 2
 
 
-def test_a_short_run_is_expected_to_take_its_epochs_of_one_like_it():
+def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     """The first two epochs of recorded runs are a recorded quick run; the row itself, and all that
     were recorded with it, are left out."""
-    committed = Ledger(record=True)
+    committed, others = Ledger(record=True), Others(record=True)
     table, curves = committed.read("runs"), committed.read("curves")
-    two = curves[curves.epoch <= 2].groupby("run_id").seconds.agg(["sum", "size"])
+    two = curves[curves.epoch <= 2].groupby("run_id").seconds.sum()
     of = dict(status="complete", dataset="ETTh1", seq_len=336, device="cpu", seed=2022)
     rows = table[(table[list(of)] == of).all(axis=1) & (table.epochs_run > 1)].sample(
         12, random_state=5)
     ratios = []
     for row in rows.itertuples():
-        others = Others(record=True)
         others.without = table.run_id[table.run_id.str.startswith(row.run_id.split("-s2022-")[0])]
         s = committed.settings(row.run_id).but(epochs=2)
-        ratios += [seconds_expected([s], others)[0] / (two["sum"][row.run_id] * row.threads)]
+        ratios += [seconds_expected([s], others)[0] / (two[row.run_id] * row.threads)]
     assert np.mean([0.5 < r < 2 for r in ratios]) >= 0.9, ratios
     assert 0.7 < np.median(ratios) < 1.4
-
-
-def test_a_measurement_is_expected_to_take_what_its_forecasts_take():
-    committed = Ledger(record=True)
     rows = committed.read("perturbation").drop_duplicates(["run_id", "sublayer"])
     of = [committed.settings(run_id) for run_id in rows.run_id]
     points = rows[["windows", "draws", "smoothings", "noises"]].to_dict("records")
@@ -380,7 +359,7 @@ def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
     quiet runs."""
     distributed = pytest.importorskip("distributed")
     runs = [make("smoke", dataset="state-machine", attention="zero", seed=seed, epochs=12,
-                 patience=12, max_steps=20) for seed in (1, 2, 3)]
+                 patience=12) for seed in (1, 2)]
     quiet = sweep(runs, ledger=Ledger(tmp_path / "quiet"), checkpoints=tmp_path / "c0",
                   progress=False)
     killed = []
@@ -401,28 +380,23 @@ def test_a_dask_cluster_loses_at_most_an_epoch_with_a_killed_worker(tmp_path):
         table = sweep(runs, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c1",
                       progress=False, cluster=cluster.scheduler_address)
         killer.join(30)
-    assert killed and list(table.status) == ["complete"] * 3
+    assert killed and list(table.status) == ["complete"] * 2
     assert list(table.test_mse) == list(quiet.test_mse)
     assert list(table.epochs_run) == list(quiet.epochs_run)
 
 
 def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
     psutil = pytest.importorskip("psutil")
-    code = ("from pathlib import Path\nfrom tsattn.ledger import Ledger\n"
-            "from tsattn.settings import make\nfrom tsattn.sweep import sweep\n"
-            "runs = [make('smoke', dataset='state-machine', attention='zero', seed=seed, "
-            "epochs=1000, patience=1000) for seed in (1, 2)]\n"
-            f"sweep(runs, ledger=Ledger({str(tmp_path)!r}), checkpoints=Path({str(tmp_path)!r}), "
-            "jobs=2, progress=False)")
-    killed = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    runs = [RUNS[0].but(seed=seed, epochs=1000, patience=1000) for seed in (1, 2)]
+    killed = multiprocessing.get_context("fork").Process(target=sweep, args=[runs], kwargs=dict(
+        ledger=Ledger(tmp_path), checkpoints=tmp_path, jobs=2, progress=False))
+    killed.start()
     deadline = time.time() + 120
-    while (len(list(tmp_path.glob("*/resume.safetensors"))) < 2 and killed.poll() is None
-           and time.time() < deadline):
+    while len(list(tmp_path.glob("*/resume.safetensors"))) < 2 and time.time() < deadline:
         time.sleep(0.05)
-    assert killed.poll() is None
     children = psutil.Process(killed.pid).children(recursive=True)
     killed.kill()
-    killed.wait()
+    killed.join()
     assert children and not psutil.wait_procs(children, timeout=20)[1]
 
 

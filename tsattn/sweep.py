@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import nullcontext
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 
 import loky
@@ -53,34 +53,31 @@ def on_cpu(s: Settings) -> bool:
 def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
                      points: list[dict] | None = None) -> list[float]:
     """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
-    times what one epoch of theirs took, in proportion to the work of both.
+    times what one epoch of theirs took, in proportion to the work of both; NaN without any.
 
     With ``points``, one for each run: what a measurement there takes on the trained model instead,
-    a forecast of its windows for each of its draws and strengths. An empty ledger is helped out by
-    the committed one. Runs on a CPU are told by runs on a CPU, others by those on a graphics card,
-    as long as there are any. NaN if there are none at all.
+    a forecast of its windows for each of its draws and strengths.
     """
-    told: dict = {}  # by what all seeds have in common: epochs, and seconds of one
+    sources = (ledger, Ledger(RESULTS))
+    told = {kind: _epochs(kind, sources, data_dir) for kind in {s.but(seed=0) for s in settings}}
     found = []
-    for i, s in enumerate(settings):
-        kind = s.but(seed=0)
-        if kind not in told:
-            told[kind] = _epochs(kind, ledger, data_dir)
-        epochs, seconds = told[kind]
-        if s.split == "tail" and s.but(split="standard") in settings:  # one training serves both
-            epochs = 0.0
-        if points is not None:
+    for s, point in zip(settings, points or [None] * len(settings), strict=True):
+        epochs, seconds = told[s.but(seed=0)]
+        if point is not None:
             _, epoch, test = _forecasts(s, data_dir)
-            grid = [len(str(points[i].get(k, "")).split()) or 1 for k in ("smoothings", "noises")]
-            windows = min(points[i].get("windows") or test, test)
-            epochs = DISTURBED * windows * math.prod(grid) * points[i].get("draws", 1) / epoch
+            grid = [len(str(point.get(k, "")).split()) or 1 for k in ("smoothings", "noises")]
+            windows = min(point.get("windows") or test, test)
+            epochs = DISTURBED * windows * math.prod(grid) * point.get("draws", 1) / epoch
+        elif s.split == "tail" and s.but(split="standard") in settings:
+            epochs = 0.0  # one training serves both
         found.append(epochs * seconds)
     return found
 
 
-def _epochs(s: Settings, ledger: Ledger, data_dir) -> tuple[float, float]:
-    """How many epochs ``s`` lasts, and the core-seconds of one, by the runs most like it."""
-    for source in (ledger, Ledger(RESULTS)):
+def _epochs(s: Settings, sources: tuple[Ledger, ...], data_dir) -> tuple[float, float]:
+    """How many epochs ``s`` lasts, and the core-seconds of one, by the runs most like it in the
+    first ledger that has any; on the same kind of device, if there are any."""
+    for source in sources:
         table = source.read("runs")
         table = table[table.status == "complete"] if "threads" in table else table[:0]
         if len(table):
@@ -434,14 +431,21 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
         raise ValueError(f"{table}: {len(gone)} models that it is measured on could not be "
                          f"trained (first: {min(gone)}); the lines above say why.")
 
+    _with_data.cache_clear()  # weights and files may have changed since
+
     def at(run_id, **point):
-        s = by_id[run_id]
-        splits = data.of(s, data_dir)
         with torch.no_grad():
-            return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
+            return measure(*_with_data(by_id[run_id], data_dir, checkpoints), **point)
 
     return ledger.measured(table, [k for k in keys if k["run_id"] not in gone or k not in todo], at,
                            jobs=1 if all(s.profile == "smoke" for s in runs) else cores())
+
+
+@lru_cache(1)  # the points of a run are measured one after another
+def _with_data(s: Settings, data_dir, checkpoints):
+    """The trained model of ``s`` and its data."""
+    splits = data.of(s, data_dir)
+    return load_trained(s, len(splits.channels), checkpoints), splits
 
 
 # -- what is recorded, made again
@@ -519,8 +523,8 @@ def measured_again(s: Settings, ledger: Ledger, checkpoints, data_dir=None) -> p
     recorded values. Nothing is recorded."""
     from . import measures  # with SciPy, which training does not need
 
-    splits, found = data.of(s, data_dir), []
-    model = load_trained(s, len(splits.channels), checkpoints)
+    _with_data.cache_clear()
+    (model, splits), found = _with_data(s, data_dir, checkpoints), []
     for table, measure in measures.MEASURES.items():
         old = [row for row in ledger.rows(table) if row["run_id"] == s.run_id]
         if not old:
