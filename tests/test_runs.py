@@ -6,18 +6,7 @@ import pytest
 from tsattn.by_embedding import codebook_runs
 from tsattn.ledger import ROOT, Ledger
 from tsattn.models import match
-from tsattn.runs import (
-    CELLS,
-    CHANGES,
-    CODEBOOKS,
-    SMALL_STEPS,
-    baselines,
-    codebook,
-    codebook_run,
-    evidence,
-    matched,
-    toy,
-)
+from tsattn.runs import CELLS, CODEBOOKS, baselines, codebook, codebook_run, evidence, matched, toy
 from tsattn.settings import ATTENTIONS, DATASETS, make
 
 
@@ -40,7 +29,6 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
             assert {wanted[r] for r in wanted.keys() & runs} == (
                 {"softmax", "zero"} if few else set(ATTENTIONS)), (dataset, pred_len, model)
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
-    assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
 
 
 @pytest.mark.parametrize("plan", [evidence, codebook])
@@ -50,13 +38,6 @@ def test_a_plan_lists_what_is_recorded_and_the_few_runs_that_are_to_come(plan):
     to_come = {(s.dataset, s.pred_len) for part in plan().values()
                for s in {*part} - {*ledger.complete(part)}}
     assert to_come <= {("ETTh1", 336), ("ETTh2", 192), ("ETTh2", 336), ("ETTh1", 96)}
-
-
-def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
-    usual, small = (make(**change) for change in (dict(model="iTransformer"), SMALL_STEPS))
-    moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n))
-             for s, n in ((usual, 1), (small, small.epochs))]
-    assert moved[1] == pytest.approx(moved[0]) and small.run_id != usual.run_id
 
 
 def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
