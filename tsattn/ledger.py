@@ -394,9 +394,9 @@ class Ledger:
     def add_channels(self, result: Result) -> bool:
         """Keep the errors by channel of a run that was recorded without them and trained again;
         returns whether that was done. The row stays. Refused unless the mean over the channels is
-        the recorded error of every window, within a thousandth."""
+        the recorded error of every window, up to rounding."""
         recorded, errors = self.channel_errors(result.settings), result.test_errors
-        if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-3):
+        if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-5):
             return False
         with self.target.writing():
             write(errors_file(self.target.path, result.run_id), npy(errors))
@@ -416,16 +416,14 @@ class Ledger:
                                            for folder in self.folders)]
 
     def _run(self, run_id: str) -> tuple[Folder, dict]:
-        """Where a run is recorded, and its row (texts). A complete run that is committed stays what
-        it is. Raises ``LedgerError`` if there is none."""
+        """Where a run is recorded, and its row (texts): committed, if it is complete there."""
         found = [(folder, row) for folder in self.folders if (row := folder.run(run_id))]
         if not found:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
         return max(found, key=lambda of: of[1]["status"] == "complete")
 
     def settings(self, run_id: str) -> Settings:
-        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they
-        do not give its name."""
+        """The settings of a row of ``runs``; ``LedgerError`` if there is none or it is damaged."""
         return settings_of(self._run(run_id)[1])
 
     def known(self, run_id: str) -> Settings | None:
@@ -507,7 +505,7 @@ def settings_of(row: dict) -> Settings:
 
 
 def outdated(table: str, row: dict) -> bool:
-    """Whether another version of its measure has made a row; one without a version is of 1."""
+    """Whether another version of its measure has made a row (texts); without one it is of 1."""
     return int(row.get("version") or 1) != version(table)
 
 

@@ -73,11 +73,8 @@ _DEPENDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that defines one training run.
-
-    Lengths (``seq_len``, ``pred_len``, ``patch_len``, ``stride``) are in time steps. Raises
-    ``ValueError`` naming the field if a value is impossible.
-    """
+    """Everything that defines one training run; lengths are in time steps. Raises ``ValueError``
+    naming the field if a value is impossible."""
 
     # data
     dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
@@ -146,12 +143,10 @@ class Settings:
             yield field.name, right, f"expected {form}"
         for name, allowed in _CHOICES.items():
             yield name, getattr(self, name) in allowed, f"choose one of {', '.join(allowed)}"
-        for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads",
-                     "n_layers", "epochs", "patience", "batch_size", "lr_hold", "codes",
-                     "code_levels"):
-            yield name, getattr(self, name) >= 1, "must be an integer of at least 1"
-        for name in ("max_steps", "max_windows", "seed", "season"):
-            yield name, getattr(self, name) >= 0, "must be an integer of at least 0"
+        for field in (f for f in fields(self) if f.type == "int"):
+            least = int(field.name not in ("max_steps", "max_windows", "seed", "season"))
+            yield (field.name, getattr(self, field.name) >= least,
+                   f"must be an integer of at least {least}")
         yield "seed", self.seed < 2**32, f"must be less than 2**32 = {2**32}"
         yield "dropout", 0 <= self.dropout < 1, "must be at least 0 and less than 1"
         yield ("learning_rate", 0 < self.learning_rate < float("inf"),
@@ -182,8 +177,8 @@ class Settings:
                f"choose one of {', '.join(DATASETS)}, or give the path of a .csv file")
         yield ("split", self.split == "standard" or self.dataset in (*ETT, *DOSED),
                f"a part of the ETT series; for {name} use standard")
-        for field in ("missing", "gaps"):
-            yield (field, self.dated or getattr(self, field) == getattr(Settings, field),
+        for given in ("missing", "gaps"):
+            yield (given, self.dated or getattr(self, given) == getattr(Settings, given),
                    f"{name} is synthetic and complete; leave it out")
         yield ("missing", all(map(_is_number, self.missing.split(","))) or not self.missing,
                "give numbers separated by commas, or nan, e.g. -9999,nan")

@@ -453,16 +453,15 @@ def _with_data(s: Settings, data_dir, checkpoints):
 
 def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
            cheaper_than: float = math.inf, data_dir=None) -> pd.DataFrame:
-    """Retrain complete rows of ``runs`` and compare; nothing is recorded. What can be expected is
-    said before. The weights go to the folder ``checkpoints``.
+    """Retrain complete rows of ``runs`` and compare; nothing is recorded. The weights go to the
+    folder ``checkpoints``.
 
-    ``run_ids``, or ``sample`` rows drawn at random among those that take less than
-    ``cheaper_than`` seconds here. On the same make of processor, with the same sources and
-    versions, a run is ``identical`` to the last bit of every epoch's errors; elsewhere its test
-    MSE should be ``close``, within ``TOLERANCE``. Beyond that it is ``another draw`` where it lies
-    inside the 95 % prediction interval for a further seed, from the seeds of its cell; else it is
-    ``different``. Raises ``ValueError`` if there is no such row, ``LedgerError`` for an unknown
-    run_id.
+    ``run_ids``, or ``sample`` rows drawn at random among those that take less than ``cheaper_than``
+    seconds here. On the same make of processor, with the same sources and versions, a run is
+    ``identical`` to the last bit of every epoch's errors; elsewhere its test MSE should be
+    ``close``, within ``TOLERANCE``. Beyond that it is ``another draw`` inside the 95 % prediction
+    interval for a further seed, from the seeds of its cell; else ``different``. Raises
+    ``ValueError`` if there is no such row, ``LedgerError`` for an unknown run_id.
     """
     from scipy import stats  # training needs none of it
 
@@ -496,17 +495,14 @@ def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
                    if len(cell) > 1 else "no other seed of it is recorded"))
             result = train(s, data_dir=data_dir, checkpoints=checkpoints, progress=False,
                            n_threads=int(row.threads))
-            again, curves, n = pd.DataFrame(result.curves), ledger.curves([s]), len(cell)
+            errors, curves, n = ["train_mse", "val_mse", "test_mse"], ledger.curves([s]), len(cell)
             change = result.test_mse / row.test_mse - 1
-            if len(curves) and all(np.array_equal(again[c], curves[c])
-                                   for c in ("train_mse", "val_mse", "test_mse")):
-                outcome = "identical"
-            elif abs(change) <= TOLERANCE:
-                outcome = "close"
-            else:
-                drawn = n > 1 and abs(result.test_mse - cell.mean()) <= \
-                    stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()
-                outcome = "another draw" if drawn else "different"
+            drawn = stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()  # NaN of one seed
+            outcome = (
+                "identical" if len(curves)
+                and np.array_equal(pd.DataFrame(result.curves)[errors], curves[errors]) else
+                "close" if abs(change) <= TOLERANCE else
+                "another draw" if abs(result.test_mse - cell.mean()) <= drawn else "different")
             found.append(dict(
                 run_id=s.run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse,
                 change=change, outcome=outcome,

@@ -52,17 +52,15 @@ class Diverged(RuntimeError):
 
 def resolve_device(name: str) -> torch.device:
     """``auto`` is the first CUDA device, else the CPU; ``ValueError`` for an absent CUDA device."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    cuda = torch.cuda.is_available()
+    if name.startswith("cuda") and not cuda:
         raise ValueError(f"device={name!r}: no CUDA device is available here; use auto or cpu.")
-    return torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device(name if name != "auto" else "cuda" if cuda else "cpu")
 
 
 def keep_pages() -> None:
-    """Have glibc keep freed memory; without effect where the C library has no ``mallopt``.
-
-    Otherwise every step gets its activations as fresh pages (appendix B: a few per cent).
-    """
+    """Have glibc keep freed memory, or every step gets its activations as fresh pages (appendix B);
+    without effect where the C library has no ``mallopt``."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:
         mallopt(-4, 0)  # M_MMAP_MAX
@@ -136,17 +134,15 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
           progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
-    The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again,
-    ends with the numbers of an uninterrupted one. The best weights stay there as
-    ``best.safetensors``, and the state until who has the result removes it
-    (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A loss
-    that is not finite or diverges ends the run with status ``failed``. A model without parameters
-    is measured once, as its epoch 1.
+    The state after every epoch is kept in ``checkpoints/<run_id>/``, until who has the result
+    removes it: a killed run, started again, ends with the numbers of an uninterrupted one. The best
+    weights stay there. The test split is measured every epoch and steers nothing. A loss that is
+    not finite or diverges ends the run with status ``failed``. A model without parameters is
+    measured once, as its epoch 1.
 
-    ``also`` names other splits with the same training and validation rows (tail): the model is
-    tested on them too, after every epoch, and what comes out is in ``Result.also``, as if each had
-    been trained by itself; only its ``seconds`` are those of its own tests alone. Raises
-    ``ValueError`` for a model that this machine has no memory for.
+    ``also`` names other splits with the same training and validation rows (tail), on which the
+    model is tested too: ``Result.also``, as if each had been trained by itself, but for its
+    ``seconds``. Raises ``ValueError`` for a model that this machine has no memory for.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
