@@ -1,12 +1,11 @@
 """The runs that the report asks for."""
 
-import nbformat
 import pytest
 
 from tsattn.by_embedding import codebook_runs
-from tsattn.ledger import ROOT, Ledger
+from tsattn.ledger import Ledger
 from tsattn.models import match
-from tsattn.runs import CELLS, CODEBOOKS, baselines, codebook, codebook_run, evidence, matched, toy
+from tsattn.runs import CELLS, CODEBOOKS, baselines, codebook, codebook_run, evidence, matched
 from tsattn.settings import ATTENTIONS, DATASETS, make
 
 
@@ -62,16 +61,3 @@ def test_a_run_of_the_codebook_is_the_one_that_is_compared(dataset):
     for (name, attention, seed), s in codebook_runs(dataset, seeds=[1]).items():
         asked = dict(attention=attention, seed=seed, **CODEBOOKS[name])
         assert codebook_run(dataset, **asked) == s
-
-
-@pytest.mark.parametrize("chapter, dataset, steps", [
-    ("05_toy_dataset", "state-machine", "toy_steps"),
-    ("06_where_attention_works", "recall-4", "recall_steps")])
-def test_the_toy_chapters_train_what_the_summary_reads(chapter, dataset, steps):
-    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
-    given: dict = {}
-    for tag in ("parameters", "runs"):
-        exec(next(c.source for c in cells if tag in c.metadata.get("tags", [])), given)
-    usual = toy(dataset)
-    assert given[steps] == usual.max_steps
-    assert usual.but(attention="softmax", seed=given["chosen"][0]) in given["runs"]

@@ -232,15 +232,14 @@ def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
 
 
 def longer(dataset: str, name: str, profile: str = "paper") -> list[Settings]:
-    """A run of ``LONGER`` with softmax and with zero."""
+    """A run of ``LONGER`` with softmax and zero."""
     short = codebook_run(dataset, profile, **CODEBOOKS[name])
     return [short.but(attention=a, max_steps=4 * short.max_steps) for a in ("softmax", "zero")]
 
 
 def left_out(dataset: str, name: str, attention: str) -> bool:
-    """Whether a run of ``CODEBOOKS`` is not asked for: *random* and *fixed* attention on ETTh1.
-    Each codebook that is judged has a condition that is excluded there already, so that the
-    conditions that need these runs cannot change the answer."""
+    """Whether a run of ``CODEBOOKS`` is not asked for: *random* and *fixed* attention on ETTh1,
+    which cannot change the answer, as another condition of the rule is excluded there already."""
     return Settings(dataset=dataset).dated and (
         name == "random" or attention == "fixed" and name not in ("linear", "mlp"))
 

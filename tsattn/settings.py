@@ -155,8 +155,8 @@ class Settings:
         yield "n_heads", self.d_model % self.n_heads == 0, f"must divide d_model={self.d_model}"
         patches, name = self.model == "PatchTST", self.dataset_name
         attends = patches or self.model == "iTransformer"
-        yield ("attention", attends == (self.attention != "none"), f"model={self.model!r} " + (
-            f"needs one of {', '.join(ATTENTIONS)}" if attends else "has no attention: none"))
+        use = f"needs one of {', '.join(ATTENTIONS)}" if attends else "has no attention; use none"
+        yield "attention", attends == (self.attention != "none"), f"model={self.model!r} {use}"
         yield ("calendar", not self.calendar or self.model == "iTransformer" and self.dated,
                "only iTransformer takes calendar features, and only of data with dates; this is "
                f"{self.model} on {name}")
@@ -221,25 +221,22 @@ class Settings:
         A user's CSV counts by its content: an edited file is a new run and a moved one is not. It
         is read once: these settings keep their name while it changes.
         """
-        depends = _DEPENDS.get(self.model, {f.name for f in fields(self)} - {*_LABELS})
-        content = {k: v for k, v in vars(self).items() if k in depends
-                   and not (k in _LATER and v == getattr(Settings, k))}
-        for name in {"learning_rate", "dropout", "lr_decay"} & set(content):
-            content[name] = float(content[name])
         idle = {"residual_attention"} if self.attention != "softmax" else set()
         idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
         idle |= {"season"} if self.model != "seasonal-naive" else set()
         idle |= {"d_ff"} if not self.feed_forward else set()
         idle |= {"tokenizer", "codes", "code_levels"} if not self.coded else set()
-        content = {k: v for k, v in content.items() if k not in idle}
+        depends = _DEPENDS.get(self.model, {f.name for f in fields(self)} - {*_LABELS})
+        content = {k: float(v) if k in ("learning_rate", "dropout", "lr_decay") else v
+                   for k, v in vars(self).items() if k in depends and k not in idle
+                   and not (k in _LATER and v == getattr(Settings, k))}
         if self.dataset not in DATASETS:
             try:
                 content["dataset"] = hashlib.sha256(
                     Path(self.dataset).expanduser().read_bytes()).hexdigest()
             except OSError as error:
-                why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-                raise FileNotFoundError(f"{self.dataset_name}: {why}; give the path of an existing "
-                                        "CSV file.") from None
+                raise FileNotFoundError(f"{self.dataset_name}: {error.strerror.lower()}; give the "
+                                        "path of an existing CSV file.") from None
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
         name = self.dataset if self.dataset in DATASETS else _plain(Path(self.dataset).stem)
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
@@ -295,11 +292,12 @@ def make(profile: str = "paper", **changes) -> Settings:
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
     model = changes.get("model", "PatchTST")
-    own = {**_MODEL_CHANGES.get(model, {}),
-           **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
+    own = dict(_MODEL_CHANGES.get(model, {}))
     if model == "iTransformer":
         own["calendar"] = Settings(dataset=changes.get("dataset", Settings.dataset)).dated
+    elif model != "PatchTST":
+        own["attention"] = "none"
     seq_len = changes.get("seq_len")
     if isinstance(seq_len, int) and 1 <= seq_len < Settings.patch_len:
         own |= dict.fromkeys(("patch_len", "stride"), max(1, seq_len // 4))
-    return Settings(profile=profile).but(**{**own, **_PROFILE_CHANGES[profile], **changes})
+    return Settings(profile=profile).but(**own | _PROFILE_CHANGES[profile] | changes)
