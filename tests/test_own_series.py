@@ -18,11 +18,11 @@ from tsattn.__main__ import main
 from tsattn.claims import judge
 from tsattn.claims.rules import CANNOT_TELL, NO, YES, Found, Number
 from tsattn.data import load
-from tsattn.estimates import seconds_expected
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.runs import attentions
 from tsattn.settings import SEEDS, make
+from tsattn.sweep import seconds_expected
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24

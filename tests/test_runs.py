@@ -1,23 +1,11 @@
 """The runs that the report asks for."""
 
-import nbformat
 import pytest
 
 from tsattn.by_embedding import codebook_runs
-from tsattn.ledger import ROOT, Ledger
+from tsattn.ledger import Ledger
 from tsattn.models import match
-from tsattn.runs import (
-    CELLS,
-    CHANGES,
-    CODEBOOKS,
-    SMALL_STEPS,
-    baselines,
-    codebook,
-    codebook_run,
-    evidence,
-    matched,
-    toy,
-)
+from tsattn.runs import CELLS, CODEBOOKS, baselines, codebook, codebook_run, evidence, matched
 from tsattn.settings import ATTENTIONS, DATASETS, make
 
 
@@ -40,7 +28,6 @@ def test_the_plan_holds_what_the_report_needs_most_important_first():
             assert {wanted[r] for r in wanted.keys() & runs} == (
                 {"softmax", "zero"} if few else set(ATTENTIONS)), (dataset, pred_len, model)
     assert len(plan["PatchTST ETTh1-96, learning rate 1e-4"]) == 25
-    assert {f"redundancy: {name}" for name in CHANGES} <= set(names)
 
 
 @pytest.mark.parametrize("plan", [evidence, codebook])
@@ -50,13 +37,6 @@ def test_a_plan_lists_what_is_recorded_and_the_few_runs_that_are_to_come(plan):
     to_come = {(s.dataset, s.pred_len) for part in plan().values()
                for s in {*part} - {*ledger.complete(part)}}
     assert to_come <= {("ETTh1", 336), ("ETTh2", 192), ("ETTh2", 336), ("ETTh1", 96)}
-
-
-def test_small_steps_are_those_of_a_constant_rate_and_of_runs_of_their_own():
-    usual, small = (make(**change) for change in (dict(model="iTransformer"), SMALL_STEPS))
-    moved = [sum(s.learning_rate * s.lr_decay ** max(0, epoch - s.lr_hold) for epoch in range(n))
-             for s, n in ((usual, 1), (small, small.epochs))]
-    assert moved[1] == pytest.approx(moved[0]) and small.run_id != usual.run_id
 
 
 def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
@@ -81,16 +61,3 @@ def test_a_run_of_the_codebook_is_the_one_that_is_compared(dataset):
     for (name, attention, seed), s in codebook_runs(dataset, seeds=[1]).items():
         asked = dict(attention=attention, seed=seed, **CODEBOOKS[name])
         assert codebook_run(dataset, **asked) == s
-
-
-@pytest.mark.parametrize("chapter, dataset, steps", [
-    ("05_toy_dataset", "state-machine", "toy_steps"),
-    ("06_where_attention_works", "recall-4", "recall_steps")])
-def test_the_toy_chapters_train_what_the_summary_reads(chapter, dataset, steps):
-    cells = nbformat.read(ROOT / "notebooks" / f"{chapter}.ipynb", 4).cells
-    given: dict = {}
-    for tag in ("parameters", "runs"):
-        exec(next(c.source for c in cells if tag in c.metadata.get("tags", [])), given)
-    usual = toy(dataset)
-    assert given[steps] == usual.max_steps
-    assert usual.but(attention="softmax", seed=given["chosen"][0]) in given["runs"]

@@ -75,12 +75,13 @@ def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_aft
     ({"patch_len": 400}, "at most seq_len=336"),
     ({"attention": "linear"}, "softmax, identity, zero, mean, fixed"),
     ({"dataset": "ETTh9"}, "ETTh1, ETTh2"),
-    ({"learning_rate": float("nan")}, "greater than 0"), ({"seed": "a"}, "a whole number"),
-    ({"epochs": True}, "a whole number"), ({"epochs": 2.0}, "a whole number, such as 96"),
+    ({"learning_rate": float("nan")}, "greater than 0"), ({"epochs": True}, "a whole number"),
+    ({"epochs": 2.0}, "a whole number, such as 96"),
     ({"learning_rate": "1e-3"}, "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
-    ({"revin": "False"}, "True or False, without quotes"), ({"revin": 0}, "True or False"),
-    ({"seed": 10**19}, "less than 2**32"), ({"dataset": 3}, "expected text"),
+    ({"revin": 0}, "True or False, without quotes"), ({"dataset": 3}, "expected text"),
     ({"dropout": 1.0}, "less than 1"), ({"device": "tpu"}, "auto, cpu, cuda"),
+    ({"stride": 32}, "the steps between patches of 16 would not be seen; choose at most patch_len"),
+    ({"pad_end": False, "stride": 15}, "the newest 5 of 336 steps would not be seen; set pad_end"),
     ({"colour": 1}, "no such setting")])
 def test_an_impossible_value_is_named_with_what_is_allowed(change, allowed):
     with pytest.raises(ValueError) as error:
@@ -100,14 +101,3 @@ def test_the_name_of_a_run_on_a_file_is_short_plain_and_stays_in_its_folder(name
     assert run_id == " ".join(run_id.split()) and len(run_id.encode()) < 200
     moved = (tmp_path / name).rename(tmp_path / "plain.csv")
     assert run_id.split("-")[-1] == Settings(dataset=str(moved)).run_id.split("-")[-1]
-
-
-@pytest.mark.parametrize("change, words", [
-    (dict(stride=32),
-     "stride=32: the steps between patches of 16 would not be seen; choose at most patch_len=16"),
-    (dict(stride=15, pad_end=False),
-     "pad_end=False: the newest 5 of 336 steps would not be seen; set pad_end to true")])
-def test_patches_that_leave_steps_out_are_refused(change, words):
-    with pytest.raises(ValueError, match=words):
-        make(**change)
-    make(model="iTransformer", **change)  # which has no patches

@@ -19,9 +19,7 @@ measures        every measurement on a trained model, as rows
 provenance      versions, sources and time of a number
 ledger          the record, ``results/``: read, join, add; one row per run, and how it was made
 numbers         what the report says, by name: written by the chapters, looked up by every text
-workers         processes that train one run at a time
-estimates       how long runs will take
-sweep           many runs, here or on Dask
+sweep           many runs, here or on Dask; how long they take
 statistics      intervals and tests: numbers in, numbers out
 codebook_rule   whether a codebook has woken attention
 preregistered   the analysis of the months nobody had looked at, fixed before their first run

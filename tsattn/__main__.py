@@ -19,9 +19,6 @@ from .settings import ATTENTIONS, PROFILES, SEEDS, Settings, make
 
 SHOWN = ["run_id", "status", "best_epoch", "val_mse", "test_mse", "test_mae", "seconds"]
 LABELS = ["profile", "dataset", "attention", "seed", "epochs", "reason"]
-TYPES = {"int": (int, "a whole number, such as 96"), "float": (float, "a number, such as 0.001"),
-         "str": (str, "text"),
-         "bool": (lambda text: {"true": True, "false": False}[text.lower()], "true or false")}
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def value(text: str):
-    """The value of a chapter's parameter: written in JSON or as in Python, else the text itself."""
+    """A value that is written in JSON or as in Python, else the text itself."""
     for read in (json.loads, {"True": True, "False": False, "None": None}.__getitem__, float):
         try:
             return read(text)
@@ -41,23 +38,9 @@ def value(text: str):
     return text
 
 
-def typed(kind: str):
-    """What reads the value of an option, and says the right form of it."""
-    read, form = TYPES[kind]
-
-    def reader(text: str):
-        try:
-            return read(text)
-        except (ValueError, KeyError):
-            raise argparse.ArgumentTypeError(f"{text}: write {form}") from None
-
-    return reader
-
-
 def count(text: str) -> int:
-    number = typed("int")(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text}: at least 1")
+    if type(number := value(text)) is not int or number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: write a whole number of at least 1")
     return number
 
 
@@ -66,8 +49,9 @@ def settings_options(parser, skip=()) -> None:
     group = parser.add_argument_group("settings (default: those of the profile)")
     for field in fields(Settings):
         if field.name not in ("profile", *skip):
-            group.add_argument("--" + field.name.replace("_", "-"), type=typed(field.type),
-                               metavar=field.type, default=argparse.SUPPRESS)
+            group.add_argument("--" + field.name.replace("_", "-"), metavar=field.type,
+                               type=str if field.type == "str" else value,
+                               default=argparse.SUPPRESS)
 
 
 def chosen(args) -> dict:
@@ -171,16 +155,16 @@ def measure(args) -> int:
     from .measures import MEASURES, points
 
     ledger, lost, todo = ledger_of(args), set(), exchanged()
+    old: dict = {}  # table, run_id -> rows of another version
     for table in MEASURES:
-        old: dict = {}  # run_id -> its rows of another version
         for row in ledger.rows(table):
             if record.outdated(table, row):
-                old.setdefault(row["run_id"], []).append(row)
-        for run_id, rows in old.items():
-            if s := ledger.known(run_id):
-                todo.append((table, [s], points(table, rows)))
-            else:
-                lost.add(run_id)
+                old.setdefault((table, row["run_id"]), []).append(row)
+    for (table, run_id), rows in old.items():
+        if s := ledger.known(run_id):
+            todo.append((table, [s], points(table, rows)))
+        else:
+            lost.add(run_id)
     for table, models, at in todo:
         if args.tables and table not in args.tables:
             continue
@@ -216,12 +200,18 @@ def slides(args) -> int:
 
 
 def ledger(args) -> int:
-    if args.what == "show":
-        print(record.show(ledger_of(args)))
-        return 0
-    said = record.check(ledger_of(args))
-    print("\n".join(said) or "check: every row is whole")
-    return int(bool(said))
+    of = ledger_of(args)
+    if args.what == "check":
+        said = record.check(of)
+        print("\n".join(said) or "check: every row is whole")
+        return int(bool(said))
+    for folder in of.folders:
+        for table in folder.tables():
+            columns, lines = folder.lines(table)
+            print(f"{folder.file(table)}: {len(lines)} rows, {len(columns)} columns")
+    if len(runs := of.read("runs")):
+        show(runs.groupby(["profile", "status"]).size().reset_index(name="runs"))
+    return 0
 
 
 # -- their options
@@ -261,7 +251,7 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--plan", choices=list(PLANS),
                    help="the report's own list of runs, in order of importance")
     c.add_argument("--attentions", nargs="+", metavar="NAME", help="default: all of the model")
-    c.add_argument("--seeds", nargs="+", type=typed("int"), metavar="N")
+    c.add_argument("--seeds", nargs="+", type=value, metavar="N")
     c.add_argument("--jobs", type=count, help="runs side by side (default: one per core)")
     c.add_argument("--within", type=float, metavar="MINUTES", help="train nothing if it takes more")
     c.add_argument("--cluster", default="", metavar="ADDRESS",

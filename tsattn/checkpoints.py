@@ -28,14 +28,14 @@ def resume_file(s: Settings, checkpoints=CHECKPOINTS) -> Path:
     return Path(checkpoints) / s.run_id / "resume.safetensors"
 
 
-def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> None:
-    """Write atomically, with a checksum of every byte of the tensors."""
+def save_tensors(path: Path, s: Settings, tensors: dict[str, torch.Tensor], **metadata) -> None:
+    """Write atomically, with the run whose file it is and a checksum of the tensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    text = {k: json.dumps(v) for k, v in metadata.items()} | {"crc32": json.dumps(_crc32(tensors))}
+    metadata |= {"run_id": s.run_id, "settings": asdict(s), "crc32": _crc32(tensors)}
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(tensors, temporary, metadata=text)
+        save_file(tensors, temporary, metadata={k: json.dumps(v) for k, v in metadata.items()})
         os.replace(temporary, path)
     except SafetensorError as error:
         raise OSError(f"{path}: cannot be written ({error}).") from None
@@ -43,16 +43,19 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], **metadata) -> No
         temporary.unlink(missing_ok=True)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Tensors and metadata of a file of ``save_tensors``. Raises ``ValueError`` if damaged."""
+def load_tensors(path: Path, s: Settings | None = None) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and metadata. Raises ``ValueError`` for a file that is damaged or not of ``s``."""
     try:
         with safe_open(path, "pt") as f:
             metadata = {k: json.loads(v) for k, v in (f.metadata() or {}).items()}
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: damaged ({error}); remove it to have it made again.") from None
-    if metadata.pop("crc32", None) != _crc32(tensors):
+    if metadata.get("crc32") != _crc32(tensors):
         raise ValueError(f"{path}: damaged (wrong checksum); remove it to have it made again.")
+    if s and metadata.get("run_id") != s.run_id:
+        raise ValueError(f"{path}: belongs to another run ({metadata.get('run_id')}); remove it "
+                         "to have it made again.")
     return tensors, metadata
 
 
@@ -61,27 +64,6 @@ def _crc32(tensors) -> int:
     for name in sorted(tensors):
         total = zlib.crc32(tensors[name].numpy().tobytes(), zlib.crc32(name.encode(), total))
     return total
-
-
-def label(s: Settings) -> dict:
-    """Metadata that say whose file it is."""
-    return {"run_id": s.run_id, "settings": asdict(s)}
-
-
-def load_for(s: Settings, path: Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """``load_tensors`` of a file of this run. Raises ``ValueError`` if it is another run's."""
-    tensors, metadata = load_tensors(path)
-    if metadata.get("run_id") != s.run_id:
-        raise ValueError(f"{path}: belongs to another run ({metadata.get('run_id')}); remove it "
-                         "to have it made again.")
-    return tensors, metadata
-
-
-def clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process has left half-written in a run's folder."""
-    for path in folder.glob("*.safetensors.*.tmp"):
-        if not alive(int(path.name.split(".")[-2])):
-            path.unlink(missing_ok=True)
 
 
 def alive(pid: int) -> bool:
@@ -106,5 +88,5 @@ def load_trained(s: Settings, n_channels: int, checkpoints=CHECKPOINTS):
         raise FileNotFoundError(f"{path}: no trained weights; train with "
                                 "tsattn.sweep.sweep([settings], weights=True).")
     model = models.build(s, n_channels)
-    model.load_state_dict(load_for(s, path)[0])
+    model.load_state_dict(load_tensors(path, s)[0])
     return model.eval()

@@ -2,15 +2,15 @@
 
 A run exists if, and only if, its line in ``runs.csv`` does. Its errors and its curve are written
 before that line; what a killed process leaves of a run without a line is written over by the next.
-Every row has its checksum, so that damage is noticed, and git has what was committed. What a reader
-makes goes to a folder of the reader's own, ``my-results/``, and is read together with the rest.
+A table is replaced as a whole, atomically. Every row has its checksum, so that damage is noticed,
+and git has what was committed. What a reader makes goes to a folder of the reader's own,
+``my-results/``, and is read together with the rest.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import os
 import re
@@ -36,9 +36,7 @@ from .training import Result
 RESULTS = ROOT / "results"
 OWN = ROOT / "my-results"
 PATIENCE = 5  # seconds before it is said that another process holds the lock
-CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
-# Tables that lines are added to, and the columns that name a row of them. All others are replaced
-# as a whole; a measurement is named by the columns of its point.
+# The columns that name a row of a table. A measurement is named by the columns of its point.
 UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch")}
 GIT = "take the file from git"
 LINES = GIT + ", or delete such lines: what they held is made again"
@@ -67,8 +65,7 @@ def cells_of(line: str) -> list[str]:
 
 
 def row_in(columns: list[str], line: str) -> dict[str, str]:
-    """By column; a line from before the table had its last columns is shorter."""
-    return dict(zip(columns, cells_of(line), strict=False))
+    return dict(zip(columns, cells_of(line), strict=False))  # without its checksum
 
 
 def checksum(filled: list[str]) -> str:
@@ -77,10 +74,9 @@ def checksum(filled: list[str]) -> str:
 
 
 def line_of(columns: list[str], row: dict) -> str:
-    filled = [f"{k}={row[k]}" for k in columns if row.get(k)]
+    check = checksum([f"{k}={row[k]}" for k in columns if row.get(k)])
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow([*(row.get(k, "") for k in columns),
-                                                  checksum(filled)])
+    csv.writer(text, lineterminator="").writerow([*(row.get(k, "") for k in columns), check])
     return text.getvalue()
 
 
@@ -89,67 +85,56 @@ def content_of(columns: list[str], lines: Iterable[str]) -> bytes:
     return "\n".join([",".join([*columns, "check"]), *lines, ""]).encode()
 
 
-def scan(content: bytes, unique=()) -> tuple[list[str], dict, list, list]:
-    """Columns without ``check``, the good lines by name, and as (line, what is wrong): damage, and
-    lines of a row that is there already, as after a merge, of which the first counts.
+def scan(path: Path) -> tuple[list[str], dict, list[str], list[str]]:
+    """Columns without ``check``, the good lines by name (the ``UNIQUE`` columns, else its number),
+    and in words the damaged lines, and those of a row that is there already, as after a merge, of
+    which the first counts."""
+    def at(n: int, what: str) -> str:
+        return f"{path}, line {n}: {what}."
 
-    ``unique`` columns name a row of a table that lines are added to: half a line at its end is of a
-    process that was killed. In other tables a line's name is its number.
-    """
-    *lines, half = content.decode(errors="replace").split("\n")
-    first = lines[0] if lines else half
-    what = ("the file is empty" if not content else
-            "a byte-order mark in front of the header, from an editor" if first[:1] == "\ufeff" else
-            "line ends of Windows (CRLF), from an editor or a spreadsheet" if "\r" in first else
-            "a conflict marker of a merge" if first.startswith(CONFLICT) else
-            "not the header of a ledger table" if not first.endswith(",check")
-            or not {*unique} <= {*cells_of(first)} else "")
-    if what:
-        return [], {}, [(1, f"{what}; {GIT}")], []
-    columns, good, damage, doubled = [], {}, [], []
+    unique = UNIQUE.get(path.stem, ())
+    first, *lines = path.read_bytes().decode(errors="replace").split("\n")
+    header = columns = cells_of(first)[:-1]
+    if not first.endswith(",check") or not {*unique} <= {*header}:
+        return [], {}, [at(1, "not the header of a ledger table; an editor (byte-order mark), a "
+                              f"spreadsheet (CRLF) or a merge may have changed it; {GIT}")], []
+    good, damage, doubled = {}, [], []
     measured: dict = {}  # run, second and number of rows of a measurement -> its lines
-    for n, line in enumerate(lines, 1):
+    for n, line in enumerate(lines[:-1], 2):
         *values, check = cells_of(line)
-        if n == 1 or check == "check" and values[:1] == columns[:1]:  # again, after a merge
-            header, prefixes = values, [k + "=" for k in values]
+        if check == "check" and values[:1] == columns[:1]:  # a header again, after a merge
+            header = values
             columns = list(dict.fromkeys([*columns, *header]))
-            named = [header.index(k) for k in unique]
-        elif len(values) > len(header) or check != checksum(
-                [p + c for p, c in zip(prefixes, values, strict=False) if c]):
-            what = ("a conflict marker of a merge" if line.startswith(CONFLICT) else
-                    "a byte that is not UTF-8" if "\ufffd" in line else
-                    "truncated or changed, by hand or by a spreadsheet")
-            damage.append((n, f"{what}; {LINES}"))
-        elif (name := " ".join([values[i] for i in named]) or n) in good:
-            doubled.append((n, f"{name} is in a line above already, as after a merge; the first "
-                               "counts, delete the other"))
+            continue
+        row = dict(zip(header, values, strict=False))  # from before the last columns: shorter
+        if check != checksum([f"{k}={v}" for k, v in row.items() if v]) or len(values) > len(row):
+            damage.append(at(n, "truncated or changed, by hand, by a spreadsheet or by a merge; "
+                                f"{LINES}"))
+        elif (name := " ".join(row[k] for k in unique) or n) in good:
+            doubled.append(at(n, f"{name} is in a line above already, as after a merge; the first "
+                                 "counts, delete the other"))
         else:
             good[name] = header[:len(values)], line
-            if "rows" in header:
-                row = row_in(header, line)
-                of = row.get("run_id", ""), row.get("time", ""), row.get("rows") or "1"
+            if "rows" in row:
+                of = row.get("run_id", ""), row.get("time", ""), row["rows"] or "1"
                 measured.setdefault(of, []).append(n)
-    if half and not unique:
-        damage.append((len(lines) + 1, f"the file ends within this line; {LINES}"))
-    damage += [(at[0], f"rows are missing of the measurement of {run_id} at {time}; {LINES}")
-               for (run_id, time, rows), at in measured.items() if len(at) % int(rows)]
-    good = {name: line if header == columns else line_of(columns, row_in(header, line))
-            for name, (header, line) in good.items()}
+    if lines[-1:] != [""]:
+        damage.append(at(len(lines) + 1, f"the file ends within this line; {LINES}"))
+    damage += [at(of[0], f"rows are missing of the measurement of {run_id} at {time}; {LINES}")
+               for (run_id, time, rows), of in measured.items() if len(of) % int(rows)]
+    good = {name: line if of == columns else line_of(columns, row_in(of, line))
+            for name, (of, line) in good.items()}
     return columns, good, damage, doubled
-
-
-def to_disk(path: Path, content: bytes, mode: str = "wb") -> None:
-    with open(path, mode) as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
 
 
 def write(path: Path, content: bytes) -> None:
     """Atomic: a new file replaces the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    to_disk(temporary, content)
+    with open(temporary, "wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
     os.replace(temporary, path)
 
 
@@ -163,17 +148,12 @@ def npy(errors: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-def ahead(path: Path) -> Path:
-    """Where the errors of a run are until its line is there."""
-    return path.with_name(path.name + ".tmp")
-
-
 class Folder:
     """The files of one folder. All methods raise ``LedgerError`` for a table that is damaged."""
 
     def __init__(self, path):
         self.path = Path(path)
-        self._tables: dict = {}  # table -> (state of its file, columns, lines, whether plain)
+        self._tables: dict = {}  # table -> (state of its file, columns, lines by name)
 
     def file(self, table: str) -> Path:
         if not re.fullmatch(r"\w[\w-]*", table):
@@ -190,39 +170,33 @@ class Folder:
 
     # -- reading
 
-    def lines(self, table: str) -> tuple[list[str], dict, bool]:
-        """Columns and good lines of a table by name, and whether nothing else is in its file;
-        nothing where there is none."""
+    def lines(self, table: str) -> tuple[list[str], dict]:
+        """Columns of a table and its good lines by name; nothing where there is none."""
         state, path = self.state(table), self.file(table)
         if state is None:
-            return [], {}, False
+            return [], {}
         if self._tables.get(table, (0,))[0] != state:
-            content = path.read_bytes()
-            columns, lines, damage, doubled = scan(content, UNIQUE.get(table, ()))
+            columns, lines, damage, doubled = scan(path)
             if damage:
-                n, what = damage[0]
-                more = f" {len(damage)} places are damaged." if len(damage) > 1 else ""
-                raise LedgerError(f"{path}, line {n}: {what}.{more}")
+                raise LedgerError(damage[0])
             if doubled and table not in self._tables:  # said once
-                n, what = doubled[0]
-                print(f"{path}, line {n}: {what} ({len(doubled)} such lines).", file=sys.stderr)
-            plain = content == content_of(columns, lines.values())
-            self._tables[table] = state, columns, lines, plain
+                print(f"{doubled[0]} In all {counted(len(doubled), 'line')}.", file=sys.stderr)
+            self._tables[table] = state, columns, lines
         return self._tables[table][1:]
 
     def rows(self, table: str) -> list[dict]:
         """Rows of a table, as texts."""
-        columns, lines, _ = self.lines(table)
+        columns, lines = self.lines(table)
         return [row_in(columns, line) for line in lines.values()]
 
     def run(self, run_id: str) -> dict:
         """The row of a run, as texts; empty if there is none."""
-        columns, lines, _ = self.lines("runs")
+        columns, lines = self.lines("runs")
         return row_in(columns, lines[run_id]) if run_id in lines else {}
 
     def frame(self, table: str) -> pd.DataFrame:
         """All rows of a table, without their checksums; empty if there is none."""
-        columns, lines, _ = self.lines(table)
+        columns, lines = self.lines(table)
         if not columns:
             return pd.DataFrame()
         rows = pd.read_csv(io.BytesIO(content_of(columns, lines.values())), usecols=columns)
@@ -236,8 +210,6 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path) as probe:
                 probe.write(bytes(1 << 20))
-            for path in self.path.glob("*.csv"):
-                path.open("ab").close()
         except OSError as error:
             raise LedgerError(f"{self.path}: results cannot be written there ({error.strerror}); "
                               "make room or choose another folder with --results.") from None
@@ -257,41 +229,29 @@ class Folder:
                   "(end that process if it hangs)", file=sys.stderr, flush=True)
             held = lock.acquire()
         with held:
-            self._finish()
+            for pattern in (".*.csv.*.tmp", "window_errors/.*.npy.*.tmp"):  # of killed processes
+                for path in self.path.glob(pattern):
+                    path.unlink()
             yield
-
-    def _finish(self) -> None:
-        """What killed processes have left, as nobody else writes now: errors of a run whose line is
-        there get their name, other halves are removed."""
-        for path in (*self.path.glob(".*.csv.*.tmp"), *self.path.glob(".keys.json.*.tmp")):
-            path.unlink()
-        for path in self.path.glob("window_errors/*.npy.tmp"):
-            if self.run(path.name.removesuffix(".npy.tmp")):
-                os.replace(path, path.with_suffix(""))
-            else:
-                path.unlink()
 
     def add(self, table: str, rows: list[dict], key) -> None:
         """Add rows within ``writing``, in place of all earlier ones with the same ``key`` columns
         as one of them."""
+        had, lines = self.lines(table)
         new = [{k: cell(v) for k, v in row.items()} for row in rows]
-        names = {tuple(row.get(k, "") for k in key) for row in new}
-        kept = [r for r in self.rows(table) if tuple(r.get(k, "") for k in key) not in names]
-        columns = list(dict.fromkeys([*self.lines(table)[0], *(k for row in new for k in row)]))
-        lines = [line_of(columns, row) for row in [*kept, *new]]
-        write(self.file(table), content_of(columns, lines))
-
-    def add_to_run(self, table: str, run_id: str, rows: list[dict]) -> None:
-        """``add`` of all rows of a run: lines are added, where nothing else has to change."""
-        columns, lines, plain = self.lines(table)
-        new = [{k: cell(v) for k, v in row.items()} for row in rows]
-        if not plain or any(k not in columns for row in new for k in row) or any(
-                f"{name} ".startswith(f"{run_id} ") for name in lines):
-            return self.add(table, rows, ["run_id"])
-        added = {" ".join(row[k] for k in UNIQUE[table]): line_of(columns, row) for row in new}
-        content = "".join(line + "\n" for line in added.values())
-        to_disk(self.file(table), content.encode(), "ab")
-        self._tables[table] = self.state(table), columns, lines | added, True
+        columns = list(dict.fromkeys([*had, *(k for row in new for k in row)]))
+        again = {tuple(row.get(k, "") for k in key) for row in new}
+        kept = {}
+        for name, line in lines.items():
+            row = row_in(had, line)
+            if tuple(row.get(k, "") for k in key) not in again:
+                kept[name] = line if columns == had else line_of(columns, row)
+        unique = UNIQUE.get(table, ())
+        last = 0 if unique else max(lines, default=0)
+        for n, row in enumerate(new, last + 1):
+            kept[" ".join(row[k] for k in unique) or n] = line_of(columns, row)
+        write(self.file(table), content_of(columns, kept.values()))
+        self._tables[table] = self.state(table), columns, kept
 
 
 # -- the record
@@ -307,20 +267,19 @@ def needs_checkout() -> None:
 class Ledger:
     """The tables ``<folder>/<table>.csv`` and the errors ``<folder>/window_errors/<run_id>.npy``.
 
-    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``own``, and write
-    to ``own``; with ``record=True`` they read and write the committed ones alone. A ledger in
-    another folder is read and written there, unless it is given an ``own``. All methods raise
-    ``LedgerError`` for a table that is damaged.
+    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``OWN``, and write
+    to ``OWN``; with ``record=True`` they read and write the committed ones alone. A ledger in
+    another folder is read and written there. All methods raise ``LedgerError`` for a table that is
+    damaged.
     """
 
-    def __init__(self, folder=RESULTS, own=None, record: bool = False):
+    def __init__(self, folder=RESULTS, record: bool = False):
         self.folder = Path(folder)
-        if self.folder == RESULTS:
+        committed = self.folder.resolve() == RESULTS.resolve()
+        if committed:
             needs_checkout()
-        if own is None and not record and self.folder.resolve() == RESULTS.resolve():
-            own = OWN
-        self.own = Path(own) if own is not None else None
-        self.folders = [Folder(path) for path in (self.folder, self.own) if path is not None]
+        self.own = OWN if committed and not record else None
+        self.folders = [Folder(path) for path in (self.folder, self.own) if path]
         self.target = self.folders[-1]  # where this ledger writes
         source_revision()  # what is loaded now, even if the files change while runs go on
         self.tally: Counter = Counter()  # what was read and what was made through this object
@@ -344,23 +303,17 @@ class Ledger:
             runs = self.folders[0].frame("runs")
             own = own[~own.run_id.isin(runs.run_id[runs.status == "complete"])]
             base = base[~base.run_id.isin(own.run_id)]
-        elif key := self._own_keys().get(table):
+        elif "rows" in own:  # the columns before it name a measurement, see ``measured``
+            key = own.columns[:own.columns.get_loc("rows")]
             of_base, of_own = ([tuple(row.get(k, "") for k in key) for row in folder.rows(table)]
                                for folder in self.folders)
             again = set(of_own)
             base = base[[name not in again for name in of_base]]
         return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)
 
-    def _own_keys(self) -> dict[str, list[str]]:
-        path = self.own / "keys.json"
-        return json.loads(path.read_text()) if path.is_file() else {}
-
     def record(self, table: str, rows: list[dict], key: list[str]) -> None:
         """Add rows, in place of all earlier ones with the same ``key`` columns as one of them."""
         with self.target.writing():
-            if self.own is not None and self._own_keys().get(table) != key:
-                keys = self._own_keys() | {table: key}
-                write(self.own / "keys.json", json.dumps(keys, indent=1).encode())
             self.target.add(table, rows, key)
 
     def rows(self, table: str) -> Iterator[dict]:
@@ -386,10 +339,11 @@ class Ledger:
         self.tally["measurements read"] += len(keys) - len(todo)
         with bar(len(todo), table, disable=not todo) as progress:
             for key, rows in zip(todo, _side_by_side(measure, todo, jobs), strict=True):
-                how = {"rows": len(rows), "version": version(table), **provenance()}
+                how = {"version": version(table), **provenance()}
                 with self.target.writing():
                     if self.lacking(table, [key]):
-                        self.record(table, [{**key, **row, **how} for row in rows], list(key))
+                        self.target.add(table, [{**key, "rows": len(rows), **row, **how}
+                                                for row in rows], list(key))
                 progress.update()
         found = pd.DataFrame([row for rows in self._found(table, keys) for row in rows])
         return pd.read_csv(io.StringIO(found.to_csv(index=False))) if len(found) else found
@@ -424,30 +378,25 @@ class Ledger:
 
         A complete run that is recorded already stays what it is.
         """
-        run_id, errors = result.run_id, {}
-        path = errors_file(self.target.path, run_id)
+        row = {**row_of(result), **provenance(), **result.how}
         with self.target.writing():
             if self.complete([result.settings]):
                 return
             if result.test_errors is not None:
                 content = npy(result.test_errors)
-                errors = {"errors_crc32": f"crc-{zlib.crc32(content):08x}"}
-                path.parent.mkdir(exist_ok=True)
-                to_disk(ahead(path), content)
+                row["errors_crc32"] = f"crc-{zlib.crc32(content):08x}"
+                write(errors_file(self.target.path, result.run_id), content)
             if result.curves:
-                rows = [{"run_id": run_id, **row} for row in result.curves]
-                self.target.add_to_run("curves", run_id, rows)
-            row = {**row_of(result), **provenance(), **result.how, **errors}
-            self.target.add_to_run("runs", run_id, [row])
-            if errors:
-                os.replace(ahead(path), path)
+                rows = [{"run_id": result.run_id, **row} for row in result.curves]
+                self.target.add("curves", rows, ["run_id"])
+            self.target.add("runs", [row], ["run_id"])
 
     def add_channels(self, result: Result) -> bool:
         """Keep the errors by channel of a run that was recorded without them and trained again;
         returns whether that was done. The row stays. Refused unless the mean over the channels is
-        the recorded error of every window, within a thousandth."""
+        the recorded error of every window, up to rounding."""
         recorded, errors = self.channel_errors(result.settings), result.test_errors
-        if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-3):
+        if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-5):
             return False
         with self.target.writing():
             write(errors_file(self.target.path, result.run_id), npy(errors))
@@ -467,16 +416,14 @@ class Ledger:
                                            for folder in self.folders)]
 
     def _run(self, run_id: str) -> tuple[Folder, dict]:
-        """Where a run is recorded, and its row (texts). A complete run that is committed stays what
-        it is. Raises ``LedgerError`` if there is none."""
+        """Where a run is recorded, and its row (texts): committed, if it is complete there."""
         found = [(folder, row) for folder in self.folders if (row := folder.run(run_id))]
         if not found:
             raise LedgerError(f"{run_id}: no such run in {self.folder / 'runs.csv'}.")
         return max(found, key=lambda of: of[1]["status"] == "complete")
 
     def settings(self, run_id: str) -> Settings:
-        """The settings of a row of ``runs``. Raises ``LedgerError`` if there is none, or if they
-        do not give its name."""
+        """The settings of a row of ``runs``; ``LedgerError`` if there is none or it is damaged."""
         return settings_of(self._run(run_id)[1])
 
     def known(self, run_id: str) -> Settings | None:
@@ -507,38 +454,22 @@ class Ledger:
                              columns=["run_id", "attention", "seed"])
         return curves.merge(names, on="run_id") if len(curves) else curves
 
-    def check_lines(self) -> None:
-        """Raises ``LedgerError`` if there are errors of runs without a line in ``runs.csv``."""
-        errors = [path for folder in self.folders
-                  for path in sorted(folder.path.glob("window_errors/*.npy"))]
-        known = set(self.read("runs").get("run_id", ()))  # read last, as lines are written first
-        if lost := [path for path in errors if path.stem not in known]:
-            raise LedgerError(
-                f"{lost[0].parents[1] / 'runs.csv'}: {len(lost)} runs have their errors in "
-                f"window_errors but no line (first: {lost[0].stem}), so lines were lost; {GIT}, or "
-                "delete those errors to have the runs trained again.")
-
     def channel_errors(self, s: Settings) -> np.ndarray:
         """MSE of every test window at the best epoch: [windows, channels], or [windows] for a run
         recorded before channels were kept apart. Raises ``LedgerError`` if it is not what was
         recorded."""
         folder, row = self._run(s.run_id)
-        path, content, what = errors_file(folder.path, s.run_id), None, ""
-        for at in (ahead(path), path):  # in this order: it may get its name in between
-            with suppress(OSError):
-                content = at.read_bytes()
+        path = errors_file(folder.path, s.run_id)
         try:
-            errors = np.load(io.BytesIO(content or b""), allow_pickle=False)
-            recorded = row.get("errors_crc32")  # none in rows from before there was one
-            if recorded and recorded != f"crc-{zlib.crc32(content):08x}":
-                what = "not what was recorded (wrong checksum)"
-            elif not np.isclose(errors.mean(dtype=np.float64), float(row["test_mse"]), rtol=1e-5):
-                what = "its mean is not the test_mse of the run"
-        except (ValueError, EOFError, OSError):
-            what = "the errors of this run are not there" if content is None else \
-                "truncated or not an array"
-        if what:
-            raise LedgerError(f"{path}: {what}; {AGAIN}.")
+            content = path.read_bytes()
+            errors = np.load(io.BytesIO(content), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            raise LedgerError(f"{path}: absent, truncated or not an array; {AGAIN}.") from None
+        recorded = row.get("errors_crc32")  # none in rows from before there was one
+        if recorded and recorded != f"crc-{zlib.crc32(content):08x}":
+            raise LedgerError(f"{path}: not what was recorded (wrong checksum); {AGAIN}.")
+        if not np.isclose(errors.mean(dtype=np.float64), float(row["test_mse"]), rtol=1e-5):
+            raise LedgerError(f"{path}: its mean is not the test_mse of the run; {AGAIN}.")
         return errors
 
     def window_errors(self, s: Settings) -> np.ndarray:
@@ -574,7 +505,7 @@ def settings_of(row: dict) -> Settings:
 
 
 def outdated(table: str, row: dict) -> bool:
-    """Whether another version of its measure has made a row; one without a version is of 1."""
+    """Whether another version of its measure has made a row (texts); without one it is of 1."""
     return int(row.get("version") or 1) != version(table)
 
 
@@ -592,37 +523,17 @@ def _side_by_side(measure, keys: list[dict], jobs: int) -> Iterator[list[dict]]:
         pool.shutdown(wait=True, kill_workers=True)
 
 
-# -- what is recorded, and whether it is whole
-
-
-def show(ledger: Ledger) -> str:
-    """The tables of a ledger with their rows, and its runs by profile and status."""
-    lines = []
-    for folder in ledger.folders:
-        for table in folder.tables():
-            columns, rows, _ = folder.lines(table)
-            lines.append(f"{folder.file(table)}: {len(rows)} rows, {len(columns)} columns")
-    runs = ledger.read("runs")
-    if len(runs):
-        for (profile, status), n in runs.groupby(["profile", "status"]).size().items():
-            lines.append(f"{n} runs of profile {profile}: {status}")
-    return "\n".join(lines) or "no tables"
-
-
 def check(ledger: Ledger) -> list[str]:
     """A sentence for everything that is wrong, with file and line; none if all is whole."""
-    said = []
-    for folder in ledger.folders:
-        for path in map(folder.file, folder.tables()):
-            _, _, damage, doubled = scan(path.read_bytes(), UNIQUE.get(path.stem, ()))
-            said += [f"{path}, line {n}: {what}." for n, what in damage + doubled]
+    said = [sentence for folder in ledger.folders for table in folder.tables()
+            for sentences in scan(folder.file(table))[2:] for sentence in sentences]
     if said:
         return said  # what is missing elsewhere may stand in such a line
     runs = list(ledger.read("runs").itertuples())
-    for look, *at in [(ledger.check_lines,), (ledger.curves, runs),
-                      *((ledger.channel_errors, r) for r in runs if r.status == "complete")]:
+    for look, at in [(ledger.curves, runs),
+                     *((ledger.channel_errors, r) for r in runs if r.status == "complete")]:
         try:
-            look(*at)
+            look(at)
         except LedgerError as error:
             said.append(str(error))
     return said

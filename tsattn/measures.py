@@ -158,7 +158,7 @@ def perturbation(model, splits, sublayer: str, layers: str, windows: int, draws:
                 random = torch.Generator().manual_seed(i * 1009 + d)
                 with iv.PERTURB[sublayer](model, smoothing, noise, layers=_chosen(layers),
                                           generator=random):
-                    mse[d] += evaluate(model, part[i:i + 16], 16)[0].sum().item()
+                    mse[d] += evaluate(model, part[i:i + 16])[0].sum().item()
         mse /= len(part)
         rows.append(dict(smoothing=smoothing, noise=noise, test_mse=mse.mean(),
                          std=mse.std(ddof=1) if len(mse) > 1 else 0.0))

@@ -22,13 +22,11 @@ from . import folders, numbers, site, slides
 from .chapter import checked
 from .claims import Facts
 from .data import DataError
-from .estimates import seconds_expected, together
 from .ledger import Ledger, LedgerError
 from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
-from .sweep import missing, sweep
+from .sweep import cores, missing, seconds_expected, sweep, together
 from .text import escape, refresh
-from .workers import cores
 
 BUILD = ROOT / "build" / "report"
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")

@@ -50,11 +50,10 @@ _FORMS = {"int": (int, "a whole number, such as 96"), "str": (str, "text"),
           "bool": (bool, "True or False, without quotes")}
 # Labels of a run that cannot change its result.
 _LABELS = ("profile", "device", "cuda_graph")
-# Settings that came after the first measurements count in the run_id only if they differ from this
+# Settings that came after the first measurements count in the run_id only if they differ from the
 # default, so that adding one leaves every earlier run_id as it is.
-_LATER: dict = {"feed_forward": True, "calendar": False, "embedding": "linear",
-                "split": "standard", "missing": "", "gaps": "refuse", "season": 0,
-                "tokenizer": "k-means", "codes": 256, "code_levels": 2}
+_LATER = ("feed_forward", "calendar", "embedding", "split", "missing", "gaps", "season",
+          "tokenizer", "codes", "code_levels")
 # What a model other than PatchTST depends on; nothing else counts in its run_id.
 _DATA = {"dataset", "split", "missing", "gaps", "seq_len", "pred_len", "model", "attention",
          "max_windows", "precision"}
@@ -74,11 +73,8 @@ _DEPENDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that defines one training run.
-
-    Lengths (``seq_len``, ``pred_len``, ``patch_len``, ``stride``) are in time steps. Raises
-    ``ValueError`` naming the field if a value is impossible.
-    """
+    """Everything that defines one training run; lengths are in time steps. Raises ``ValueError``
+    naming the field if a value is impossible."""
 
     # data
     dataset: str = "ETTh1"  # a name in DATASETS, or the path of a CSV file
@@ -147,12 +143,10 @@ class Settings:
             yield field.name, right, f"expected {form}"
         for name, allowed in _CHOICES.items():
             yield name, getattr(self, name) in allowed, f"choose one of {', '.join(allowed)}"
-        for name in ("seq_len", "pred_len", "patch_len", "stride", "d_model", "d_ff", "n_heads",
-                     "n_layers", "epochs", "patience", "batch_size", "lr_hold", "codes",
-                     "code_levels"):
-            yield name, getattr(self, name) >= 1, "must be an integer of at least 1"
-        for name in ("max_steps", "max_windows", "seed", "season"):
-            yield name, getattr(self, name) >= 0, "must be an integer of at least 0"
+        for field in (f for f in fields(self) if f.type == "int"):
+            least = int(field.name not in ("max_steps", "max_windows", "seed", "season"))
+            yield (field.name, getattr(self, field.name) >= least,
+                   f"must be an integer of at least {least}")
         yield "seed", self.seed < 2**32, f"must be less than 2**32 = {2**32}"
         yield "dropout", 0 <= self.dropout < 1, "must be at least 0 and less than 1"
         yield ("learning_rate", 0 < self.learning_rate < float("inf"),
@@ -160,12 +154,9 @@ class Settings:
         yield "lr_decay", 0 < self.lr_decay <= 1, "must be greater than 0 and at most 1"
         yield "n_heads", self.d_model % self.n_heads == 0, f"must divide d_model={self.d_model}"
         patches, name = self.model == "PatchTST", self.dataset_name
-        if patches or self.model == "iTransformer":
-            yield ("attention", self.attention != "none",
-                   f"model={self.model!r} needs one of {', '.join(ATTENTIONS)}")
-        else:
-            yield ("attention", self.attention == "none",
-                   f"model={self.model!r} has no attention; choose none")
+        attends = patches or self.model == "iTransformer"
+        use = f"needs one of {', '.join(ATTENTIONS)}" if attends else "has no attention; use none"
+        yield "attention", attends == (self.attention != "none"), f"model={self.model!r} {use}"
         yield ("calendar", not self.calendar or self.model == "iTransformer" and self.dated,
                "only iTransformer takes calendar features, and only of data with dates; this is "
                f"{self.model} on {name}")
@@ -186,8 +177,8 @@ class Settings:
                f"choose one of {', '.join(DATASETS)}, or give the path of a .csv file")
         yield ("split", self.split == "standard" or self.dataset in (*ETT, *DOSED),
                f"a part of the ETT series; for {name} use standard")
-        for field in ("missing", "gaps"):
-            yield (field, self.dated or getattr(self, field) == _LATER[field],
+        for given in ("missing", "gaps"):
+            yield (given, self.dated or getattr(self, given) == getattr(Settings, given),
                    f"{name} is synthetic and complete; leave it out")
         yield ("missing", all(map(_is_number, self.missing.split(","))) or not self.missing,
                "give numbers separated by commas, or nan, e.g. -9999,nan")
@@ -197,14 +188,15 @@ class Settings:
     @property
     def n_tokens(self) -> int:
         """Number of patches T of one channel's window; 0 for a model without patches."""
-        return 0 if self.model != "PatchTST" else (
-            (self.seq_len - self.patch_len) // self.stride + 1 + int(self.pad_end))
+        if self.model != "PatchTST":
+            return 0
+        return (self.seq_len - self.patch_len) // self.stride + 1 + self.pad_end
 
     @property
     def dataset_name(self) -> str:
         """Name of the data without any folder, fit for a table or a title."""
-        return (self.dataset if self.dataset in DATASETS
-                else " ".join(Path(self.dataset).name.split()))
+        return self.dataset if self.dataset in DATASETS else " ".join(
+            Path(self.dataset).name.split())
 
     @property
     def dated(self) -> bool:
@@ -226,32 +218,25 @@ class Settings:
         """Stable name of the result: a prefix to read, a hash of all that can change the numbers.
 
         A setting that the model does not have does not count, so that one result has one name.
-        A user's CSV counts by its content, so that an edited file is a new run and a moved one is
-        not. The file is read once: these settings keep their name while it changes. Its own name is
-        shortened to plain characters.
+        A user's CSV counts by its content: an edited file is a new run and a moved one is not. It
+        is read once: these settings keep their name while it changes.
         """
-        content = {f.name: getattr(self, f.name) for f in fields(self)}
-        content = {k: v for k, v in content.items()
-                   if k not in _LABELS and not (k in _LATER and v == _LATER[k])}
-        if self.model in _DEPENDS:
-            content = {k: v for k, v in content.items() if k in _DEPENDS[self.model]}
-        for name in {"learning_rate", "dropout", "lr_decay"} & set(content):
-            content[name] = float(content[name])
         idle = {"residual_attention"} if self.attention != "softmax" else set()
         idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
         idle |= {"season"} if self.model != "seasonal-naive" else set()
         idle |= {"d_ff"} if not self.feed_forward else set()
         idle |= {"tokenizer", "codes", "code_levels"} if not self.coded else set()
-        for name in idle & set(content):
-            del content[name]
+        depends = _DEPENDS.get(self.model, {f.name for f in fields(self)} - {*_LABELS})
+        content = {k: float(v) if k in ("learning_rate", "dropout", "lr_decay") else v
+                   for k, v in vars(self).items() if k in depends and k not in idle
+                   and not (k in _LATER and v == getattr(Settings, k))}
         if self.dataset not in DATASETS:
             try:
                 content["dataset"] = hashlib.sha256(
                     Path(self.dataset).expanduser().read_bytes()).hexdigest()
             except OSError as error:
-                why = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-                raise FileNotFoundError(f"{self.dataset_name}: {why}; give the path of an existing "
-                                        "CSV file.") from None
+                raise FileNotFoundError(f"{self.dataset_name}: {error.strerror.lower()}; give the "
+                                        "path of an existing CSV file.") from None
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
         name = self.dataset if self.dataset in DATASETS else _plain(Path(self.dataset).stem)
         parts = [self.model, name, self.seq_len, self.pred_len, self.attention,
@@ -279,10 +264,9 @@ def _plain(stem: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-")[:40] or "csv"
 
 
-# Where a model's own settings differ from the defaults. iTransformer (Liu et al., ICLR 2024) has
-# LayerNorm after the sublayer and hands no scores from layer to layer; its sizes and its schedule
-# are those that come close to the row which the paper's authors published for it. DLinear (Zeng et
-# al., AAAI 2023) has no instance normalisation.
+# Where a model's own settings differ from the defaults. iTransformer's (Liu et al., ICLR 2024)
+# sizes and schedule come close to the row which the paper's authors published for it. DLinear (Zeng
+# et al., AAAI 2023) has no instance normalisation.
 _MODEL_CHANGES = {
     "iTransformer": dict(d_model=512, d_ff=512, n_heads=8, n_layers=2, dropout=0.1, norm="layer",
                          residual_attention=False, learning_rate=1e-4, lr_hold=1, lr_decay=0.5,
@@ -308,11 +292,12 @@ def make(profile: str = "paper", **changes) -> Settings:
     if profile not in PROFILES:
         raise ValueError(f"profile={profile!r}: choose one of {', '.join(PROFILES)}.")
     model = changes.get("model", "PatchTST")
-    own = {**_MODEL_CHANGES.get(model, {}),
-           **({"attention": "none"} if model not in ("PatchTST", "iTransformer") else {})}
+    own = dict(_MODEL_CHANGES.get(model, {}))
     if model == "iTransformer":
         own["calendar"] = Settings(dataset=changes.get("dataset", Settings.dataset)).dated
+    elif model != "PatchTST":
+        own["attention"] = "none"
     seq_len = changes.get("seq_len")
     if isinstance(seq_len, int) and 1 <= seq_len < Settings.patch_len:
         own |= dict.fromkeys(("patch_len", "stride"), max(1, seq_len // 4))
-    return Settings(profile=profile).but(**{**own, **_PROFILE_CHANGES[profile], **changes})
+    return Settings(profile=profile).but(**own | _PROFILE_CHANGES[profile] | changes)

@@ -21,7 +21,7 @@ import yaml
 from . import explore, folders
 from .ledger import Ledger
 from .settings import ROOT
-from .workers import cores
+from .sweep import cores
 
 STATIC = Path(__file__).parent / "site_static"
 ROWS = 12  # of a table that is shown unfolded

@@ -1,30 +1,254 @@
-"""Many runs: what is in the ledger is read, what is missing is trained, side by side."""
+"""Many runs: what is in the ledger is read, what is missing is trained, by the processes of this
+machine or the workers of a Dask cluster; how long that takes."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import math
+import os
 import random
 import sys
-from collections.abc import Callable
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import nullcontext
+from functools import cache, lru_cache
 from itertools import islice
 
+import loky
 import numpy as np
 import pandas as pd
 import torch
+from loky.process_executor import ProcessPoolExecutor
 
-from . import data, workers
+from . import data
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
-from .estimates import on_cpu, seconds_expected, together
-from .ledger import Ledger, row_of, source_revision
+from .ledger import RESULTS, Ledger, row_of, source_revision
+from .models import count_multiply_adds
 from .progress import bar, counted, duration, say
 from .provenance import processor
+from .runs import SHAPELESS
 from .settings import ETT, Settings
 from .training import Result, train
-from .workers import cores
 
 DIVERGED = ("training MSE", "validation MSE")  # how the reason of a run that diverged begins
 TOLERANCE = 0.02  # of the test MSE: elsewhere, rounding grows and may move the epoch kept
+# What decides how long a run takes, most important first.
+ALIKE = ("model", "dataset", "embedding", "learning_rate", "attention", "n_tokens", "feed_forward",
+         "d_model", "d_ff", "pred_len")
+DISTURBED = 2  # times as long as any other takes a forecast while something is changed in the model
+
+
+# -- how long runs take: by the ledger's timings of those most like them, scaled to their size
+
+
+def on_cpu(s: Settings) -> bool:
+    """Whether ``s`` would run on the CPU here."""
+    return s.device == "cpu" or (s.device == "auto" and not torch.cuda.is_available())
+
+
+def seconds_expected(settings: list[Settings], ledger: Ledger, data_dir=None,
+                     points: list[dict] | None = None) -> list[float]:
+    """Core-seconds that each run will take: the epochs that runs like it lasted, at most its own,
+    times what one epoch of theirs took, in proportion to the work of both; NaN without any.
+
+    With ``points``, one for each run: what a measurement there takes on the trained model instead,
+    a forecast of its windows for each of its draws and strengths.
+    """
+    sources = (ledger, Ledger(RESULTS))
+    told = {kind: _epochs(kind, sources, data_dir) for kind in {s.but(seed=0) for s in settings}}
+    found = []
+    for s, point in zip(settings, points or [None] * len(settings), strict=True):
+        epochs, seconds = told[s.but(seed=0)]
+        if point is not None:
+            _, epoch, test = _forecasts(s, data_dir)
+            grid = [len(str(point.get(k, "")).split()) or 1 for k in ("smoothings", "noises")]
+            windows = min(point.get("windows") or test, test)
+            epochs = DISTURBED * windows * math.prod(grid) * point.get("draws", 1) / epoch
+        elif s.split == "tail" and s.but(split="standard") in settings:
+            epochs = 0.0  # one training serves both
+        found.append(epochs * seconds)
+    return found
+
+
+def _epochs(s: Settings, sources: tuple[Ledger, ...], data_dir) -> tuple[float, float]:
+    """How many epochs ``s`` lasts, and the core-seconds of one, by the runs most like it in the
+    first ledger that has any; on the same kind of device, if there are any."""
+    for source in sources:
+        table = source.read("runs")
+        table = table[table.status == "complete"] if "threads" in table else table[:0]
+        if len(table):
+            break
+    else:
+        return math.nan, math.nan
+    # Of two stretches of months that one training serves, the second has the time of a test.
+    for of in ("split != 'tail'", "device == 'cpu'" if on_cpu(s) else "device != 'cpu'"):
+        table = table.query(of) if len(table.query(of)) else table
+    for name in ALIKE:  # those that agree with ``s``, if any do
+        closer = table[table[name] == (s.dataset_name if name == "dataset" else getattr(s, name))]
+        table = closer if len(closer) else table
+    ended = table[(table.epochs_run < table.epochs) | (table.epochs >= s.epochs)]
+    epochs = ended.epochs_run.clip(1).mean() if len(ended) else 2 * s.patience
+    each = [row.seconds * row.threads / max(row.epochs_run, 1)
+            * _times(s, source.known(row.run_id), data_dir) for row in table.tail(5).itertuples()]
+    return min(epochs, s.epochs), float(np.median(each))
+
+
+def _times(s: Settings, other: Settings | None, data_dir) -> float:
+    """Work of an epoch of ``s`` in epochs of ``other``; 1 without the data of both."""
+    def work(x: Settings) -> float:
+        channels, forecasts, _ = _forecasts(x, data_dir)
+        known = dict(embedding="linear") if x.coded or x.embedding == "oracle" else {}
+        return forecasts * _per_window(x.but(**SHAPELESS, **known), channels)
+
+    times = work(s) / work(other) if other else 1.0
+    return 1.0 if math.isnan(times) else times
+
+
+def _forecasts(s: Settings, data_dir) -> tuple[int, float, float]:
+    """Channels, forecasts of windows that take as long as one epoch, and those of one test; NaN
+    without the data."""
+    channels, train, val, test = _lengths(s.dataset, s.seq_len, s.pred_len, data_dir, split=s.split,
+                                          missing=s.missing, gaps=s.gaps)
+    val, test = (min(n, s.max_windows or n) for n in (val, test))
+    steps = min(train // s.batch_size, s.max_steps or train)
+    return channels, 3 * steps * s.batch_size + val + test, test  # the way back takes twice as long
+
+
+@cache
+def _lengths(dataset: str, seq_len: int, pred_len: int, data_dir, **how) -> tuple:
+    """Channels, and windows of the training, validation and test split; NaN without the data."""
+    try:
+        splits = data.load(dataset, seq_len, pred_len, data_dir, **how)
+    except (OSError, ValueError):
+        return 1, math.nan, math.nan, math.nan
+    return len(splits.channels), *map(len, (splits.train, splits.val, splits.test))
+
+
+@cache
+def _per_window(s: Settings, channels: int) -> int:
+    with torch.device("meta"):  # however large it is
+        return max(1, count_multiply_adds(s, channels))
+
+
+def together(seconds: list[float], at_once: int) -> float:
+    """Seconds until pieces of work are done, ``at_once`` of them at a time."""
+    return max(sum(seconds) / max(1, min(at_once, len(seconds))), max(seconds, default=0.0))
+
+
+# -- where runs are trained
+
+
+def cores() -> int:
+    """Cores that this process may use: taskset, a container's share and OMP_NUM_THREADS count."""
+    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    allowed = loky.cpu_count()
+    return min(allowed, max(1, int(limit))) if limit.isdigit() else allowed
+
+
+def not_run(s: Settings, error: BaseException | str) -> Result:
+    """What is reported, and tried again next time."""
+    reason = " ".join(str(error).split())
+    if "alloc" in reason and "memory" in reason or isinstance(error, MemoryError):
+        reason = f"not enough memory ({reason[:80] or 'MemoryError'})"
+    elif not isinstance(error, (str, ValueError)):  # those say it in a sentence
+        reason = f"{type(error).__name__}: {reason}"
+    return Result(s, status="not run", reason=reason)
+
+
+def attempt(s: Settings, also: dict[str, tuple[str, ...]], progress: bool = False,
+            **options) -> Result:
+    """``train`` in this process; ``also`` holds the other splits to test on, by run_id."""
+    try:
+        return train(s, also=also.get(s.run_id, ()), progress=progress, **options)
+    except Exception as error:
+        return not_run(s, error)
+
+
+def _process(parent: int) -> None:
+    """The beginning of a process that trains runs, and ends when the one that started it does."""
+    warnings.simplefilter("ignore", data.DataWarning)  # the parent has read the data and said it
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)  # what is on disk is whole: every file is written atomically
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def side_by_side(todo: list[Settings], jobs: int, options: dict) -> Iterator[Result]:
+    """Results as they come, ``jobs`` processes side by side; a run whose process dies is started
+    once more. Raises ``OSError`` where there is no room for processes."""
+    waiting, running, idle, died = list(todo), {}, [], set()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                # A pool of one process each: when it dies it is known which run it was.
+                pool = idle.pop() if idle else ProcessPoolExecutor(
+                    1, initializer=_process, initargs=(os.getpid(),))
+                s = waiting.pop(0)
+                running[pool.submit(attempt, s, **options)] = s, pool
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                s, pool = running.pop(future)
+                if not future.exception():
+                    idle.append(pool)
+                    yield future.result()
+                    continue
+                pool.shutdown(kill_workers=True)
+                if s in died:
+                    yield not_run(s, "its process died twice, perhaps for want of memory; run "
+                                     "fewer side by side (--jobs)")
+                else:
+                    died.add(s)
+                    waiting.insert(0, s)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError("/dev/shm is full, which processes side by side need; make room there, or "
+                      "train one run at a time (sweep --jobs 1).") from None
+    finally:
+        for pool in (*idle, *(pool for _, pool in running.values())):
+            pool.shutdown(wait=True, kill_workers=True)
+
+
+def on_cluster(todo: list[Settings], address: str, options: dict) -> Iterator[Result]:
+    """Results as they come from the workers of the Dask scheduler at ``address``.
+
+    Raises ``ValueError`` if there is none, or if its workers have more than one thread.
+    """
+    from distributed import Client, as_completed
+
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)  # it would repeat a traceback until the time is up
+    try:
+        client = Client(address, timeout=5)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"--cluster {address}: no Dask scheduler answers there "
+                         f"({type(error).__name__}); start one with `dask scheduler`, and give its "
+                         "address, such as tcp://host:8786.") from None
+    finally:
+        logger.setLevel(before)
+    with client:
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if {w["nthreads"] for w in workers} != {1}:
+            raise ValueError(
+                f"{address}: needs at least one worker, each with one thread, since a run owns its "
+                f"process; start them with dask worker {address} --nthreads 1 --nworkers N.")
+        # Dask itself moves the run of a worker that died to another one.
+        runs = {client.submit(attempt, s, pure=False, **options): s for s in todo}
+        for future in as_completed(list(runs)):
+            try:
+                yield future.result()
+            except Exception as error:
+                yield not_run(runs[future], error)
+
+
+# -- what is missing
 
 
 def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
@@ -33,16 +257,10 @@ def missing(settings: list[Settings], ledger: Ledger, weights: bool = False,
 
     A row that failed for another reason than divergence, from an earlier version, does not count.
     """
-    done = ledger.runs(settings)
-    status = {row.run_id: row.status for row in done.itertuples()
+    status = {row.run_id: row.status for row in ledger.runs(settings).itertuples()
               if row.status == "complete" or str(row.reason).startswith(DIVERGED)}
-
-    def lacks(run_id, s):
-        if run_id not in status:
-            return True
-        return weights and status[run_id] == "complete" and not best_file(s, checkpoints).is_file()
-
-    return [s for run_id, s in {s.run_id: s for s in settings}.items() if lacks(run_id, s)]
+    return [s for run_id, s in {s.run_id: s for s in settings}.items() if run_id not in status
+            or weights and status[run_id] == "complete" and not best_file(s, checkpoints).is_file()]
 
 
 def trained(settings: list[Settings], ledger: Ledger, checkpoints=CHECKPOINTS) -> list[Settings]:
@@ -54,19 +272,17 @@ def outlook(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None =
             weights: bool = False) -> str:
     """What ``sweep`` would train of each named list of runs, and how long that takes by the
     ledger's timings; a run counts where it comes first."""
-    whole = [s for runs in parts.values() for s in runs]
-    todo = missing(whole, ledger, weights)
-    seconds = dict(zip((s.run_id for s in todo), seconds_expected(todo, ledger), strict=True))
-
-    def line(name: str, of: set[str]) -> str:
-        own = [t for run_id, t in seconds.items() if run_id in of]
-        return f"{name}: {_are_missing(own, len(of), min(jobs or cores(), len(own)))}"
-
-    lines, seen = [], set()
+    first: dict[str, str] = {}  # run_id -> the part in which it comes first
     for name, runs in parts.items():
-        lines.append(line(name, {s.run_id for s in runs} - seen))
-        seen |= {s.run_id for s in runs}
-    return "\n".join([*lines, line("together", seen)])
+        first = {s.run_id: name for s in runs} | first
+    todo = missing([s for runs in parts.values() for s in runs], ledger, weights)
+    seconds = dict(zip((s.run_id for s in todo), seconds_expected(todo, ledger), strict=True))
+    lines = []
+    for part in (*parts, "together"):
+        of = [run_id for run_id, name in first.items() if part in (name, "together")]
+        own = [seconds[run_id] for run_id in of if run_id in seconds]
+        lines.append(f"{part}: {_are_missing(own, len(of), min(jobs or cores(), len(own)))}")
+    return "\n".join(lines)
 
 
 def _are_missing(seconds: list[float], of: int, at_once: int) -> str:
@@ -79,23 +295,21 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
           cluster: str = "", progress: bool = True, within: float | None = None, counter=None,
           command: str = "python -m tsattn report --train") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
-    (one on every core; smoke runs one after another in this process, unless ``jobs`` says
-    otherwise).
+    (default: one on every core; smoke runs one after another in this process).
 
     Each run gets its share of the cores, however few are missing, so that an interrupted sweep
     ends with the numbers of an uninterrupted one. With ``cluster``, the address of a Dask
     scheduler, runs go to its workers, one thread each; they need this package, the data, and
     ``checkpoints`` in a folder that they share, if a run is to continue where a dead worker left
-    it. Results are recorded here as they arrive. A run whose process dies is started once more.
+    it. Results are recorded here as they arrive.
 
-    A run that diverges is recorded as failed. A run that cannot be done here (no data, device,
-    memory or room on the disk) is not recorded: it has status ``not run`` and the reason in the
-    rows returned, and is tried again next time. ``weights`` also trains again what has no weights
-    here; its recorded row stays. Expected to take longer than ``within`` minutes, nothing is
-    trained: a line says what is missing, how long it takes and which ``command`` trains it. A
-    ``counter`` (``progress.bar``) that counts down the seconds of more than these runs is used in
-    place of one of their own.
-    Raises ``LedgerError`` if the ledger is damaged or cannot be written.
+    A run that diverges is recorded as failed. One that cannot be done here (no data, device, memory
+    or room on the disk) has status ``not run`` and the reason in the rows returned, and is tried
+    again next time. ``weights`` also trains again what has no weights here; its recorded row stays.
+    Expected to take longer than ``within`` minutes, nothing is trained: a line says what is
+    missing, how long it takes and which ``command`` trains it. ``counter``: a bar that counts down
+    the seconds of more than these runs. Raises ``LedgerError`` if the ledger is damaged or cannot
+    be written.
     """
     ledger, places = ledger or Ledger(), jobs or cores()
     settings = list({s.run_id: s for s in settings}.values())
@@ -103,11 +317,10 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ledger.tally["runs read"] += len(settings) - len(todo)
     if not todo:
         return ledger.runs(settings)
-    ledger.check_lines()
     # Where nothing may be trained, nothing is looked at but the ledger's timings.
     failed = {} if cluster or within == 0 else _without_data(todo, data_dir)
     ready = [s for s in todo if s not in failed]
-    known = {s: ledger.runs([s]).test_mse[0] for s in ledger.complete(todo)}
+    known = {s.run_id: ledger.runs([s]).test_mse[0] for s in ledger.complete(todo)}
     twins = {s: s.but(split="tail") for s in ready if s.split == "standard" and s.dataset in ETT}
     twins = {s: twin for s, twin in twins.items() if twin in ready}  # one training serves both
     ready = [s for s in ready if s not in twins.values()]
@@ -126,12 +339,12 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
                    n_threads=1 if cluster else max(1, cores() // places),
                    also={s.run_id: (twin.split,) for s, twin in twins.items()})
     if cluster and ready:
-        results = workers.on_cluster(ready, cluster, options)
+        results = on_cluster(ready, cluster, options)
     elif at_once > 1 and (jobs or any(s.profile != "smoke" for s in ready)):
-        results = workers.here(ready, at_once, options)
+        results = side_by_side(ready, at_once, options)
     else:
         alone = progress and counter is None and len(ready) == 1
-        results = (workers.attempt(s, progress=alone, **options) for s in ready)
+        results = (attempt(s, progress=alone, **options) for s in ready)
     share = {s: t * total / sum(seconds.values()) if total > 0 else 1.0  # where it is not known
              for s, t in seconds.items()}
     with nullcontext(counter) if counter is not None else bar(
@@ -140,7 +353,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
         for n, result in enumerate(results, 1):
             s = result.settings
             for r in (result, *result.also):
-                if reason := _record(r, ledger, checkpoints, known.get(r.settings)):
+                if reason := _record(r, ledger, checkpoints, known.get(r.run_id)):
                     failed[r.settings] = reason
             if s in failed and s in twins:
                 failed.setdefault(twins[s], failed[s])
@@ -218,14 +431,21 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
         raise ValueError(f"{table}: {len(gone)} models that it is measured on could not be "
                          f"trained (first: {min(gone)}); the lines above say why.")
 
+    _with_data.cache_clear()  # weights and files may have changed since
+
     def at(run_id, **point):
-        s = by_id[run_id]
-        splits = data.of(s, data_dir)
         with torch.no_grad():
-            return measure(load_trained(s, len(splits.channels), checkpoints), splits, **point)
+            return measure(*_with_data(by_id[run_id], data_dir, checkpoints), **point)
 
     return ledger.measured(table, [k for k in keys if k["run_id"] not in gone or k not in todo], at,
                            jobs=1 if all(s.profile == "smoke" for s in runs) else cores())
+
+
+@lru_cache(1)  # the points of a run are measured one after another
+def _with_data(s: Settings, data_dir, checkpoints):
+    """The trained model of ``s`` and its data."""
+    splits = data.of(s, data_dir)
+    return load_trained(s, len(splits.channels), checkpoints), splits
 
 
 # -- what is recorded, made again
@@ -233,16 +453,15 @@ def on_trained(table: str, runs: list[Settings], points: list[dict],
 
 def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
            cheaper_than: float = math.inf, data_dir=None) -> pd.DataFrame:
-    """Retrain complete rows of ``runs`` and compare; nothing is recorded. What can be expected is
-    said before. The weights go to the folder ``checkpoints``.
+    """Retrain complete rows of ``runs`` and compare; nothing is recorded. The weights go to the
+    folder ``checkpoints``.
 
-    ``run_ids``, or ``sample`` rows drawn at random among those that take less than
-    ``cheaper_than`` seconds here. On the same make of processor, with the same sources and
-    versions, a run is ``identical`` to the last bit of every epoch's errors; elsewhere its test
-    MSE should be ``close``, within ``TOLERANCE``. Beyond that it is ``another draw`` where it lies
-    inside the 95 % prediction interval for a further seed, from the seeds of its cell; else it is
-    ``different``. Raises ``ValueError`` if there is no such row, ``LedgerError`` for an unknown
-    run_id.
+    ``run_ids``, or ``sample`` rows drawn at random among those that take less than ``cheaper_than``
+    seconds here. On the same make of processor, with the same sources and versions, a run is
+    ``identical`` to the last bit of every epoch's errors; elsewhere its test MSE should be
+    ``close``, within ``TOLERANCE``. Beyond that it is ``another draw`` inside the 95 % prediction
+    interval for a further seed, from the seeds of its cell; else ``different``. Raises
+    ``ValueError`` if there is no such row, ``LedgerError`` for an unknown run_id.
     """
     from scipy import stats  # training needs none of it
 
@@ -268,24 +487,25 @@ def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
     found = []
     with bar(total, "verify", expected=total) as progress:
         for s in asked:
-            seeds = [x for x in recorded if x.dataset == s.dataset and x.seed != s.seed
-                     and x.but(seed=s.seed).run_id == s.run_id]
-            cell, row = ledger.runs([s, *seeds]).test_mse, ledger.runs([s]).iloc[0]
+            row = ledger.runs([s]).iloc[0]
+            seeds = [x for x in recorded if x.but(seed=s.seed).run_id == s.run_id]
+            cell = ledger.runs(seeds or [s]).test_mse
             say(f"{s.run_id}: recorded on {'a CPU' if row.device == 'cpu' else row.device}; "
-                + (f"the seeds of its cell lie {np.ptp(cell) / row.test_mse:.1%} apart" if seeds
-                   else "no other seed of it is recorded"))
+                + (f"the seeds of its cell lie {np.ptp(cell) / row.test_mse:.1%} apart"
+                   if len(cell) > 1 else "no other seed of it is recorded"))
             result = train(s, data_dir=data_dir, checkpoints=checkpoints, progress=False,
                            n_threads=int(row.threads))
-            again, curves, n = pd.DataFrame(result.curves), ledger.curves([s]), len(cell)
-            same = len(curves) and all(np.array_equal(again[c], curves[c])
-                                       for c in ("train_mse", "val_mse", "test_mse"))
+            errors, curves, n = ["train_mse", "val_mse", "test_mse"], ledger.curves([s]), len(cell)
             change = result.test_mse / row.test_mse - 1
-            drawn = n > 1 and abs(result.test_mse - cell.mean()) <= \
-                stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()
+            drawn = stats.t.ppf(0.975, n - 1) * (1 + 1 / n) ** 0.5 * cell.std()  # NaN of one seed
+            outcome = (
+                "identical" if len(curves)
+                and np.array_equal(pd.DataFrame(result.curves)[errors], curves[errors]) else
+                "close" if abs(change) <= TOLERANCE else
+                "another draw" if abs(result.test_mse - cell.mean()) <= drawn else "different")
             found.append(dict(
                 run_id=s.run_id, seconds=row.seconds, recorded=row.test_mse, now=result.test_mse,
-                change=change, outcome="identical" if same else "close" if abs(change) <= TOLERANCE
-                else "another draw" if drawn else "different",
+                change=change, outcome=outcome,
                 same_sources=row.source.split(":")[-1] == source_revision().split(":")[-1],
                 same_versions=(row.torch, row.numpy) == (torch.__version__, np.__version__)))
             progress.update(takes(s))
@@ -299,8 +519,8 @@ def measured_again(s: Settings, ledger: Ledger, checkpoints, data_dir=None) -> p
     recorded values. Nothing is recorded."""
     from . import measures  # with SciPy, which training does not need
 
-    splits, found = data.of(s, data_dir), []
-    model = load_trained(s, len(splits.channels), checkpoints)
+    _with_data.cache_clear()
+    (model, splits), found = _with_data(s, data_dir, checkpoints), []
     for table, measure in measures.MEASURES.items():
         old = [row for row in ledger.rows(table) if row["run_id"] == s.run_id]
         if not old:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from . import data, models, tokenizers
-from .checkpoints import CHECKPOINTS, clear_leftovers, label, load_for, save_tensors
+from .checkpoints import CHECKPOINTS, alive, load_tensors, save_tensors
 from .progress import bar as progress_bar
 from .settings import Settings
 from .step import Step
@@ -52,17 +52,15 @@ class Diverged(RuntimeError):
 
 def resolve_device(name: str) -> torch.device:
     """``auto`` is the first CUDA device, else the CPU; ``ValueError`` for an absent CUDA device."""
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    cuda = torch.cuda.is_available()
+    if name.startswith("cuda") and not cuda:
         raise ValueError(f"device={name!r}: no CUDA device is available here; use auto or cpu.")
-    return torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    return torch.device(name if name != "auto" else "cuda" if cuda else "cpu")
 
 
 def keep_pages() -> None:
-    """Have glibc keep freed memory; without effect where the C library has no ``mallopt``.
-
-    Otherwise every step gets its activations as fresh pages (appendix B: a few per cent).
-    """
+    """Have glibc keep freed memory, or every step gets its activations as fresh pages (appendix B);
+    without effect where the C library has no ``mallopt``."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt:
         mallopt(-4, 0)  # M_MMAP_MAX
@@ -108,13 +106,9 @@ def use_threads(n: int):
 
 
 @torch.no_grad()
-def _forecast_errors(model, windows: data.Windows, batch_size: int | None = None):
-    """Forecast minus truth [B, C, pred_len] of batch after batch, in evaluation mode.
-
-    Without ``batch_size`` batches are large on a GPU and small on a CPU, where they then stay in
-    the cache.
-    """
-    batch_size = batch_size or (512 if windows.series.is_cuda else 16)
+def _forecast_errors(model, windows: data.Windows):
+    """Forecast minus truth [B, C, pred_len] of batch after batch, in evaluation mode."""
+    batch_size = 512 if windows.series.is_cuda else 16  # on a CPU they stay in the cache
     training = model.training
     model.eval()
     for i in range(0, len(windows), batch_size):
@@ -123,11 +117,10 @@ def _forecast_errors(model, windows: data.Windows, batch_size: int | None = None
     model.train(training)
 
 
-def evaluate(model, windows: data.Windows,
-             batch_size: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def evaluate(model, windows: data.Windows) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode."""
     errors = [(e.square().mean((1, 2)), e.abs().mean((1, 2)))
-              for e in _forecast_errors(model, windows, batch_size)]
+              for e in _forecast_errors(model, windows)]
     mse, mae = (torch.cat(of) for of in zip(*errors, strict=True))
     return mse, mae
 
@@ -141,17 +134,15 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
           progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
 
-    The state after every epoch is kept in ``checkpoints/<run_id>/``: a killed run, started again,
-    ends with the numbers of an uninterrupted one. The best weights stay there as
-    ``best.safetensors``, and the state until who has the result removes it
-    (``checkpoints.resume_file``). The test split is measured every epoch and steers nothing. A loss
-    that is not finite or diverges ends the run with status ``failed``. A model without parameters
-    is measured once, as its epoch 1.
+    The state after every epoch is kept in ``checkpoints/<run_id>/``, until who has the result
+    removes it: a killed run, started again, ends with the numbers of an uninterrupted one. The best
+    weights stay there. The test split is measured every epoch and steers nothing. A loss that is
+    not finite or diverges ends the run with status ``failed``. A model without parameters is
+    measured once, as its epoch 1.
 
-    ``also`` names other splits with the same training and validation rows (tail): the model is
-    tested on them too, after every epoch, and what comes out is in ``Result.also``, as if each had
-    been trained by itself; only its ``seconds`` are those of its own tests alone. Raises
-    ``ValueError`` for a model that this machine has no memory for, or for another ``also``.
+    ``also`` names other splits with the same training and validation rows (tail), on which the
+    model is tested too: ``Result.also``, as if each had been trained by itself, but for its
+    ``seconds``. Raises ``ValueError`` for a model that this machine has no memory for.
     """
     device = resolve_device(s.device)
     if device.type == "cpu":
@@ -162,9 +153,6 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
                              "start it again when nothing writes to the file.")
     check_memory(s, len(splits.channels))
     others = {split: data.of(s.but(split=split), data_dir) for split in also}
-    if any(other.rows[:2] != splits.rows[:2] for other in others.values()):
-        raise ValueError(f"also={also}: these splits have other training or validation rows than "
-                         f"{s.split}.")
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / run_id, others)
@@ -186,7 +174,7 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
 
 
 class _Run:
-    """State of one training run between epochs."""
+    """A training run between epochs."""
 
     def __init__(self, s: Settings, splits: data.Splits, device, folder: Path,
                  also: dict[str, data.Splits]):
@@ -254,7 +242,6 @@ class _Run:
         self._save()
 
     def _mean_errors(self, windows) -> tuple[float, float]:
-        """Mean MSE and MAE over windows."""
         return tuple(e.double().mean().item() for e in evaluate(self.model, windows))
 
     def _fit(self, number: int, bar) -> tuple[float, float]:
@@ -291,8 +278,8 @@ class _Run:
                 setattr(r, name, row[name])
             r.seconds = sum(row["seconds"] for row in r.curves)
             r.test_errors = channel_errors(self.model, test).cpu().numpy()
-            save_tensors(self.folder.with_name(r.run_id) / "best.safetensors", self.best,
-                         **label(r.settings))
+            save_tensors(self.folder.with_name(r.run_id) / "best.safetensors", r.settings,
+                         self.best)
         return self.result
 
     # -- resume
@@ -302,16 +289,18 @@ class _Run:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         for i, state in (self.optimiser.state_dict()["state"] if self.optimiser else {}).items():
             tensors |= {f"adam.{i}.{k}": v for k, v in state.items()}
-        save_tensors(self.folder / "resume.safetensors", tensors, curves=self.result.curves,
-                     also={r.run_id: r.curves for r in self.result.also},
-                     best_epoch=self.result.best_epoch, **label(self.s))
+        save_tensors(self.folder / "resume.safetensors", self.s, tensors,
+                     curves=self.result.curves, best_epoch=self.result.best_epoch,
+                     also={r.run_id: r.curves for r in self.result.also})
 
     def _resume(self) -> None:
-        clear_leftovers(self.folder)
+        for half in self.folder.glob("*.safetensors.*.tmp"):
+            if not alive(int(half.suffixes[-2][1:])):  # of a killed process
+                half.unlink(missing_ok=True)
         path = self.folder / "resume.safetensors"
         if not path.is_file() or not self.optimiser:
             return
-        tensors, metadata = load_for(self.s, path)
+        tensors, metadata = load_tensors(path, self.s)
         also = metadata.get("also", {})
         if any(r.run_id not in also for r in self.result.also):
             return  # begun without these splits: what they had in its epochs is not known
