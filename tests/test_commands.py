@@ -14,9 +14,8 @@ from own_csv import BASE
 from tsattn import bench
 from tsattn.__main__ import main, options, value
 from tsattn.data import SYNTHETIC, DataUnavailable
-from tsattn.ledger import ROOT, Ledger, LedgerError
+from tsattn.ledger import ROOT, VERSIONS, Ledger, LedgerError
 from tsattn.models import count_multiply_adds
-from tsattn.provenance import VERSIONS
 from tsattn.report import clean, needed, read, report
 from tsattn.settings import ATTENTIONS, SERIES, make
 from tsattn.training import Result

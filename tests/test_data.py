@@ -20,7 +20,7 @@ from tsattn.data import (
     files,
     load,
 )
-from tsattn.data.catalogue import adjoining
+from tsattn.data.files import adjoining
 from tsattn.data.windows import calendar_features, cut
 from tsattn.settings import SERIES, SPLITS, make
 

@@ -20,8 +20,17 @@ from own_csv import BASE
 
 import tsattn.ledger as module
 from tsattn.__main__ import main
-from tsattn.ledger import OWN, RESULTS, ROOT, Ledger, LedgerError, check, content_of, line_of
-from tsattn.provenance import VERSIONS
+from tsattn.ledger import (
+    OWN,
+    RESULTS,
+    ROOT,
+    VERSIONS,
+    Ledger,
+    LedgerError,
+    check,
+    content_of,
+    line_of,
+)
 from tsattn.settings import ATTENTIONS, MODELS, make
 from tsattn.training import Result
 

@@ -36,7 +36,7 @@ def test_every_recorded_row_is_found_at_the_point_of_its_measure(table):
 
 
 # What each measures on an untrained model, as the root mean square of each column: measured.csv.
-# A change that moves a value changes what is measured, and raises its version, in provenance.py.
+# A change that moves a value changes what is measured, and raises its version, in ledger.py.
 TINY = {
     "interventions": dict(intervention="A = another window's", layers="1", draw=1),
     "content_or_mixing": dict(intervention="A = data-set average"),

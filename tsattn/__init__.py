@@ -16,7 +16,6 @@ interventions   changes to a trained model inside a ``with`` block
 attention_maps  what is read off a matrix A
 latent_space    what is read off embedded patches
 measures        every measurement on a trained model, as rows
-provenance      versions, sources and time of a number
 ledger          the record, ``results/``: read, join, add; one row per run, and how it was made
 numbers         what the report says, by name: written by the chapters, looked up by every text
 sweep           many runs, here or on Dask; how long they take

@@ -19,9 +19,8 @@ import pandas as pd
 import torch
 
 from . import models
-from .ledger import Ledger, provenance
+from .ledger import Ledger, processor, provenance
 from .models.linear import linear
-from .provenance import processor
 from .settings import ATTENTIONS, Settings, make
 from .training import keep_pages, use_threads
 

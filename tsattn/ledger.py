@@ -10,10 +10,13 @@ and git has what was committed. What a reader makes goes to a folder of the read
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import os
+import platform
 import re
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -21,6 +24,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +34,6 @@ import torch
 from filelock import FileLock, Timeout
 
 from .progress import bar, counted
-from .provenance import provenance, source_revision, version
 from .settings import DATASETS, ROOT, Settings
 from .training import Result
 
@@ -46,6 +50,50 @@ AGAIN = GIT + ", or delete the run's line in runs.csv and its file in window_err
 
 class LedgerError(RuntimeError):
     """A table is damaged or cannot be written; the message names file, line and what to do."""
+
+
+# -- how a number was made
+
+# Version of the measure that fills a table, where it is not 1: raised by whoever changes what it
+# measures. Rows of another version are measured again; rows without one are of version 1.
+VERSIONS: dict[str, int] = {}
+
+
+def version(table: str) -> int:
+    return VERSIONS.get(table, 1)
+
+
+@cache
+def source_revision() -> str:
+    """Commit of the checkout, if it is one, and a hash of the sources that numbers depend on."""
+    package = ROOT / "tsattn"
+    rooms = ("settings", "tokenizers", "floors", "step", "training")
+    files = [*(package / f"{room}.py" for room in rooms), *sorted(package.glob("data/*.*")),
+             *sorted(package.glob("models/*.py"))]
+    digest = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()[:10]
+    try:
+        commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"],
+                                capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "no-commit"
+    return f"{commit}:{digest}"
+
+
+def provenance() -> dict:
+    """How a measurement was made: versions, source revision and time (UTC)."""
+    return {"python": platform.python_version(), "torch": torch.__version__,
+            "numpy": np.__version__, "source": source_revision(),
+            "time": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def processor() -> str:
+    """Name of the processor where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as f:
+            return next(line.split(":", 1)[1].strip() for line in f
+                        if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 # -- lines and files

@@ -26,10 +26,9 @@ from loky.process_executor import ProcessPoolExecutor
 
 from . import data
 from .checkpoints import CHECKPOINTS, best_file, load_trained, resume_file
-from .ledger import RESULTS, Ledger, row_of, source_revision
+from .ledger import RESULTS, Ledger, processor, row_of, source_revision
 from .models import count_multiply_adds
 from .progress import bar, counted, duration, say
-from .provenance import processor
 from .runs import SHAPELESS
 from .settings import ETT, Settings
 from .training import Result, train

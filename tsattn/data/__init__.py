@@ -11,9 +11,17 @@ import numpy as np
 
 from ..settings import DOSED
 from . import findings, toy
-from .catalogue import CATALOGUE, adjoining, card, ett_rows, split_rows
 from .dose import dosed
-from .files import DataError, DataUnavailable, find
+from .files import (
+    CATALOGUE,
+    DataError,
+    DataUnavailable,
+    adjoining,
+    card,
+    ett_rows,
+    find,
+    split_rows,
+)
 from .findings import DataWarning, Findings
 from .reading import plain, read_csv
 from .windows import CALENDAR, Splits, Windows, calendar_features, check_lengths, cut
