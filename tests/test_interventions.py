@@ -89,6 +89,16 @@ def test_all_ones_is_the_sum_instead_of_the_mean(model, x):
     torch.testing.assert_close(seen["ones"], model.s.n_tokens * seen["mean"], rtol=1e-4, atol=1e-4)
 
 
+def test_smoothing_moves_towards_the_mean_by_its_strength(model):
+    A, out = torch.rand(8, 4, 22, 22), torch.randn(8, 22, 16)
+    with iv.perturb_attention(model, smoothing=0.25), iv.perturb_feed_forward(model,
+                                                                              smoothing=0.25):
+        layer = model.layers[1]
+        torch.testing.assert_close(layer.attention.weights(A), 0.75 * A + 0.25 / 22)
+        torch.testing.assert_close(layer.feed_forward_out(out),
+                                   0.75 * out + 0.25 * out.mean(-1, keepdim=True))
+
+
 def test_noise_has_the_size_it_says(model):
     torch.manual_seed(0)
     hidden, scores = torch.randn(8, 22, 32), torch.randn(8, 4, 22, 22)
