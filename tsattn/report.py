@@ -142,7 +142,7 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
                               profile == "paper" and not parameters and len(told) > 0)
             refresh(ROOT, Ledger(record=True))
             if with_site and not only:
-                slides.save_figures(ledger=Ledger(record=True))
+                slides.save_figures()
     print("", *(c.outcome for c in chosen), *filter(None, [failed]), f"read it: {place}", sep="\n")
     return int(bool(failed) or any(c.state != "done" for c in chosen))
 
