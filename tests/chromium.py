@@ -5,57 +5,56 @@ import shutil
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 from websocket import create_connection
 
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--remote-debugging-port=0", "--remote-allow-origins=*", "about:blank"]
 
 
-def program() -> str | None:
-    return shutil.which("chromium") or shutil.which("chromium-browser")
+@contextmanager
+def chromium(profile: Path):
+    """A ``Browser``; what it keeps lies in the folder ``profile``."""
+    process = subprocess.Popen([PROGRAM, f"--user-data-dir={profile}", *FLAGS],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    port, deadline = profile / "DevToolsActivePort", time.time() + 60
+    while not (port.is_file() and port.read_text()) and time.time() < deadline:
+        time.sleep(0.1)
+    try:
+        yield Browser(port.read_text().splitlines()[0])
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
-class Chromium:
-    """``with Chromium(folder) as browser: browser.open(path, width)``."""
-
-    def __init__(self, profile: Path):
+class Browser:
+    def __init__(self, port: str):
         self.number, self.events = 0, []
-        self.process = subprocess.Popen([program(), f"--user-data-dir={profile}", *FLAGS],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        port_file, deadline = profile / "DevToolsActivePort", time.time() + 60
-        while not (port_file.is_file() and port_file.read_text()) and time.time() < deadline:
-            time.sleep(0.1)
-        port = port_file.read_text().splitlines()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             page = next(t for t in json.load(answer) if t["type"] == "page")
         self.socket = create_connection(page["webSocketDebuggerUrl"], timeout=60)
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.send(f"{domain}.enable")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait(30)
+    def receive(self) -> dict:
+        message = json.loads(self.socket.recv())
+        self.events += [message] * ("method" in message)
+        return message
 
     def send(self, method: str, **params) -> dict:
         self.number += 1
         self.socket.send(json.dumps({"id": self.number, "method": method, "params": params}))
-        while True:
-            message = json.loads(self.socket.recv())
-            if message.get("id") == self.number:
-                return message["result"]  # a KeyError where the browser says "error"
-            self.events.append(message)
+        while (message := self.receive()).get("id") != self.number:
+            pass
+        return message["result"]  # a KeyError where the browser says "error"
 
     def evaluate(self, script: str):
-        found = self.send("Runtime.evaluate", expression=script, returnByValue=True,
-                          awaitPromise=True)
-        return found["result"].get("value")
+        return self.send("Runtime.evaluate", expression=script, returnByValue=True,
+                         awaitPromise=True)["result"].get("value")
 
     def open(self, page: Path, width: int = 1400) -> list[str]:
         """Load ``page`` and return what was wrong: failed or outside requests, console errors."""
@@ -63,11 +62,8 @@ class Chromium:
                   deviceScaleFactor=1, mobile=width < 600)
         self.events.clear()
         self.send("Page.navigate", url=page.resolve().as_uri())
-        deadline = time.time() + 60
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
-            if time.time() > deadline:
-                return [f"{page}: did not load"]
-            self.evaluate("new Promise(r => setTimeout(r, 50))")
+            self.receive()  # an error of the socket where nothing comes for a minute
         self.evaluate("new Promise(r => setTimeout(r, 50))")
         return [f"{event['method']}: {event['params']}" for event in self.events if wrong(event)]
 

@@ -40,6 +40,15 @@ def etth1():
     return "ETTh1"
 
 
+@pytest.fixture(scope="session")
+def facts():
+    """The numbers and statements of the report."""
+    from tsattn.claims import Facts
+    from tsattn.ledger import Ledger
+
+    return Facts(Ledger(record=True))
+
+
 @pytest.fixture
 def save(tmp_path):
     """Writes a table as a CSV file and returns its path."""

@@ -9,17 +9,11 @@ import pytest
 from prose import unanchored
 
 from tsattn import claims, text
-from tsattn.claims import Facts
 from tsattn.claims.rules import CANNOT_TELL, NO, Found, Number
-from tsattn.ledger import ROOT, Ledger
+from tsattn.ledger import ROOT
 
 READMES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "README.ko.md")}
 TEXTS = text.texts()
-
-
-@pytest.fixture(scope="module")
-def facts():
-    return Facts(Ledger())
 
 
 def test_every_anchored_number_is_the_ledgers(facts):
@@ -72,12 +66,6 @@ def test_files_are_refreshed_in_place(tmp_path):
     assert sorted(changed) == ["00_x.ipynb", "README.md"] and problems == []
     assert "-->0<" not in (tmp_path / "README.md").read_text()
     assert text.refresh(tmp_path) == ([], [])
-
-
-def test_a_number_without_an_anchor_is_found_and_a_setting_is_not():
-    assert unanchored("about 3 % or 0.25, ×12") == ["3 %", "0.25", "×12"]
-    assert not unanchored("at 1e-4, 95 % intervals, 0.5 is not 0, `0.3`, [x](a/0.7), "
-                          "arXiv:2509.20942, 336 hours")
 
 
 def test_no_line_begins_with_an_anchor():

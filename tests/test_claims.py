@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tsattn import claims, registered_dose, registered_rates, text
+from tsattn import registered_dose, registered_rates, text
 from tsattn.claims import CLAIMS, Facts, rules
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, NOT_SHOWN, PARTLY, YES, Found
 from tsattn.compare import against, disturbed
@@ -17,11 +17,6 @@ from tsattn.settings import ATTENTIONS
 from tsattn.slides import pictures
 from tsattn.slides.story import Story
 from tsattn.statistics import MARGIN, interval
-
-
-@pytest.fixture(scope="module")
-def facts():
-    return Facts(Ledger(record=True))
 
 
 def test_each_claim_is_stated_once_in_both_languages():
@@ -40,7 +35,7 @@ def test_the_pairs_of_others_are_as_many_as_the_claim_says_and_each_stands_once(
 
 
 def test_what_has_not_been_run_says_so(tmp_path):
-    found = claims.judge(Ledger(tmp_path))
+    found = Facts(Ledger(tmp_path)).outcomes
     assert list(found) == list(CLAIMS) and {o.verdict for o in found.values()} == {NOT_RUN}
     shown = text.scorecard([o for o in found.values() if o.claim.scorecard])
     assert shown.count(NOT_RUN) == 11, "a slide has room for eleven"
@@ -136,7 +131,6 @@ def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
 def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path):
     low = facts.outcomes["one-token"].number.low
     assert facts.number("one-token.low") == (low, "change")
-    assert facts.number("one-token.seeds") == (3, "count")
     recorded = pd.read_csv(RESULTS / "runs.csv")
     full = recorded[(recorded.status == "complete") & (recorded.profile == "paper")]
     assert facts.number("runs") == (full.run_id.nunique(), "count")

@@ -120,19 +120,16 @@ def test_a_full_disk_leaves_the_old_files(report, tmp_path, monkeypatch):
     assert tree(report) == {"index": "1", "notebooks/old": "1"}
 
 
-def test_the_parent_need_not_be_writable_and_copies_are(report, tmp_path):
+def test_the_parent_need_not_be_writable_copies_are_and_no_right_to_write_is_said(
+        report, tmp_path, monkeypatch):
     source = made(tmp_path / "new", index="2")
     (source / "index").chmod(0o444)
     report.parent.chmod(0o555)
-    try:
-        claim(report)
-        put(source, report)
-    finally:
-        report.parent.chmod(0o755)
+    claim(report)
+    put(source, report)
+    report.parent.chmod(0o755)
     assert tree(report) == {"index": "2"} and (report / "index").stat().st_mode & 0o200
 
-
-def test_where_nothing_can_be_written_it_is_said(tmp_path, monkeypatch):
     def refused(*_, **__):  # also the superuser, who may write into any folder
         raise PermissionError(13, "Permission denied")
 

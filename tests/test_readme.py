@@ -12,7 +12,6 @@ from tsattn import report as report_module
 from tsattn import slides
 from tsattn.__main__ import main, options
 from tsattn.ledger import ROOT, Ledger
-from tsattn.training import Result
 
 PYTHON = ".venv/bin/python -m tsattn "
 
@@ -78,23 +77,6 @@ def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys
         assert {s.epochs for s in runs} == {2}
     else:
         assert {s.dataset_name for s in runs} == {asked["dataset"]} and "C" in dry["executed"]
-
-
-@pytest.mark.parametrize("arguments", typed("verify"))
-def test_rows_are_drawn_that_take_no_longer_than_asked(arguments, monkeypatch, capsys):
-    trained = []
-
-    def train(s, **_):
-        trained.append(s)
-        wrong = [dict.fromkeys(("train_mse", "val_mse", "test_mse"), 0.0)]
-        return Result(s, test_mse=Ledger().runs([s]).test_mse[0], curves=wrong)
-
-    monkeypatch.setattr("tsattn.sweep.train", train)
-    assert main(arguments) == 0
-    args = options().parse_args(arguments)
-    assert len(trained) == args.sample and capsys.readouterr().out.count("close") == args.sample
-    if not any(s.device == "auto" for s in trained):
-        assert (Ledger().runs(trained).seconds < args.cheaper_than).all()
 
 
 @pytest.mark.parametrize("arguments", typed("sweep"))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-import pandas as pd
 import pytest
 from matplotlib.text import Text
 from PIL import ImageFont
@@ -18,7 +17,7 @@ from pptx import Presentation
 from pptx.util import Emu
 from prose import unanchored
 
-from tsattn import registered_dose, registered_rates, slides, text
+from tsattn import slides, text
 from tsattn.__main__ import main
 from tsattn.claims import Facts
 from tsattn.ledger import Ledger
@@ -31,11 +30,6 @@ DESIGN = {"5 %", "7 %", "3 %", "10 %", "30 %", "×1"}  # level, its simulated er
 MEASURED = ImageFont.truetype(
     str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 100)
 each_language = pytest.mark.parametrize("lang", LANGUAGES)
-
-
-@pytest.fixture(scope="module")
-def facts():
-    return Facts(Ledger(record=True))
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +130,6 @@ def test_what_is_filled_stands_in_the_file(decks, stories, lang):
         assert not set(filter(None, said)) - there, of.name
 
 
-def test_a_row_of_the_talks_tables_is_of_one_attention(stories):
-    rows = [written for name in ("talk", "mae") for key, _, written in
-            stories["en"].written[name] if key == "|" and "{" in written]
-    assert len(rows) == 10
-    for written in rows:
-        attention, *names = story.split(written)[0], *story.PLACE.findall(written)
-        assert all(attention in name[0].split(".") for name in names), written
-
-
 # -- pictures
 
 
@@ -210,31 +195,26 @@ def test_titles_and_lines_are_one_line_and_tables_fit(decks, lang):
                 assert wide(p.text, size, bold) <= room, f"slide {i}: {p.text}"
             if shape.has_text_frame and "TITLE" not in kind:
                 assert len(shape.text_frame.paragraphs) <= 3, f"slide {i}: more than three lines"
-            if shape.has_table:
-                for row in shape.table.rows:
-                    for cell, column in zip(row.cells, shape.table.columns, strict=True):
-                        lines = cell.text.split("\v")
-                        assert max(wide(w, 18) for w in lines) <= Emu(column.width).inches - 0.1
-                        assert len(lines) * 22 + 4 <= Emu(row.height).pt + 0.1, cell.text
-                below = [s.top for s in slide.placeholders if s.top > shape.top]
-                assert shape.top + sum(r.height for r in shape.table.rows) <= min(below)
+            if not shape.has_table:
+                continue
+            for row in shape.table.rows:
+                for cell, column in zip(row.cells, shape.table.columns, strict=True):
+                    lines = cell.text.split("\v")
+                    assert max(wide(w, 18) for w in lines) <= Emu(column.width).inches - 0.1
+                    assert len(lines) * 22 + 4 <= Emu(row.height).pt + 0.1, cell.text
+            below = [s.top for s in slide.placeholders if s.top > shape.top]
+            assert shape.top + sum(r.height for r in shape.table.rows) <= min(below)
 
 
-@each_language
-def test_master_and_theme_decide_how_it_looks(decks, lang):
-    deck = decks[lang]
-    for i, slide in enumerate(deck.slides, 1):
-        kinds = {s.placeholder_format.type.name for s in slide.placeholders}
-        assert len(kinds & {"TITLE", "CENTER_TITLE"}) == 1
-        assert i == 1 or "SLIDE_NUMBER" in kinds
-        assert all(s.is_placeholder for s in slide.shapes), f"slide {i}: a shape of its own"
-        for run in (r for f in frames(slide) for p in f.paragraphs for r in p.runs):
-            own = run._r.rPr
-            assert set(own.keys()) <= {"lang"} and not len(own), f"slide {i}: {run.text}"
-    about = deck.core_properties
-    assert about.author == "A. Presenter" and about.title == deck.slides[0].shapes.title.text
-    assert abs((datetime.utcnow() - about.created).total_seconds()) < 3600 and not about.comments
-    assert "FAIR Lab · A. Presenter · 2026-12-07" in words(deck.slides[0])
+def test_the_master_decides_how_it_looks_and_the_first_slide_says_whose_it_is(decks):
+    for deck in decks.values():
+        for slide in deck.slides:
+            assert all(shape.is_placeholder for shape in slide.shapes)
+            for run in (r for f in frames(slide) for p in f.paragraphs for r in p.runs):
+                assert set(run._r.rPr.keys()) <= {"lang"} and not len(run._r.rPr), run.text
+        about = deck.core_properties
+        assert about.author == "A. Presenter" and about.title == deck.slides[0].shapes.title.text
+        assert "FAIR Lab · A. Presenter · 2026-12-07" in words(deck.slides[0])
 
 
 def seconds(said):
@@ -271,27 +251,6 @@ def test_another_program_shows_every_word_on_its_slide(decks, tmp_path):
             assert float(x) <= width and float(y) <= height
 
 
-def test_the_registered_slides_wait_for_their_rows(stories, facts, monkeypatch):
-    waiting = [s for s in stories["en"].slides if "no result yet" in s.title]
-    assert all(len(s.lines) == 3 for s in waiting)
-    rates = pd.DataFrame(dict(test=["primary", "HUFL and MUFL", "mean"], difference=[.01, .02, .01],
-                              low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .01, .05],
-                              p_not_worse=[.5, .9, .5], rate=5e-5, rate_of_softmax=1e-4))
-    doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
-                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
-    monkeypatch.setattr(registered_rates, "judged", lambda *_: rates)
-    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)
-    fresh = story.Story(Facts(facts.ledger), "en")
-    found = {s.name: s for s in fresh.slides}
-    assert found["rates"].title.startswith("A loss without attention, each arm at its own best")
-    assert "+1.0 % [+0.2, +1.8]" in found["rates"].lines[0]
-    assert "softmax 0.00010, zero 0.00005" in found["rates"].source
-    assert "4.0 % [3.0, 5.0]" in found["dose"].lines[0] and "4.0 %" in found["dose"].title
-    fig = pictures.draw(found["dose"].pictures[1], fresh, (6, 4))
-    assert [line.get_label() for line in fig.axes[0].lines][0] == "perfect look-up"
-    plt.close(fig)
-
-
 def test_an_empty_ledger_makes_a_deck_that_says_so(tmp_path, stories):
     deck = Presentation(slides.build("en", tmp_path / "deck.pptx", Ledger(tmp_path / "none")))
     said = ["\n".join(words(slide)) for slide in deck.slides]
@@ -306,9 +265,8 @@ def test_a_mistyped_name_is_an_error_and_no_line_that_vanishes(tmp_path):
                                 ("{nothing!verdict}", "")):
         with pytest.raises(UnknownName, match="has this name"):
             empty.slide("one", [("-", conditions, written)])
-    row = pictures.Drawing(story.Picture("forest", {}), empty, (12, 4)).row
     with pytest.raises(UnknownName):
-        row("removed.meann")
+        pictures.Drawing(story.Picture("forest", {}), empty, (12, 4)).row("removed.meann")
 
 
 def test_a_wrong_language_or_place_is_named_before_anything_is_computed(
@@ -338,16 +296,3 @@ def test_only_an_unchanged_deck_of_its_own_is_replaced(tmp_path, capsys, decks):
         said = capsys.readouterr().err
         assert "is there, and not as this command wrote it" in said and said.count("\n") == 1
     assert [f.read_bytes() for f in (other, edited)] == before and page.untouched(own)
-
-
-def test_a_damaged_ledger_leaves_the_earlier_deck_as_it_was(tmp_path, capsys):
-    results, out = tmp_path / "results", tmp_path / "deck.pptx"
-    results.mkdir()
-    (results / "runs.csv").write_text("run_id,status,check\nx,complete,00000000\n")
-    page.presentation({}).save(out)
-    before = out.read_bytes()
-    assert main(["slides", "--results", str(results), "--out", str(out)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ") and "runs.csv" in said and said.count("\n") == 1
-    assert out.read_bytes() == before
-    assert {p.name for p in tmp_path.iterdir()} == {"results", "deck.pptx"}

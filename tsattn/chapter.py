@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
@@ -103,13 +104,19 @@ class Chapter:
                              "takes, and which command runs it."))
 
     def show(self, fig, name: str, caption: str, alt: str, rows=()) -> None:
-        """``figures.show`` with this chapter's folder and words of caution, numbered. ``rows``:
-        what the figure rests on (``numbers.run_ids``); under it stands, folded, the line of pandas
-        that gives exactly these runs."""
+        """Save a figure and display it, numbered; the site makes one ``<figure>`` of it.
+
+        ``alt`` says what is seen, for those who cannot see it; ``caption`` (Markdown) what it
+        means. ``rows``: what the figure rests on (``numbers.run_ids``); under it stands, folded,
+        the line of pandas that gives exactly these runs.
+        """
         self.shown += 1
         chapter = self.name.partition("_")[0].lstrip("0")
         number = f"**Figure {chapter}.{self.shown}.** " if self.name else ""
-        figures.show(fig, name, self.figures_dir, number + caption, alt, self.words)
+        figures.save(fig, name, self.figures_dir, self.words)
+        display(fig, metadata={"image/png": {"alt": alt}})
+        display(Markdown(number + caption), metadata={"text/markdown": {"caption": True}})
+        plt.close(fig)
         if ids := numbers.run_ids(rows):
             runs = compare.runs(self.ledger)
             chosen = runs[runs.run_id.isin(ids)]
@@ -174,7 +181,10 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
         checked(key, value, usual.get(key, value))
     asked, dataset = dataset, available(dataset) if dataset else ""
     recorded = dataset != asked and profile == "paper"  # there may be rows of it all the same
-    words = figures.caution("" if recorded else dataset, profile)
+    cautions = {"SYNTHETIC DATA: the data set could not be found or downloaded":
+                dataset == SYNTHETIC and not recorded,
+                f"{profile.upper()} PROFILE: shortened training, not a result": profile != "paper"}
+    words = "; ".join(caution for caution, holds in cautions.items() if holds)
     figures.style()
     if words:
         display(Markdown(f"**⚠ {words}**"))

@@ -31,11 +31,8 @@ runs of [the record](ledger.md) that each rests on. *Hours ahead* are steps on s
 """
 
 
-def table(ledger: Ledger) -> pd.DataFrame:
+def table(found: pd.DataFrame) -> pd.DataFrame:
     """``compare.comparisons`` in the words of the page: changes in % of softmax's error."""
-    found = comparisons(ledger)
-    if found.empty:
-        return found
     percent = {name: (100 * found[of]).round(2) for name, of in {
         "change %": "change", "from %": "low", "to %": "high",
         "these months from %": "low_here", "these months to %": "high_here",
@@ -86,9 +83,9 @@ def raw(html: str) -> str:
 
 def page(ledger: Ledger) -> str:
     """The page of comparisons as Markdown of the site; empty without any."""
-    shown = table(ledger)
-    if shown.empty:
+    if (found := comparisons(ledger)).empty:
         return ""
+    shown = table(found)
     script = javascript_bundle(  # as a module its names are its own
         f"vegaEmbed('#explore', {chart(shown).to_json(indent=None)}, {{actions: false}})")
     return TEXT + raw(f'<div id="explore"></div><script type="module">{script}</script>\n'

@@ -13,14 +13,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython import get_ipython
-from IPython.display import Markdown, display
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 from PIL import Image
 
-from .data import SYNTHETIC
 from .statistics import MARGIN, interval
 
 # Okabe and Ito's palette: distinct also without full colour vision.
@@ -59,14 +57,6 @@ def style() -> None:
     if shell := get_ipython():
         plt.switch_backend(plt.get_backend())  # sets its own way of showing figures, now, not later
         shell.display_formatter.formatters["image/png"].for_type(Figure, picture)
-
-
-def caution(dataset: str, profile: str) -> str:
-    """Words that must stand beside a number unless it is of a full run on the named data."""
-    words = ["SYNTHETIC DATA: the data set could not be found or downloaded"] * (
-        dataset == SYNTHETIC)
-    words += [f"{profile.upper()} PROFILE: shortened training, not a result"] * (profile != "paper")
-    return "; ".join(words)
 
 
 def _only_math_is_math(fig) -> None:
@@ -184,15 +174,3 @@ def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: f
                 mfc="0.3" if filled else "white", label=label)
     rows(ax, order)
     ax.set_xlabel("change of the test error (%); right: worse")
-
-
-def show(fig, name: str, folder, caption: str, alt: str, words: str = "") -> None:
-    """Save a figure, display it with its alternative text, and its caption (Markdown) below.
-
-    The site makes one ``<figure>`` of a cell that shows one figure. ``alt`` says in words what is
-    seen, for those who cannot see it; ``caption`` says what it means.
-    """
-    save(fig, name, folder, words)
-    display(fig, metadata={"image/png": {"alt": alt}})
-    display(Markdown(caption), metadata={"text/markdown": {"caption": True}})
-    plt.close(fig)

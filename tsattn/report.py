@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +52,10 @@ class Chapter:
     @property
     def label(self) -> str:
         return self.path.name.split("_")[0]
+
+    @property
+    def outcome(self) -> str:
+        return f"{self.path.stem}: {self.state}, {self.seconds:.0f} s"
 
     @property
     def changed(self) -> dict:
@@ -136,9 +140,8 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
                               profile == "paper" and not parameters and len(told) > 0)
             refresh(ROOT, Ledger(record=True))
             if with_site and not only:
-                slides.save_figures(ledger=Ledger(record=True))
-    lines = [f"{c.path.stem}: {c.state}, {c.seconds:.0f} s" for c in chosen]
-    print("\n".join(["", *lines, *filter(None, [failed]), f"read it: {place}"]))
+                slides.save_figures()
+    print("", *(c.outcome for c in chosen), *filter(None, [failed]), f"read it: {place}", sep="\n")
     return int(bool(failed) or any(c.state != "done" for c in chosen))
 
 
@@ -265,18 +268,13 @@ def execute(chapters: list[Chapter], work: Path, limit: float | None, counter,
             seconds: float) -> None:
     """Execute ``chapters`` side by side, as many as there are cores; sets their ``state``.
     ``counter`` (``progress.bar``) counts down the ``seconds`` that they are expected to take."""
-    done = 0
-
-    def one(chapter: Chapter) -> None:
-        nonlocal done
-        run(chapter, work, limit)
-        done += 1
-        counter.update(seconds / len(chapters))
-        say(f"[{done}/{len(chapters)}] {chapter.path.stem}: {chapter.state}, "
-            f"{chapter.seconds:.0f} s")
-
     with ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(one, sorted(chapters, key=lambda c: -c.path.stat().st_size)))
+        started = {pool.submit(run, chapter, work, limit): chapter
+                   for chapter in sorted(chapters, key=lambda c: -c.path.stat().st_size)}
+        for done, future in enumerate(as_completed(started), 1):
+            future.result()
+            counter.update(seconds / len(chapters))
+            say(f"[{done}/{len(chapters)}] {started[future].outcome}")
 
 
 def run(chapter: Chapter, work: Path, limit: float | None) -> None:

@@ -223,7 +223,7 @@ def notice(kind: str, title: str, text: str) -> str:
 
 
 def figure_apart(cell) -> list:
-    """The code cell; its figure, with the caption and the alternative text that ``figures.show``
+    """The code cell; its figure, with the caption and the alternative text that ``Chapter.show``
     left; and what stands below it. Each is a cell of its own, as MyST-NB gives a cell's caption to
     every output."""
     outputs = cell.outputs
@@ -255,13 +255,9 @@ ATTRIBUTES = ["id", "class", "colspan", "rowspan", "align", "valign", "halign", 
 
 def harmless_html(text: str) -> str:
     """HTML of tables and plain text, without styles; every other tag is shown as text, its
-    attributes left out."""
+    attributes left out. Hyphens before numbers are minus signs, and none stands before a zero."""
     text = re.sub(r"<style.*?</style\s*>", "", text, flags=re.I | re.S)
-    return true_minus(bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES))
-
-
-def true_minus(text: str) -> str:
-    """Minus signs for the hyphens before numbers in HTML, and none before a zero."""
+    text = bleach.clean(text, tags=TAGS, attributes=ATTRIBUTES)
     text = re.sub(r"(?<=>)[^<]+", lambda m: re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", m[0]), text)
     return re.sub(r"−(?=0(\.0*)?(?![\d.]))", "", text)
 

@@ -10,6 +10,7 @@ verdict-CLAIM.
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -37,8 +38,7 @@ HUNDREDTHS = {"change": " %", "points": " pp", "share": " %"}  # forms, and thei
 def escape(text: str) -> str:
     """Text from elsewhere as Markdown that shows it as it is: no HTML, no end of a table cell,
     no markup."""
-    text = " ".join(str(text).split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = html.escape(" ".join(str(text).split()), quote=False)
     return "".join("\\" + c if c in "\\`*_[]|$" else c for c in text)
 
 
@@ -198,32 +198,25 @@ def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
     mend, one line each: unknown names, and statements that do not hold."""
     problems = []
 
-    def number(match) -> str:
-        mark, name, unsigned, digits = match.groups()
-        value, form = facts.number(name)
-        shown = figure(abs(value) if unsigned else value, form,
-                       int(digits) if digits else None, not unsigned)
-        return f"{mark}{shown}<!-- / -->"
-
-    def statement(match) -> str:
-        if not facts.holds(match[1]):
-            problems.append(f"{match[1]}: the ledger says otherwise; reword "
-                            f"{' '.join(match[2].split())!r}")
+    def looked_up(match: re.Match) -> str:
+        try:
+            if match.re is BLOCK:
+                return f"{match[1]}{block(match[2], facts)}\n{match[3]}"
+            if match.re is NUMBER:
+                mark, name, unsigned, digits = match.groups()
+                value, form = facts.number(name)
+                shown = figure(abs(value) if unsigned else value, form,
+                               int(digits) if digits else None, not unsigned)
+                return f"{mark}{shown}<!-- / -->"
+            if not facts.holds(match[1]):
+                problems.append(f"{match[1]}: the ledger says otherwise; reword "
+                                f"{' '.join(match[2].split())!r}")
+        except UnknownName as error:
+            problems.append(str(error.args[0]))
         return match[0]
 
-    def known(replaced):
-        """``replaced``, that leaves unknown names as they are."""
-        def of(match) -> str:
-            try:
-                return replaced(match)
-            except UnknownName as error:
-                problems.append(str(error.args[0]))
-                return match[0]
-        return of
-
-    for pattern, replaced in ((HOLDS, statement), (NUMBER, number), (
-            BLOCK, lambda match: f"{match[1]}{block(match[2], facts)}\n{match[3]}")):
-        written = pattern.sub(known(replaced), written)
+    for pattern in (HOLDS, NUMBER, BLOCK):
+        written = pattern.sub(looked_up, written)
     return written, problems
 
 

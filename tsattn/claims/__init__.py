@@ -1,7 +1,7 @@
 """The claims of the report, and every number and statement that its texts look up by name.
 
 ``claims.toml`` states each claim exactly once. A chapter decides it (``Chapter.claim``); README,
-site and slides print what ``judge`` finds in ``numbers`` and decide nothing themselves.
+site and slides print what ``decided`` finds in ``numbers`` and decide nothing themselves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..ledger import Ledger
 from ..numbers import HOLDS, NotRun, UnknownName
 from .rules import NOT_RUN, Claim, Found, Number
 
-CLAIMS = {name: Claim(name, **of) for name, of in tomllib.loads(
+CLAIMS = {name: Claim(**of) for name, of in tomllib.loads(
     (Path(__file__).parent / "claims.toml").read_text("utf-8")).items()}
 
 # Notes beside a verdict: some loss is shown, though not that it reaches the margin; some cell has
@@ -34,16 +34,9 @@ UNWRITTEN = (
     "dose.saved-10", "dose.worth", "dose.worth-found", "dose.confirmed")
 
 
-def judge(ledger: Ledger, profile: str = "paper",
-          said: pd.DataFrame | None = None) -> dict[str, Found]:
-    """Every claim as its chapter has decided it, in order; "not run yet" where none has. ``said``:
-    what is read instead of the ledger's ``numbers``."""
-    said = numbers.read(ledger) if said is None else said
-    return {i: decided(i, said if profile == "paper" else said[:0]) for i in CLAIMS}
-
-
 def decided(name: str, said: pd.DataFrame) -> Found:
-    """A claim that its chapter has decided, as ``said`` has it (``numbers.read``)."""
+    """A claim as its chapter has decided it in ``said`` (``numbers.read``); "not run yet" where it
+    has not."""
     if name not in said.index:
         return Found(NOT_RUN, claim=CLAIMS[name])
     row = said.loc[name]
@@ -63,7 +56,7 @@ class Facts:
     def __init__(self, ledger: Ledger, said: pd.DataFrame | None = None):
         self.ledger = ledger
         said = numbers.read(ledger) if said is None else said
-        self.outcomes: dict[str, Found] = judge(ledger, said=said)
+        self.outcomes = {name: decided(name, said) for name in CLAIMS}
         self.said = pd.concat([said, unwritten(ledger)])
 
     @cached_property

@@ -35,7 +35,6 @@ class Number:
 class Claim:
     """A statement in English and Korean, as ``claims.toml`` has it."""
 
-    id: str
     chapter: str
     en: str
     ko: str

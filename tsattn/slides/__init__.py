@@ -64,11 +64,11 @@ def build(lang: str = "ko", out=None, ledger: Ledger | Facts | None = None, lab:
     return out
 
 
-def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = None) -> list[Path]:
-    """Write the deck's figures in English to ``folder`` as SVG, those of README.ko.md in Korean,
-    too (``<name>.ko.svg``); returns the files."""
-    facts, files = Facts(ledger or Ledger(record=True)), []
-    Path(folder).mkdir(parents=True, exist_ok=True)
+def save_figures() -> None:
+    """Write the deck's figures to ``figures/slides/`` in English, as SVG, and those of README.ko.md
+    in Korean, too (``<name>.ko.svg``)."""
+    facts, folder = Facts(Ledger(record=True)), ROOT / "figures" / "slides"
+    folder.mkdir(parents=True, exist_ok=True)
     for lang, end in (("en", ".svg"), ("ko", ".ko.svg")):
         told = story.Story(facts, lang)
         for slide, picture in [(s, p) for s in told.slides for p in s.pictures]:
@@ -76,8 +76,6 @@ def save_figures(folder=ROOT / "figures" / "slides", ledger: Ledger | None = Non
             if lang == "ko" and name not in IN_README:
                 continue
             if fig := pictures.draw(picture, told, SIZE):
-                files.append(Path(folder) / f"{name}{end}")
                 with pictures.look():
-                    fig.savefig(files[-1], metadata={"Date": None})
+                    fig.savefig(folder / f"{name}{end}", metadata={"Date": None})
                 plt.close(fig)
-    return files

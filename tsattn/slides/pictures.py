@@ -33,7 +33,7 @@ class Drawing:
 
     def __init__(self, picture: Picture, story: Story, size: tuple[float, float]):
         self.picture, self.story, self.size = picture, story, size
-        self.ledger, self.lang = story.facts.ledger, story.lang
+        self.ledger = story.facts.ledger
 
     def __getitem__(self, key: str) -> str:
         return self.story.words[f"label.{key}"].replace("//", "\n")
