@@ -130,6 +130,15 @@ def test_what_is_filled_stands_in_the_file(decks, stories, lang):
         assert not set(filter(None, said)) - there, of.name
 
 
+def test_a_row_of_the_talks_tables_is_of_one_attention(stories):
+    rows = [written for name in ("talk", "mae") for key, _, written in
+            stories["en"].written[name] if key == "|" and "{" in written]
+    assert len(rows) == 10
+    for written in rows:
+        attention, *names = story.split(written)[0], *story.PLACE.findall(written)
+        assert all(attention in name[0].split(".") for name in names), written
+
+
 # -- pictures
 
 
@@ -210,6 +219,8 @@ def test_the_master_decides_how_it_looks_and_the_first_slide_says_whose_it_is(de
     for deck in decks.values():
         for slide in deck.slides:
             assert all(shape.is_placeholder for shape in slide.shapes)
+            kinds = {s.placeholder_format.type.name for s in slide.placeholders}
+            assert "SLIDE_NUMBER" in kinds or slide == deck.slides[0]
             for run in (r for f in frames(slide) for p in f.paragraphs for r in p.runs):
                 assert set(run._r.rPr.keys()) <= {"lang"} and not len(run._r.rPr), run.text
         about = deck.core_properties
