@@ -66,6 +66,13 @@ def test_a_measurement_means_what_it_meant(table, splits):
     pd.testing.assert_series_equal(now, HELD[table], rtol=2e-3, check_names=False, check_like=True)
 
 
+def test_disturbances_have_the_size_that_their_kind_says(splits):
+    size = {kind: measures.disturbance(sharp(), splits, "attention", kind, 1.0, 8)[0][
+        "relative_size"] for kind in ("output noise", "smoothing", "noise", "all-ones")}
+    assert size["output noise"] == pytest.approx(1, rel=1e-5)
+    assert size["all-ones"] > 5 * size["smoothing"] > size["noise"] > 0
+
+
 # -- content or mixing
 
 

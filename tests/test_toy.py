@@ -1,6 +1,7 @@
 """The synthetic series against their ground truth, their best forecasts against enumeration."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,9 +60,10 @@ def test_the_error_of_the_best_forecast_is_the_one_it_predicts(machine):
 
 
 def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
-    p, start = machine.process, machine.event_starts[9] + 6  # begins and ends within an event
+    """Told of more noise than there is, it is in doubt about every state."""
+    p, start = replace(machine.process, noise=1.3), machine.event_starts[9] + 6  # within an event
     window = machine.x[start:start + L]
-    b = toy.best_forecast(window[None], H)
+    b = toy.best_forecast(window[None], H, p)
     first = machine.event_starts[9] - start
     at = [first + k * p.period + np.arange(p.width) for k in range(b.state.shape[1])]
     seen = [(a >= 0) & (a < L) for a in at]
@@ -73,10 +75,16 @@ def test_the_filter_is_the_enumeration_of_all_state_sequences(machine):
             probability = p.stationary[states[0]] * np.prod(steps)
             log = sum(-((window[a[m]] - carrier[a[m]] - p.levels[k] * p.triangle[m]) ** 2).sum()
                       / (2 * p.noise**2) for a, m, k in zip(at, seen, states, strict=True))
-            weight[range(len(at)), states] += probability * np.exp(log + 400)
-    future = [k for k in range(len(at)) if at[k][-1] >= L]  # the filter looks back only
+            weight[range(len(at)), states] += probability * np.exp(log)
     expected = weight / weight.sum(1, keepdims=True)
-    np.testing.assert_allclose(b.state[0, future], expected[future], atol=0.02)
+    variance = np.full(H, p.noise**2)
+    for k in (k for k, a in enumerate(at) if a[-1] >= L):  # the filter looks back only
+        np.testing.assert_allclose(b.state[0, k], expected[k], atol=0.01)
+        later = (at[k] >= L) & (at[k] < L + H)
+        doubt = expected[k] @ p.levels**2 - (expected[k] @ p.levels) ** 2
+        variance[at[k][later] - L] += doubt * p.triangle[later] ** 2
+    np.testing.assert_allclose(b.variance[0], variance, atol=0.01)
+    assert 0.05 < np.ptp(variance) and expected.max(1).min() < 0.9
 
 
 def test_patches_show_the_events_that_lie_in_them_and_a_forecast_its_states(machine):
@@ -84,6 +92,9 @@ def test_patches_show_the_events_that_lie_in_them_and_a_forecast_its_states(mach
     found = machine.patch_events(starts, L, 16, 16, 22)
     assert found[0, 1] == 5 and found[1, 2] == 5 and found[0, 21] == -1
     assert [sorted(set(row) - {-1}) for row in found] == [[5, 6, 7, 8]] * 2
+    # A patch that shows the end of an event alone, its middle in the one before, shows none.
+    across = machine.patch_events([machine.event_starts[5] - 10], L, 16, 16, 22)
+    assert across[0, 0] == 5 and across[0, 1] == -1
     # The states of the truth itself are found.
     starts = np.arange(1000, 150_000, 431)
     height, state = machine.heights(starts, machine.x[starts[:, None] + np.arange(H)])
