@@ -1,5 +1,8 @@
+import ast
 import os
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 
 # Tests run side by side, one per core; what each of them starts keeps to one core too. Before
@@ -57,3 +60,15 @@ def save(tmp_path):
         return str(tmp_path / name)
 
     return save
+
+
+def defined(path):
+    """What a chapter imports, its functions and its constants."""
+    names = {}
+    for cell in nbformat.read(path, as_version=4).cells:
+        tree = ast.parse(cell.source if cell.cell_type == "code" else "")
+        tree.body = [n for n in tree.body
+                     if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef))
+                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()]
+        exec(compile(tree, path.name, "exec"), names)
+    return SimpleNamespace(**names)

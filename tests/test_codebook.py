@@ -18,8 +18,8 @@ from sklearn.neural_network import MLPClassifier
 from tsattn import by_embedding, runs, tokenizers, training
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import woken
-from tsattn.data import load, toy
-from tsattn.floors import _best, decoded, floors
+from tsattn.data import best, load, toy
+from tsattn.floors import decoded, floors
 from tsattn.ledger import ROOT, Ledger
 from tsattn.models import build, count_parameters
 from tsattn.models.codebook import Codebook
@@ -150,8 +150,8 @@ def test_the_floor_of_a_four_code_recall_by_hand():
     window = np.concatenate([np.r_[keys[0], 1.4 * b], np.r_[keys[1], -0.7 * b],
                              np.r_[keys[1], 0 * b]])
     x, part = torch.tensor(window).float().view(1, 1, -1), load("recall-2", 336, 96).test
-    raw, _ = _best("recall-2", part, x[:, 0].numpy(), 0.0)
-    coded, matters = _best("recall-2", part, decoded(s, book, x)[:, 0].numpy(), 0.0)
+    raw, _ = best("recall-2", part, x[:, 0].numpy())
+    coded, matters = best("recall-2", part, decoded(s, book, x)[:, 0].numpy())
     assert raw[0].min() == pytest.approx(-0.7, abs=1e-3) and matters.all()
     np.testing.assert_allclose(coded[0], -toy.bump(96), atol=1e-6)
     raw, coded = floors("state-machine", codes=8, max_windows=300)

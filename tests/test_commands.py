@@ -4,14 +4,13 @@ import errno
 import json
 import re
 import subprocess
-from functools import partial
 
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+from conftest import defined
 from own_csv import BASE
 
-from tsattn import bench
 from tsattn.__main__ import main, options, value
 from tsattn.data import SYNTHETIC, DataUnavailable
 from tsattn.ledger import ROOT, VERSIONS, Ledger, LedgerError
@@ -285,20 +284,14 @@ def test_injected_parameters_are_shown_in_the_parameters_cell():
     assert [c.source for c in notebook.cells] == ["pred_len = 192  # steps\nseeds = None"]
 
 
-def test_bench_prints_its_table_and_ends_with_json(capsys, monkeypatch):
-    some = ["zero"]  # the memory of each is measured in a process of its own
-    monkeypatch.setattr(bench, "steps", partial(bench.steps, attentions=some))
-    assert main(["bench", "--profile", "smoke", "--rounds", "1", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert [r["attention"] for r in rows] == ["zero"]
-    assert {"attention", "step_ms", "peer_step_ms", "ratio", "floor_ms", "peak_mb"} <= set(rows[0])
-    assert all(r["step_ms"] > 0 and r["floor_ms"] > 0 and r["peak_mb"] > 0 for r in rows)
-
-
-def test_the_floor_counts_the_products_of_the_model():
-    """Work of the listed matrix products against PyTorch's own counter."""
-    for attention in ATTENTIONS:
-        s = make("smoke", attention=attention)
-        listed = sum(m * k * n for m, k, n in bench.products(s, 1)) / s.batch_size
+def test_a_step_is_timed_beside_its_products_which_are_those_of_the_model():
+    """By the functions of appendix B; work of the products against PyTorch's own counter."""
+    B = defined(ROOT / "notebooks" / "B_cost.ipynb")
+    runs = {a: make("smoke", attention=a) for a in ATTENTIONS}
+    for attention, s in runs.items():
+        listed = sum(m * k * n for m, k, n in B.products(s, 1)) / s.batch_size
         assert listed == pytest.approx(count_multiply_adds(s), rel=0.01), attention
-
+    B.in_turns.__globals__["THREADS"] = 1  # other tests run beside this one
+    times, floors = B.fresh(B.in_turns, runs)
+    assert len(times) == 8 and (times[list(runs)] > 0).all(axis=None) and min(floors.values()) > 0
+    assert all(v > 0 for v in B.fresh(B.peak, runs["zero"], B.stepper, 1).values())

@@ -1,14 +1,13 @@
 """The whole way for a series of one's own, and the sentences for each way it can come out."""
 
-import ast
 import re
 from html import unescape
-from types import SimpleNamespace
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import defined
 from own_csv import BASE, HOURS, N
 
 from tsattn import report as report_module
@@ -25,20 +24,6 @@ from tsattn.text import figure, with_interval
 SEQ_LEN, PRED_LEN = 48, 24
 NAME, CHANNEL = "mine $1$.csv", "load <b>kW</b>"
 CHAPTER = ROOT / "notebooks" / "C_your_series.ipynb"
-
-
-def defined(path):
-    """What a chapter imports, its functions and its constants."""
-    names = {}
-    for cell in nbformat.read(path, as_version=4).cells:
-        tree = ast.parse(cell.source if cell.cell_type == "code" else "")
-        tree.body = [n for n in tree.body
-                     if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef))
-                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()]
-        exec(compile(tree, path.name, "exec"), names)
-    return SimpleNamespace(**names)
-
-
 C = defined(CHAPTER)
 
 

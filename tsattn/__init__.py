@@ -35,6 +35,5 @@ folders         what a report may replace where it is written
 explore         the page of all comparisons, and that of the record
 site            the pages, on which names from files are text
 report          execute the chapters side by side, and build the site
-bench           what a training step costs
 __main__        the commands
 """

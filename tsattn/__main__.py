@@ -137,18 +137,6 @@ def verify(args) -> int:
     return int((found.outcome == "different").any())
 
 
-def bench(args) -> int:
-    from . import bench as cost
-
-    table = cost.steps(args.profile, rounds=args.rounds)
-    if args.record:
-        cost.record(Ledger(record=True), "steps", table, ["attention", "threads"])
-    print(table.drop(columns="profile").to_string(index=False, float_format="{:.2f}".format))
-    if args.json:
-        print(table.to_json(orient="records"))
-    return 0
-
-
 def measure(args) -> int:
     """What the chapters measure on trained models and the ledger lacks, made on the models whose
     weights are here, and what another version has measured, made again."""
@@ -266,10 +254,6 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--cheaper-than", type=float, default=float("inf"), metavar="SECONDS",
                    help="draw only among rows that took less")
 
-    c = command(bench, "time and memory of a training step, beside the peer's and the floor",
-                json="last line: the table as JSON")
-    c.add_argument("--rounds", type=count, default=8, metavar="N", help="times that all take turns")
-
     c = command(measure, "measure on trained models what is missing",
                 train="train models that are not here")
     c.add_argument("--tables", nargs="+", metavar="NAME", help="only these tables")
@@ -286,7 +270,7 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("what", choices=("show", "check"))
 
     for name, sub in commands.choices.items():
-        if name in ("report", "run", "sweep", "bench"):  # a report may be given it with -p, too
+        if name in ("report", "run", "sweep"):  # a report may be given it with -p, too
             sub.add_argument("--profile", choices=PROFILES,
                              default=None if name == "report" else "paper")
         if name in ("run", "sweep", "verify", "measure"):
@@ -294,7 +278,7 @@ def options() -> argparse.ArgumentParser:
         if name in ("run", "sweep", "verify", "measure", "ledger", "slides"):
             sub.add_argument("--results", type=Path, help="folder of the ledger (default: "
                              "results/, and what is new in my-results/)")
-        if name in ("run", "sweep", "bench", "measure", "verify", "ledger"):
+        if name in ("run", "sweep", "measure", "verify", "ledger"):
             sub.add_argument("--record", action="store_true",
                              help="use the committed ledger, results/, alone, and write to it")
     return parser

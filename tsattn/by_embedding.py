@@ -50,12 +50,6 @@ def codebook_runs(dataset: str, profile: str = "paper", names: Iterable[str] = r
     return {k: s for k, s in found.items() if not runs.left_out(dataset, *k[:2])}
 
 
-def on_most_windows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of a run measured on more windows and on fewer, the rows on the most."""
-    windows = rows.windows.fillna(0)
-    return rows[windows == windows.groupby(rows.run_id).transform("max")]
-
-
 def errors(ledger: Ledger, asked: Named) -> pd.DataFrame:
     """Test error of what is recorded of ``asked``: run_id, embedding, attention, seed, error.
 
@@ -69,7 +63,9 @@ def errors(ledger: Ledger, asked: Named) -> pd.DataFrame:
         found = ledger.runs(ledger.complete(list(asked.values())))
         found = found.rename(columns={"test_mse": "error"})
     elif len(found := ledger.read("toy_errors")):
-        found = on_most_windows(found[found.intervention == "none"])
+        found = found[found.intervention == "none"].fillna({"windows": 0})
+        most = found.groupby("run_id").windows.transform("max")
+        found = found[found.windows == most]
         error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
         found = found.assign(error=error)
     if found.empty:

@@ -3,8 +3,6 @@ what is left to know."""
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 
@@ -50,8 +48,8 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
     for given, see in (("raw", lambda x: x), ("codes", lambda x: decoded(s, book, x))):
         if recall or machine:
             seen = see(x)
-            forecast, matters = _best(dataset, part, seen[:, 0].numpy(),
-                                      (seen - x).square().mean().item())
+            lost = (seen - x).square().mean().item()
+            forecast, matters = data.best(dataset, part, seen[:, 0].numpy(), lost)
             error = ((forecast - y[:, 0].numpy()) ** 2)[matters].mean()
             error = error / y.square().mean().item() if recall else error
         else:
@@ -59,19 +57,6 @@ def floors(dataset: str, seed: int = 2021, tokenizer: str = "k-means", codes: in
         rows.append(dict(given=given, error=float(error), unit=unit))
     rows[1] |= quality
     return rows
-
-
-def _best(dataset: str, windows, seen, lost: float):
-    """``data.best`` of the windows as they are seen, [N, seq_len]; ``lost`` is the mean square that
-    is not."""
-    if dataset in toy.RECALL:
-        forecast = toy.look_up(seen, **toy.RECALL[dataset], pred_len=windows.pred_len)
-        return forecast, np.ones_like(forecast, bool)
-    known = toy.Process()
-    process = dataclasses.replace(known, noise=float(np.sqrt(known.noise**2 + lost)))
-    at = windows.starts.numpy()[:, None] + windows.seq_len + np.arange(windows.pred_len)
-    forecast = toy.best_forecast(seen, windows.pred_len, process).mean
-    return forecast, data.truth(dataset).number[at] >= 0
 
 
 def _ridge(splits, see, max_windows: int) -> float:

@@ -46,15 +46,19 @@ def truth(dataset: str, seq_len: int = 336, pred_len: int = 96) -> toy.StateMach
                       **toy.RECALL[dataset])
 
 
-def best(dataset: str, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+def best(dataset: str, windows: Windows, seen: np.ndarray | None = None,
+         lost: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Best forecasts [N, pred_len] of windows of a synthetic data set, and which samples matter.
 
     State machine: conditional mean, event samples. Recall: the look-up written out, every sample.
+    ``seen`` [N, seq_len]: what is seen in place of the windows; ``lost``: the mean square that is
+    not, which the state machine's forecast takes for noise.
     """
-    x, starts = windows.batch(slice(None))[0][:, 0].numpy(), windows.starts.numpy()
+    x = windows.batch(slice(None))[0][:, 0].numpy() if seen is None else seen
     if dataset == SYNTHETIC:
-        at = starts[:, None] + windows.seq_len + np.arange(windows.pred_len)
-        return toy.best_forecast(x, windows.pred_len).mean, truth(dataset).number[at] >= 0
+        at = windows.starts.numpy()[:, None] + windows.seq_len + np.arange(windows.pred_len)
+        process = toy.Process(noise=float(np.sqrt(toy.NOISE**2 + lost)))
+        return toy.best_forecast(x, windows.pred_len, process).mean, truth(dataset).number[at] >= 0
     forecast = toy.look_up(x, **toy.RECALL[dataset], pred_len=windows.pred_len)
     return forecast, np.ones_like(forecast, bool)
 
