@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import defined
 
 from tsattn import registered_dose, registered_rates, text
 from tsattn.claims import CLAIMS, Facts, rules
@@ -60,7 +61,8 @@ def test_several_comparisons_make_one_verdict(words, verdict):
     ({"a": ["cannot tell"]}, NOT_RUN)])
 def test_a_codebook_that_wakes_attention_nowhere_is_not_shown_and_never_no(answers, verdict):
     table = {(d, i): answer for d, of in answers.items() for i, answer in enumerate(of)}
-    assert rules.cured(pd.Series(table)) == verdict
+    cured = defined(ROOT / "notebooks" / "08_codebook.ipynb").cured
+    assert cured(pd.Series(table)) == verdict
 
 
 def without_attention(softmax, others, seeds=3, scatter=0.0):

@@ -89,15 +89,6 @@ def combine(words: list[str]) -> str:
     return MOSTLY if 2 * held > n and NO not in words else PARTLY
 
 
-def cured(answers: pd.Series) -> str:
-    """Of the answers of ``codebook_rule.woken`` by data set (the first level of the index) and
-    codebook: yes where some codebook has woken attention on each, not shown where none has on any.
-    It is never no: a series on which the rule could not have said yes cannot say it."""
-    told = answers[answers != CANNOT_TELL]
-    words = [YES if "woken" in set(of) else NOT_SHOWN for _, of in told.groupby(level=0)]
-    return NOT_RUN if not words else combine(words) if YES in words else NOT_SHOWN
-
-
 def _by(table: pd.DataFrame, holds: pd.Series, fails: pd.Series) -> list[str]:
     """A word per row; none counts with too few seeds."""
     enough = table.seeds >= MIN_SEEDS
