@@ -290,8 +290,8 @@ LINK = re.compile(r"\[([^\]\[]*)\]\(((?![a-z]+:|#)[^)\s]+)\)")
 
 
 def relinked(text: str, shown: set[str], up: str = "") -> str:
-    """Markdown of the repository with its links led to pages of the site, to whose root ``up``
-    leads. A link to anything else, or to a chapter that is not ``shown``, becomes its text."""
+    """Markdown of the repository, its links led to pages of the site, to whose root ``up`` leads;
+    others become their text. No line ends between a number and its unit."""
     def lead(match: re.Match) -> str:
         words, target = match[1], match[2].removeprefix("../")
         name = Path(target).stem
@@ -303,7 +303,7 @@ def relinked(text: str, shown: set[str], up: str = "") -> str:
             target, "ledger.md" * target.startswith("results/"))
         return f"[{words}]({up}{place})" if place else words
 
-    return LINK.sub(lead, text)
+    return LINK.sub(lead, re.sub(r"(?<=\d) (?=%|pp\b)", "\u00a0", text))
 
 
 # -- the Sphinx extension

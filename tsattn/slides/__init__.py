@@ -77,5 +77,6 @@ def save_figures() -> None:
                 continue
             if fig := pictures.draw(picture, told, SIZE):
                 with pictures.look():
-                    fig.savefig(folder / f"{name}{end}", metadata={"Date": None})
+                    fig.savefig(folder / f"{name}{end}", metadata={"Date": None},
+                                bbox_inches="tight", pad_inches=0.3)  # a reader's font is wider
                 plt.close(fig)
