@@ -94,7 +94,7 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
     if in_place and (parameters or profile != "paper") and not overwrite:
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
-    ledger = Ledger(parameters["results_dir"]) if "results_dir" in parameters else Ledger()
+    ledger = Ledger(parameters.get("results_dir"))
     readable = [c for c in chosen if c.notebook]
     for c in readable:
         c.todo = needed(c, ledger)
