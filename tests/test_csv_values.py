@@ -110,19 +110,19 @@ def test_the_seasonal_rule_repeats_the_season_of_the_data_and_a_setting_wins(sav
     assert train(s.but(season=24), checkpoints=tmp_path / "b", **quiet).test_mse > 0.1
 
 
-# -- one file, one run
-
-
 @pytest.mark.parametrize("name, short", [
     ("a  b.csv", "a-b"), ("a\nb.csv", "a-b"), ("한" * 80 + ".csv", "csv"),
     ("x" * 200 + ".csv", "x" * 40), ("mine_2.v1.csv", "mine_2.v1"),
-    ("<img src=x onerror=alert(1)>.csv", "img-src-x-onerror-alert-1")])
+    ("<img src=x onerror=alert(1)>.csv", "img-src-x-onerror-alert-1"),
+    ("..csv", "."), ("$\\frac{a$.csv", "frac-a")])
 def test_a_file_may_have_any_name_and_its_runs_have_a_short_and_plain_one(
         save, name, short, tmp_path):
     s = make("smoke", dataset=save(BASE, name), model="last-value", seq_len=48, pred_len=24)
     assert re.fullmatch(rf"last-value-{re.escape(short)}-48-24-none-[0-9a-f]{{10}}", s.run_id)
     assert s.dataset_name == " ".join(name.split()) == load(s.dataset, 48, 24).name
     assert train(s, checkpoints=tmp_path / "c", progress=False, n_threads=1).run_id == s.run_id
+    moved = s.but(dataset=str((tmp_path / name).rename(tmp_path / "plain.csv")))
+    assert moved.run_id[-10:] == s.run_id[-10:], "it tells what is in the file"
 
 
 def test_a_file_that_cannot_be_read_gets_one_sentence(tmp_path):
@@ -145,9 +145,3 @@ def test_a_file_that_grows_is_never_recorded_under_the_name_of_what_it_was(save,
     with pytest.raises(DataError, match="the file has changed since this run was named"):
         train(s, **options)
     assert train(s.but(), **options).run_id != before
-
-
-def test_a_value_that_stands_for_missing_is_given_as_number_or_text():
-    assert make(missing=-9999) == make(missing="-9999") != make(missing="-9999,nan")
-    with pytest.raises(ValueError, match="missing='NA': give numbers separated by commas"):
-        make(missing="NA")

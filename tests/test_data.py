@@ -9,18 +9,8 @@ import pytest
 import torch
 from own_csv import BASE, HOURS
 
-from tsattn.data import (
-    CATALOGUE,
-    SYNTHETIC,
-    DataError,
-    DataUnavailable,
-    available,
-    card,
-    ett_rows,
-    files,
-    load,
-)
-from tsattn.data.files import adjoining
+from tsattn.data import CATALOGUE, SYNTHETIC, DataError, DataUnavailable, available, files, load
+from tsattn.data.files import adjoining, card, ett_rows
 from tsattn.data.windows import calendar_features, cut
 from tsattn.settings import SERIES, SPLITS, make
 
@@ -147,9 +137,6 @@ def test_a_copy_with_other_line_ends_is_the_same_series_and_one_changed_value_is
     copy.write_bytes(text[:-4] + bytes([text[-4] ^ 1]) + text[-3:])
     with pytest.raises(DataError, match=f"wrong SHA-256 .* for {published}; remove the file"):
         load(published, *LENGTHS[published])
-
-
-# -- download
 
 
 @pytest.fixture

@@ -15,17 +15,7 @@ import pytest
 from tsattn.ledger import ROOT, Ledger, LedgerError
 from tsattn.progress import bar, duration
 from tsattn.settings import Settings, make
-from tsattn.sweep import (
-    cores,
-    missing,
-    on_trained,
-    outlook,
-    seconds_expected,
-    sweep,
-    together,
-    trained,
-    verify,
-)
+from tsattn.sweep import missing, on_trained, outlook, seconds_expected, sweep, together, verify
 from tsattn.training import Result, train
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=1) for a in ("zero", "mean")]
@@ -94,11 +84,15 @@ def test_another_draw_is_no_other_result_and_what_to_expect_is_said_before(
 def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, monkeypatch):
     """No data, device, memory, or disk space: other runs go on, and the mended command trains."""
     ledger, options = Ledger(tmp_path / "r"), dict(checkpoints=tmp_path / "c", progress=False)
+    blocked = RUNS[0].but(seed=2)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / blocked.run_id).write_text("in the way of its folder")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("torch.cuda.is_available", lambda: False)
-        table = sweep([RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[1].but(device="cuda")],
-                      ledger=ledger, **options)
-        assert list(table.status) == ["complete", "not run", "not run"]
+        table = sweep([RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[1].but(device="cuda"),
+                       blocked], ledger=ledger, **options)
+        assert list(table.status) == ["complete", *["not run"] * 3]
+        assert blocked.run_id in table.reason[3]
         assert "too few for one window" in table.reason[1] and "no CUDA dev" in table.reason[2]
         assert list(ledger.read("runs").run_id) == [RUNS[0].run_id]
         assert ledger.tally["runs trained"] == 1
@@ -170,29 +164,33 @@ def test_one_training_gives_the_rows_of_both_stretches_of_months(etth1, tmp_path
         assert (alone.val_mse, alone.test_mse) == (row.val_mse, row.test_mse)
         assert np.array_equal(alone.test_errors, together.channel_errors(s))
         assert len(together.curves([s])) == len(alone.curves)
-        assert trained([s], together, tmp_path / "c")
+        assert not missing([s], together, True, tmp_path / "c")
     assert table.test_mse[0] != table.test_mse[1]
 
 
-def test_beyond_its_time_nothing_is_trained_and_the_command_is_said(swept, tmp_path, capsys,
-                                                                    monkeypatch):
-    ledger, table, _ = swept
+def test_beyond_its_time_nothing_is_trained_and_what_does_it_is_said(swept, tmp_path, capsys,
+                                                                     monkeypatch):
+    ledger, table, folder = swept
+    options = dict(checkpoints=folder / "checkpoints", within=10)
+    sweep([RUNS[0].but(pred_len=11_000)], ledger=ledger, **options)
+    assert "too few for one window" in capsys.readouterr().out, "a chapter keeps it"
+    monkeypatch.setattr("tsattn.sweep.train", lambda *_, **__: pytest.fail("trained"))
     monkeypatch.setattr("tsattn.sweep.seconds_expected", lambda runs, *_: [3600.0] * len(runs))
-    found = sweep([*RUNS, RUNS[0].but(seed=9)], ledger=ledger, checkpoints=tmp_path, within=10,
-                  command="make it")
-    said = capsys.readouterr().out
-    assert list(found.run_id) == list(table.run_id) and not list(tmp_path.iterdir())
-    assert said == ("1 of 3 runs are missing: about 60 min with 1 at a time. "
-                    "Nothing is trained; `make it` does it.\n")
+    asked = [*RUNS, RUNS[0].but(seed=9)]
+    found = sweep(asked, ledger=ledger, command="make it", **options)
+    assert list(found.run_id) == list(table.run_id) and capsys.readouterr().out == (
+        "1 of 3 runs are missing: about 60 min with 1 at a time. "
+        "Nothing is trained; `make it` does it.\n")
+    rows = on_trained("m", asked, [{}], lambda *_: [dict(v=1)], ledger=ledger, **options)
+    assert list(rows.run_id) == list(table.run_id)
+    other = Ledger(tmp_path)  # the weights are here, their rows are not
+    assert on_trained("m", RUNS, [{}], lambda *_: [dict(v=1)], ledger=other, **options).empty
+    assert not list(tmp_path.glob("*.csv"))
 
 
-def test_what_cannot_be_trained_is_said_where_a_chapter_keeps_it_and_an_unknown_time(
-        tmp_path, capsys, monkeypatch):
-    options = dict(ledger=Ledger(tmp_path), checkpoints=tmp_path, progress=False)
-    sweep([RUNS[0].but(pred_len=11_000)], within=10, **options)
-    assert "too few for one window" in capsys.readouterr().out
+def test_without_any_row_the_time_is_unknown(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("tsattn.sweep.RESULTS", tmp_path / "none")
-    assert sweep(RUNS, within=0, **options).empty
+    assert sweep(RUNS, ledger=Ledger(tmp_path), checkpoints=tmp_path, within=0).empty
     assert capsys.readouterr().out.startswith(
         "2 of 2 runs are missing: about an unknown time with 1 at a time. Nothing is")
 
@@ -200,7 +198,7 @@ def test_what_cannot_be_trained_is_said_where_a_chapter_keeps_it_and_an_unknown_
 def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     """The first two epochs of recorded runs are a recorded quick run; the row itself, and all that
     were recorded with it, are left out."""
-    committed, others = Ledger(record=True), Others(record=True)
+    committed, others = Ledger(record=True), Ledger(record=True)
     table, curves = committed.read("runs"), committed.read("curves")
     two = curves[curves.epoch <= 2].groupby("run_id").seconds.sum()
     of = dict(status="complete", dataset="ETTh1", seq_len=336, device="cpu", seed=2022)
@@ -208,7 +206,8 @@ def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
         12, random_state=5)
     ratios = []
     for row in rows.itertuples():
-        others.without = table.run_id[table.run_id.str.startswith(row.run_id.split("-s2022-")[0])]
+        beside = table.run_id.str.startswith(row.run_id.split("-s2022-")[0])
+        others.read = lambda _, beside=beside: table[~beside]
         s = committed.settings(row.run_id).but(epochs=2)
         ratios += [seconds_expected([s], others)[0] / (two[row.run_id] * row.threads)]
     assert np.mean([0.5 < r < 2 for r in ratios]) >= 0.9, ratios
@@ -218,14 +217,6 @@ def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     points = rows[["windows", "draws", "smoothings", "noises"]].to_dict("records")
     ratios = np.divide(seconds_expected(of, committed, points=points), rows.seconds)
     assert len(rows) >= 6 and ratios.between(0.5, 2).all(), ratios
-
-
-class Others(Ledger):
-    """The ledger without some rows."""
-
-    def read(self, table):
-        rows = super().read(table)
-        return rows[~rows.run_id.isin(self.without)] if table == "runs" else rows
 
 
 def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
@@ -265,19 +256,6 @@ def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path
     assert expected("auto", True) == expected("cuda", False) == [10.0], "the mean of both cards"
 
 
-def test_only_recorded_runs_whose_weights_are_here_are_measured_and_nothing_is_trained_for_it(
-        swept, tmp_path, monkeypatch):
-    ledger, _, folder = swept
-    options = dict(checkpoints=folder / "checkpoints", within=0)
-    made = on_trained("m", RUNS, [{}], lambda *_: [dict(v=1)], ledger=ledger, **options)
-    assert list(made.v) == [1, 1] and trained(RUNS, ledger, folder / "checkpoints") == RUNS
-    monkeypatch.setattr("tsattn.sweep.train", lambda *_, **__: pytest.fail("trained"))
-    other = Ledger(tmp_path)  # without their rows
-    assert on_trained("m", RUNS, [{}], lambda *_: pytest.fail("measured"), ledger=other,
-                      **options).empty
-    assert not trained(RUNS, other, folder / "checkpoints") and not other.read("m").size
-
-
 @pytest.mark.parametrize("folder, said", [
     ("file", "cannot be written there .*choose another folder with --results"),
     ("/proc/tsattn", "cannot be written there .*choose another folder with --results"),
@@ -291,21 +269,6 @@ def test_a_folder_that_no_run_can_be_added_to_is_refused_before_training(folder,
     monkeypatch.setattr("tsattn.sweep.train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(LedgerError, match=said):
         sweep(RUNS[1:], ledger=Ledger(tmp_path / folder), checkpoints=tmp_path, progress=False)
-
-
-def test_a_run_whose_checkpoints_cannot_be_written_fails_alone(tmp_path):
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / RUNS[0].run_id).write_text("in the way of its folder")
-    table = sweep(RUNS, ledger=Ledger(tmp_path / "r"), checkpoints=tmp_path / "c", progress=False)
-    assert list(table.status) == ["not run", "complete"] and RUNS[0].run_id in table.reason[0]
-    assert list(Ledger(tmp_path / "r").read("runs").run_id) == [RUNS[1].run_id]
-
-
-def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert cores() == 1
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert 1 <= cores() <= len(os.sched_getaffinity(0))
 
 
 def test_one_number_counts_down_and_is_mended_by_what_is_done(monkeypatch):

@@ -1,5 +1,6 @@
 """The ledger: what is read, joined and added; damage, merges, kills, several writers, size."""
 
+import fcntl
 import multiprocessing
 import os
 import re
@@ -15,23 +16,12 @@ from unittest.mock import Mock
 import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
 from own_csv import BASE
 
 import tsattn.ledger as module
 from tsattn.__main__ import main
-from tsattn.ledger import (
-    OWN,
-    RESULTS,
-    ROOT,
-    VERSIONS,
-    Ledger,
-    LedgerError,
-    check,
-    content_of,
-    line_of,
-)
-from tsattn.settings import ATTENTIONS, MODELS, make
+from tsattn.ledger import OWN, RESULTS, ROOT, VERSIONS, Ledger, LedgerError, check
+from tsattn.settings import make
 from tsattn.training import Result
 
 RUNS = [make("smoke", dataset="state-machine", attention=a, seed=s)
@@ -62,9 +52,6 @@ def files(folder):
 def remove(path, *lines):
     kept = [text for n, text in enumerate(path.read_text().splitlines(), 1) if n not in lines]
     path.write_text("\n".join(kept) + "\n")
-
-
-# -- tables
 
 
 def test_recording_replaces_rows_of_its_key_and_a_new_column_keeps_old_rows(tmp_path):
@@ -106,13 +93,6 @@ def test_names_cannot_leave_the_folder(ledger, tmp_path):
     assert any("window_errors/evil.npy" in said for said in check(ledger))
 
 
-@pytest.mark.parametrize("s", [*(make("smoke", model=m) for m in MODELS),
-                               *(make(attention=a, dropout=0.0) for a in ATTENTIONS)])
-def test_the_settings_of_a_row_are_those_that_made_it(s, tmp_path):
-    Ledger(tmp_path).record_run(Result(s, how={"device": "cpu"}))
-    assert Ledger(tmp_path).settings(s.run_id) == s.but(device="cpu")
-
-
 # -- damage
 
 
@@ -122,9 +102,7 @@ DAMAGE = {  # what happens to a table: the line named and how it is called
     "CRLF": (lambda b: b.replace(b"\n", b"\r\n"), 1, HEADER),
     "conflict": (lambda b: b.replace(b"\n", b"\n<<<<<<< HEAD\n", 1), 2, CHANGED),
     "byte 0xff": (lambda b: b.replace(b".5", b"\xff5", 1), 2, CHANGED),
-    "changed": (lambda b: b.replace(b".5", b".6", 1), 2, CHANGED),
     "spreadsheet": (lambda b: b.replace(b".5", b",5"), 2, CHANGED),
-    "shorter": (lambda b: b.replace(b".5,", b".5", 1), 2, CHANGED),
     "check": (lambda b: b.replace(b"\n", b"\ncheck\n", 1), 2, CHANGED),
     "empty": (lambda b: b"", 1, HEADER),
     "no header": (lambda b: b.partition(b"\n")[2], 1, HEADER),
@@ -424,29 +402,20 @@ def test_a_full_disk_in_the_middle_of_a_record_leaves_the_others(ledger, monkeyp
 
 def test_a_lock_that_is_held_elsewhere_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(module, "PATIENCE", 0.1)
-    held = threading.Event()
-
-    def hold():
-        with FileLock(tmp_path / ".lock"):
-            held.set()
-            time.sleep(1)
-
-    threading.Thread(target=hold).start()
-    held.wait()
-    Ledger(tmp_path).record("t", [{"a": 1}], ["a"])
+    with open(tmp_path / ".lock", "w") as elsewhere:
+        fcntl.flock(elsewhere, fcntl.LOCK_EX)
+        threading.Timer(1, fcntl.flock, [elsewhere, fcntl.LOCK_UN]).start()
+        Ledger(tmp_path).record("t", [{"a": 1}], ["a"])
     assert "another process holds the lock of the ledger; waiting" in capsys.readouterr().err
     assert len(Ledger(tmp_path).read("t")) == 1
-
-
-# -- size
 
 
 def test_a_ledger_of_10_000_runs_is_read_in_a_second_and_takes_a_run_in_a_third(ledger):
     for table, epochs in (("runs", [""]), ("curves", range(5))):
         columns, row = ledger.target.lines(table)[0], next(ledger.rows(table))
-        lines = [line_of(columns, {**row, "run_id": f"r{i}", "epoch": str(e)})
+        lines = [module.line_of(columns, {**row, "run_id": f"r{i}", "epoch": str(e)})
                  for i in range(10_000) for e in epochs]
-        (ledger.folder / f"{table}.csv").write_bytes(content_of(columns, lines))
+        (ledger.folder / f"{table}.csv").write_bytes(module.content_of(columns, lines))
 
     def seconds(do):
         started = time.process_time()  # of this process: others use the machine as well
@@ -458,9 +427,6 @@ def test_a_ledger_of_10_000_runs_is_read_in_a_second_and_takes_a_run_in_a_third(
     assert min(seconds(lambda i=i: ledger.record_run(result(RUNS[0].but(seed=51 + i))))
                for i in range(3)) < 0.3
     assert ledger.read("runs").run_id.iloc[-1] == RUNS[0].but(seed=53).run_id
-
-
-# -- the same numbers everywhere
 
 
 def test_the_same_numbers_whatever_locale_time_zone_folder_and_hash_seed(tmp_path, save):

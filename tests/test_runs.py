@@ -5,7 +5,7 @@ import pytest
 from tsattn.by_embedding import codebook_runs
 from tsattn.ledger import Ledger
 from tsattn.models import match
-from tsattn.runs import CELLS, CODEBOOKS, baselines, codebook, codebook_run, evidence, matched
+from tsattn.runs import CELLS, CODEBOOKS, codebook, codebook_run, evidence, matched
 from tsattn.settings import ATTENTIONS, DATASETS, make
 
 
@@ -46,14 +46,6 @@ def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
         match.cache_clear()
         assert on_meta == match(s, softmax, cost) != s
         match.cache_clear()
-
-
-def test_rules_have_one_run_and_the_rest_one_per_seed():
-    named = baselines("smoke", seeds=(1, 2), pred_len=24)
-    assert {name: len(runs) for name, runs in named.items() if len(runs) != 2} == {
-        "last value": 1, "seasonal naive": 1}
-    assert all(s.pred_len == 24 for runs in named.values() for s in runs)
-    assert len({s.run_id for runs in named.values() for s in runs}) == 14
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

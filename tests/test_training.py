@@ -45,7 +45,6 @@ def test_every_model_goes_the_same_way(model, tmp_path):
     s = smoke(model=model)
     a, b = (train(s, checkpoints=tmp_path / name, **QUIET) for name in "ab")
     assert a.status == "complete" and numbers(a) == numbers(b)
-    assert len(a.test_errors) == s.max_windows
     trained = a.how["parameters"] > 0
     assert len(a.curves) == (s.epochs if trained else 1)
     assert trained == (model not in ("last-value", "seasonal-naive"))
