@@ -19,7 +19,7 @@ from IPython.display import HTML, Markdown, display
 
 from . import claims, compare, figures, measures, numbers
 from .data import SYNTHETIC, available
-from .ledger import Ledger
+from .ledger import RESULTS, Ledger
 from .settings import ATTENTIONS, PROFILES, ROOT, SEEDS, Settings
 from .sweep import missing, on_trained, sweep
 from .text import escape
@@ -197,6 +197,6 @@ def start(profile: str, *, name: str = "", dataset: str = "", seeds: list[int] |
         display(Markdown(f"**Figures, tables and verdict lines are of {file}.** The text between "
                          f"them was written about {about}: what it says of months, hours and "
                          "transformer stations is of that series."))
-    return Chapter(profile, Ledger(results_dir or None),
+    return Chapter(profile, Ledger(results_dir or RESULTS),
                    Path(figures_dir or ROOT / "build" / "figures"), dataset,
                    seeds or SEEDS[profile], words, train_minutes, name=name)

@@ -315,16 +315,18 @@ def needs_checkout() -> None:
 class Ledger:
     """The tables ``<folder>/<table>.csv`` and the errors ``<folder>/window_errors/<run_id>.npy``.
 
-    ``Ledger()`` reads the committed tables and those in ``OWN``, and writes to ``OWN``; with
-    ``record=True`` it reads and writes the committed ones alone, as a ledger in a ``folder`` that
-    is given does there. All methods raise ``LedgerError`` for a table that is damaged.
+    ``Ledger()`` and ``Ledger(RESULTS)`` read the committed tables and those in ``OWN``, and write
+    to ``OWN``; with ``record=True`` they read and write the committed ones alone. A ledger in
+    another folder is read and written there. All methods raise ``LedgerError`` for a table that is
+    damaged.
     """
 
-    def __init__(self, folder=None, record: bool = False):
-        self.folder = Path(folder or RESULTS)
-        if self.folder.resolve() == RESULTS.resolve():
+    def __init__(self, folder=RESULTS, record: bool = False):
+        self.folder = Path(folder)
+        committed = self.folder.resolve() == RESULTS.resolve()
+        if committed:
             needs_checkout()
-        self.own = OWN if not (folder or record) else None
+        self.own = OWN if committed and not record else None
         self.folders = [Folder(path) for path in (self.folder, self.own) if path]
         self.target = self.folders[-1]  # where this ledger writes
         source_revision()  # what is loaded now, even if the files change while runs go on

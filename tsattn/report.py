@@ -22,7 +22,7 @@ from . import folders, numbers, site, slides
 from .chapter import checked
 from .claims import Facts
 from .data import DataError
-from .ledger import Ledger, LedgerError
+from .ledger import RESULTS, Ledger, LedgerError
 from .progress import bar, counted, duration, say
 from .settings import DATASETS, ROOT, Settings
 from .sweep import cores, missing, seconds_expected, sweep, together
@@ -94,7 +94,7 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
     if in_place and (parameters or profile != "paper") and not overwrite:
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
-    ledger = Ledger(parameters.get("results_dir"))
+    ledger = Ledger(parameters.get("results_dir", RESULTS))
     readable = [c for c in chosen if c.notebook]
     for c in readable:
         c.todo = needed(c, ledger)
