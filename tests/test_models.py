@@ -115,6 +115,9 @@ def test_linear_maps_and_their_gradients_are_those_of_pytorch(shape):
 
     for found, usual in zip(own(linear), own(torch.nn.functional.linear), strict=True):
         torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
+    x, W, b = torch.randn(4, 8), torch.randn(3, 8), torch.zeros(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert linear(x, W, b).dtype == torch.bfloat16
 
 
 def test_dropout_has_its_mean_its_rate_and_its_seed():
