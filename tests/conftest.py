@@ -3,6 +3,7 @@ import os
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 
 # Tests run side by side, one per core; what each of them starts keeps to one core too. Before
@@ -21,13 +22,9 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def nothing_of_a_readers_own(tmp_path_factory):
+def one_thread_and_nothing_of_a_readers_own(tmp_path_factory):
     """What has been trained in this checkout and not recorded changes no test."""
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tsattn.ledger.OWN", tmp_path_factory.mktemp("own") / "my-results")
         yield
@@ -60,6 +57,12 @@ def save(tmp_path):
         return str(tmp_path / name)
 
     return save
+
+
+def moving(rng, *shape, horizon=96):
+    """Errors of overlapping windows [*shape]: moving sums of ``horizon`` steps, of variance 1."""
+    sums = rng.standard_normal((*shape[:-1], shape[-1] + horizon)).cumsum(-1)
+    return (sums[..., horizon:] - sums[..., :-horizon]) / np.sqrt(horizon)
 
 
 def defined(path):

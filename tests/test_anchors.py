@@ -16,10 +16,13 @@ READMES = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "REA
 TEXTS = text.texts()
 
 
-def test_every_anchored_number_is_the_ledgers(facts):
+def test_every_anchored_number_is_the_ledgers_and_no_line_begins_with_an_anchor(facts):
+    """A line that begins with a comment ends its paragraph, in Jupyter and on the site."""
+    begins = re.compile(r"^\s*(?:[-*]|\d+\.)?\s*<!-- (?:n:|holds:|/ -->).{,60}", re.M)
     for (path, cell), written in TEXTS.items():
         new, problems = text.refresh_text(written, facts)
         assert not problems and new == written, f"{path.name}, {cell}: python -m tsattn refresh"
+        assert not begins.findall(text.BLOCK.sub("", written)), f"{path.name}, {cell}"
 
 
 @pytest.mark.parametrize("written", READMES.values(), ids=READMES)
@@ -66,14 +69,6 @@ def test_files_are_refreshed_in_place(tmp_path):
     assert sorted(changed) == ["00_x.ipynb", "README.md"] and problems == []
     assert "-->0<" not in (tmp_path / "README.md").read_text()
     assert text.refresh(tmp_path) == ([], [])
-
-
-def test_no_line_begins_with_an_anchor():
-    """A line that begins with a comment ends its paragraph, in Jupyter and on the site."""
-    begins = re.compile(r"\s*(?:[-*]|\d+\.)?\s*<!-- (?:n:|holds:|/ -->)")
-    said = [f"{path.name}: {line[:60]}" for (path, _), written in TEXTS.items()
-            for line in text.BLOCK.sub("", written).splitlines() if begins.match(line)]
-    assert not said, "\n".join(said)
 
 
 # -- words

@@ -58,16 +58,6 @@ def test_the_intervals_by_hand(ledger):
     assert row.verdict == "undecided" and row.reference == "softmax"
 
 
-def test_variants_with_the_seeds_of_softmax_are_one_family(table):
-    at = table[(table.dataset == "ETTh1") & (table.split == "standard") & (table.pred_len == 96)
-               & (table.model == "PatchTST") & (table.learning_rate == 1e-4)
-               & (table.embedding == "linear") & (table.settings == "")].set_index("variant")
-    assert list(at.index) == ["identity", "zero", "mean", "fixed", "attention only"]
-    assert at.seeds.tolist() == [5, 5, 5, 5, 3]
-    assert at.se_seeds[:4].nunique() == 1  # pooled, with the reference's spread
-    assert at.p["zero"] > at.p_here["zero"] and at.p["mean"] == at.p["fixed"]
-
-
 def test_nothing_to_compare_gives_nothing(ledger, tmp_path):
     softmax = [make("paper")]
     for table in (comparisons(Ledger(tmp_path)), versus(ledger, [], {"zero": softmax}),
@@ -94,7 +84,7 @@ def test_disturbed_models_are_one_family_each_against_itself():
     assert disturbed(changes[:0]).empty
 
 
-def test_a_selection_gives_exactly_the_runs_that_it_was_made_of(ledger):
+def test_a_selection_gives_the_runs_that_it_was_made_of_and_the_line_under_a_figure_so_many(ledger):
     table = compare.runs(ledger)
     assert table.feed_forward.dtype == bool and table.split.notna().all()
     for asked in (runs.evidence()["rolling origin ETTh1"], runs.attentions(learning_rate=1e-4),
@@ -102,10 +92,6 @@ def test_a_selection_gives_exactly_the_runs_that_it_was_made_of(ledger):
         chosen = table[table.run_id.isin([s.run_id for s in ledger.complete(asked)])]
         found = table.query(compare.selection(table, chosen))
         assert len(chosen) > 10 and set(found.run_id) == set(chosen.run_id)
-
-
-def test_the_line_under_a_figure_gives_as_many_runs_as_it_says(ledger):
-    table = compare.runs(ledger)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shown = [o.data["text/html"] for c in nbformat.read(path, 4).cells
                  for o in c.get("outputs", []) if "runs behind it" in o.get("data", {}).get(

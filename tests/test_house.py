@@ -1,4 +1,4 @@
-"""The house keeps its order: where imports point, what figures and chapters weigh."""
+"""The house keeps its order: where imports point, what figures weigh."""
 
 import ast
 import itertools
@@ -18,7 +18,6 @@ from tsattn import figures
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tsattn"
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 # -- imports
@@ -47,37 +46,17 @@ def test_no_import_runs_upwards():
 # -- weight
 
 
-def test_figures_and_chapters_are_light():
+def test_figures_are_light():
     size = sum(path.stat().st_size for path in (ROOT / "figures").rglob("*") if path.is_file())
     assert size <= 8e6, f"figures/ has {size / 1e6:.1f} MB, at most 8"
-    heavy = [path.name for path in CHAPTERS if path.stat().st_size > 1e6]
-    assert not heavy, f"{heavy}: more than 1 MB"
 
 
-def test_a_saved_figure_is_light_and_its_text_is_text(tmp_path):
-    with plt.rc_context():
-        figures.style()
-        fig, ax = plt.subplots(figsize=(10, 5))
-        ax.plot([1, 3, 2], color=figures.COLORS["softmax"])
-        ax.set_title("Test error")
-        figures.save(fig, "error", tmp_path)
-        plt.close(fig)
-    svg = (tmp_path / "error.svg").read_text()
-    assert ">Test error</text>" in svg
-    picture = Image.open(tmp_path / "error.png")
-    assert picture.mode == "P" and picture.info["dpi"] == pytest.approx((110, 110), abs=0.1)
-    assert 1000 < picture.width <= 1200, "10 inches at 110 dpi, cut to what is drawn"
-    blue = ImageColor.getrgb(figures.COLORS["softmax"])
-    nearest = min(abs(np.subtract(blue, rgb)).max()
-                  for _, rgb in picture.convert("RGB").getcolors())
-    assert nearest <= 8, "the colours of the five attentions survive"
-
-
-def test_names_from_files_are_drawn_as_they_stand_in_any_script(tmp_path):
+def test_a_saved_figure_is_light_and_its_text_is_text_as_it_stands_in_any_script(tmp_path):
     with plt.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("error")  # Glyph 51204 missing from font(s)
         figures.style()
-        fig, axes = plt.subplots(2)
+        fig, axes = plt.subplots(2, figsize=(10, 5))
+        axes[0].plot([1, 3, 2], color=figures.COLORS["softmax"])
         axes[0].set_title(r"$\frac{a$.csv, 24 steps ahead")
         axes[1].set(ylabel="$W_P$", yscale="log", ylim=(0.1, 10))
         axes[1].set_title("전력 수요: −1.5 % (電力, でんき)", weight="bold")
@@ -86,6 +65,13 @@ def test_names_from_files_are_drawn_as_they_stand_in_any_script(tmp_path):
     svg = (tmp_path / "names.svg").read_text()
     assert r">$\frac{a$.csv, 24 steps ahead</text>" in svg
     assert "$W_P$</text>" not in svg and "10^{-1}}$</text>" not in svg
+    picture = Image.open(tmp_path / "names.png")
+    assert picture.mode == "P" and picture.info["dpi"] == pytest.approx((110, 110), abs=0.1)
+    assert 1000 < picture.width <= 1200, "10 inches at 110 dpi, cut to what is drawn"
+    blue = ImageColor.getrgb(figures.COLORS["softmax"])
+    nearest = min(abs(np.subtract(blue, rgb)).max()
+                  for _, rgb in picture.convert("RGB").getcolors())
+    assert nearest <= 8, "the colours of the five attentions survive"
 
 
 # -- what is installed

@@ -1,6 +1,5 @@
 """Measurements on trained models: what is recorded is found, and content is told from mixing."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tsattn.ledger import RESULTS, Ledger
 from tsattn.measures import MEASURES, NAMED, Context, derangement
 from tsattn.models import build
 from tsattn.settings import make
+from tsattn.sweep import measured_again, on_trained, sweep
 from tsattn.training import evaluate
 
 FROM_WINDOWS = ("A = data-set average", "A = another window's")
@@ -28,9 +28,9 @@ RECORDED = [table for table in MEASURES if (RESULTS / f"{table}.csv").exists()]
 
 @pytest.mark.parametrize("table", RECORDED)
 def test_every_recorded_row_is_found_at_the_point_of_its_measure(table):
-    with open(RESULTS / f"{table}.csv", newline="") as f:
-        points = {(row["run_id"], json.dumps(measures.point(table, row)))
-                  for row in csv.DictReader(f)}
+    rows = pd.read_csv(RESULTS / f"{table}.csv", dtype=str, keep_default_na=False)
+    points = {(row["run_id"], json.dumps(measures.point(table, row)))
+              for row in rows.to_dict("records")}
     keys = [{"run_id": run_id, **json.loads(point)} for run_id, point in points]
     assert keys and Ledger(RESULTS).lacking(table, keys) == []
 
@@ -167,9 +167,6 @@ def test_bad_input_gets_one_sentence(splits):
         measures.intervened(sharp(), splits, "A = 2")
     with pytest.raises(ValueError, match="1 window: no other"):
         derangement(1, 0)
-    zero = build(make("smoke", attention="zero"), 1).eval()
-    with pytest.raises(ValueError, match="attention.weights: no such point"):
-        measures.intervened(zero, splits, FROM_WINDOWS[0])
 
 
 # -- the rest
@@ -191,19 +188,9 @@ def test_the_grid_is_what_single_interventions_measure(splits):
     with iv.perturb_attention(model, 0.5):
         mse = evaluate(model, windows)[0].mean().item()
     assert at[0.5, 0.0]["test_mse"] == pytest.approx(mse, rel=1e-5) and at[0.5, 0.0]["std"] == 0
-    random, by_draw = torch.Generator(), torch.zeros(2)
-    for draw in range(2):  # 20 windows pass in batches of 16, each with noise of its own
-        for start in (0, 16):
-            with iv.perturb_attention(model, 0.5, 1.0,
-                                      generator=random.manual_seed(1009 * start + draw)):
-                by_draw[draw] += evaluate(model, windows[start:start + 16])[0].sum() / 20
-    assert at[0.5, 1.0]["test_mse"] == pytest.approx(by_draw.mean().item())
-    assert at[0.5, 1.0]["std"] == pytest.approx(by_draw.std().item(), rel=1e-4)
 
 
 def test_measured_again_on_the_same_weights_nothing_is_apart(tmp_path):
-    from tsattn.sweep import measured_again, on_trained, sweep
-
     ledger, s = Ledger(tmp_path / "r"), make("smoke", dataset="state-machine", seed=1)
     sweep([s], ledger=ledger, checkpoints=tmp_path)
     points = [dict(windows=16, intervention=name, draw=0) for name in ("none", "A = mean")]

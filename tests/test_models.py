@@ -13,11 +13,20 @@ from tsattn.settings import ATTENTIONS, MODELS, Settings, make
 N, T, D, H = 3, 7, 16, 4
 
 
-def by_hand(layer, x, A):
-    """concat_h(A_h W_v x) W_o, head by head, with the matrix A [H, T, T] or [N, H, T, T]."""
+def by_hand(layer, attention, x, below=0.0):
+    """concat_h(A_h W_v x) W_o, head by head, with the matrix A [H, T, T] or [N, H, T, T], and the
+    logits of softmax [N, H, T, T]."""
+    T = x.shape[1]
+    q, k = (torch.stack(w(x).split(D // H, -1), 1) for w in (layer.W_q, layer.W_k))
+    logits = q @ k.mT / (D // H) ** 0.5 + below
+    A = {"softmax": lambda: logits.softmax(-1),
+         "identity": lambda: torch.eye(T).double().expand(H, T, T),
+         "zero": lambda: torch.zeros(H, T, T).double(),
+         "mean": lambda: torch.full((H, T, T), 1 / T).double(),
+         "fixed": lambda: layer.A}[attention]()
     v = x @ layer.W_v.weight.T + layer.W_v.bias
     heads = [A[..., h, :, :] @ v[..., h * D // H:(h + 1) * D // H] for h in range(H)]
-    return torch.cat(heads, -1) @ layer.W_o.weight.T + layer.W_o.bias
+    return torch.cat(heads, -1) @ layer.W_o.weight.T + layer.W_o.bias, logits
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -29,15 +38,9 @@ def test_attention_is_the_formula_with_the_explicit_matrix(attention, residual):
     x, below = torch.randn(N, T, D).double(), torch.randn(N, H, T, T).double()
     if attention == "fixed":
         torch.nn.init.normal_(layer.A)
-    q, k = (torch.stack((w(x)).split(D // H, -1), 1) for w in (layer.W_q, layer.W_k))
-    logits = q @ k.mT / (D // H) ** 0.5 + (below if residual else 0)
-    A = {"softmax": lambda: logits.softmax(-1),
-         "identity": lambda: torch.eye(T).double().expand(H, T, T),
-         "zero": lambda: torch.zeros(H, T, T).double(),
-         "mean": lambda: torch.full((H, T, T), 1 / T).double(),
-         "fixed": lambda: layer.A}[attention]()
     out, scores = layer(x, below)
-    torch.testing.assert_close(out.expand(N, T, D), by_hand(layer, x, A))
+    expected, logits = by_hand(layer, attention, x, below if residual else 0.0)
+    torch.testing.assert_close(out.expand(N, T, D), expected)
     if attention == "softmax":
         torch.testing.assert_close(scores, logits)
 
@@ -113,7 +116,6 @@ def test_linear_maps_and_their_gradients_are_those_of_pytorch(shape):
     for found, usual in zip(own(linear), own(torch.nn.functional.linear), strict=True):
         torch.testing.assert_close(found, usual, rtol=1e-4, atol=1e-4)
     x, W, b = torch.randn(4, 8), torch.randn(3, 8), torch.zeros(3)
-    assert linear(x.double(), W.double(), b.double()).dtype == torch.float64
     with torch.autocast("cpu", torch.bfloat16):
         assert linear(x, W, b).dtype == torch.bfloat16
 
@@ -171,32 +173,21 @@ def test_attention_only_has_no_feed_forward(norm_position):
     torch.testing.assert_close(model.encode(model.embed(x.flatten(0, 1))), model.norm(tokens))
 
 
-# -- iTransformer
-
-def itransformer(**changes):
-    return build(make("smoke", model="iTransformer", **changes), 5).double().eval()
-
+# -- other models
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_itransformer_is_its_formulas_with_the_explicit_matrix(attention):
-    model, x = itransformer(attention=attention, n_layers=1), torch.randn(3, 9, 336).double()
-    layer, T = model.layers[0], 9
+    s = make("smoke", model="iTransformer", attention=attention, n_layers=1)
+    model, x = build(s, 5).double().eval(), torch.randn(3, 9, 336).double()
+    layer = model.layers[0]
     mean = x[:, :5].mean(-1, keepdim=True)
     std = (x[:, :5].var(-1, keepdim=True, unbiased=False) + 1e-5).sqrt()
     h = model.W_e(torch.cat([(x[:, :5] - mean) / std, x[:, 5:]], 1))
-    q, k = (torch.stack(w(h).split(D // H, -1), 1)
-            for w in (layer.attention.W_q, layer.attention.W_k))
-    uniform = torch.full((H, T, T), 1 / T).double()
-    A = {"softmax": (q @ k.mT / (D // H) ** 0.5).softmax(-1),
-         "identity": torch.eye(T).double().expand(H, T, T),
-         "zero": torch.zeros(H, T, T).double()}.get(attention, uniform)
-    h = layer.norm_1(h + by_hand(layer.attention, h, A))
+    h = layer.norm_1(h + by_hand(layer.attention, attention, h)[0])
     hidden = torch.nn.functional.gelu(layer.feed_forward.W_1(h))
     h = layer.norm_2(h + layer.feed_forward.W_2(hidden))
     torch.testing.assert_close(model(x), model.head(model.norm(h)[:, :5]) * std + mean)
 
-
-# -- baselines
 
 def test_dlinear_is_its_formula():
     model, x = build(make("smoke", model="DLinear"), 2).double(), torch.randn(3, 2, 336).double()

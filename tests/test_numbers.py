@@ -18,17 +18,9 @@ SAID = numbers.read(Ledger(record=True))
 RUN_IDS = [runs.toy("state-machine", attention="softmax", seed=s).run_id for s in runs.FEW_SEEDS]
 
 
-def test_a_name_is_computed_in_one_place():
+def test_a_name_is_computed_in_one_place_and_used_by_a_text():
     assert len(SAID) and Facts(Ledger(record=True)).said.index.is_unique
     assert set(SAID.chapter) <= {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    without = SAID.index[SAID.digest.isna() & (SAID.chapter != "B_cost")]  # others' runs, floors
-    published = ("pairs", "others-pairs", "authors.", "paper-column-is-itransformer", *(
-        f"{metric}.{whose}-" for metric in ("mse", "mae") for whose in ("authors", "talk")))
-    assert all(name.startswith((*published, "codebook.cost", "codebook.none-coll"))
-               for name in without)
-
-
-def test_every_name_is_used_by_a_text():
     texts = [*text.texts().values(),
              *((ROOT / "tsattn" / "slides" / f"deck.{lang}.md").read_text("utf-8")
                for lang in story.LANGUAGES)]

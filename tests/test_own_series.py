@@ -18,7 +18,6 @@ from tsattn.data import load
 from tsattn.ledger import ROOT, Ledger
 from tsattn.report import report
 from tsattn.settings import SEEDS, make
-from tsattn.sweep import seconds_expected
 from tsattn.text import figure, with_interval
 
 SEQ_LEN, PRED_LEN = 48, 24
@@ -144,30 +143,21 @@ def test_errors_in_units_are_those_of_all_windows(site):
     assert said.count("RMSE, the file’s units") == 2, "one for each channel"
 
 
-@pytest.fixture(scope="module")
-def one_channel(tmp_path_factory):
-    """Chapters 1, 4 and C on one channel, in a window of odd length, with one seed."""
-    file = tmp_path_factory.mktemp("channel") / "전력.csv"
-    folder = built(BASE[["date", "OT"]], file, "--only", "01", "04", "--notebooks-only",
-                   seq_len=40, pred_len=6, seeds="[7]", attentions='["softmax","zero"]')
-    return [said_in(p) for p in sorted((folder / "notebooks").glob("*.ipynb"))]
-
-
-def test_chapters_leave_out_what_does_not_fit_and_say_so(one_channel):
-    first, fourth, _ = one_channel
+def test_chapters_leave_out_what_does_not_fit_and_one_seed_has_an_interval(tmp_path):
+    """Chapters 1, 4 and C on one channel, in a window of odd length."""
+    folder = built(BASE[["date", "OT"]], tmp_path / "전력.csv", "--only", "01", "04",
+                   "--notebooks-only", seq_len=40, pred_len=6, seeds="[7]",
+                   attentions='["softmax","zero"]')
+    first, fourth, own = (said_in(p) for p in sorted((folder / "notebooks").glob("*.ipynb")))
     assert "**iTransformer is left out:** its tokens are channels, and this file has one." in first
     assert "patches of 12, 16, 24 steps, which do not divide a window of 40" in fourth
     for said in (first, fourth):
         assert "verdict lines are of 전력.csv.** The text between them was written about" in said
         assert "In one minute" not in said  # results of the report are set aside
         assert "ETTh1, 96 hours" not in said and "replicated?" not in said
-
-
-def test_one_seed_has_an_interval_of_the_times_and_no_nan(one_channel):
     assert re.search(r"changes by \S+ % \[\S+, \S+\] against softmax \(one seed; brackets: 95 % "
-                     r"interval, for other times of this series, not other seeds\)",
-                     one_channel[-1])
-    for said in one_channel:
+                     r"interval, for other times of this series, not other seeds\)", own)
+    for said in (first, fourth, own):
         assert len(said) > 1000 and not re.search(r"\bnan|\b1 seeds", said)
 
 
@@ -275,8 +265,3 @@ def test_on_the_reports_own_series_the_answer_is_that_of_its_claim(etth1, facts,
     assert "30 runs read" in said and "trained;" not in said
     assert "Forecasts are made for a file of yours." in said
     assert not list((tmp_path / "figures").glob("C_*.csv"))
-
-
-def test_in_a_new_ledger_runs_are_timed_by_the_committed_ones(save, tmp_path):
-    s = make("smoke", dataset=save(BASE), seq_len=48, pred_len=24)
-    assert seconds_expected([s], Ledger(tmp_path / "results"))[0] > 0

@@ -24,11 +24,6 @@ def lines():
     return sorted(set(filter(None, found)))
 
 
-def typed(command):
-    return [shlex.split(line.removeprefix(PYTHON)) for line in lines()
-            if line.startswith(f"{PYTHON}{command}")]
-
-
 @pytest.mark.parametrize("line", lines())
 def test_every_command_is_one_that_there_is(line):
     if line.startswith("make "):
@@ -58,7 +53,8 @@ def dry(monkeypatch, tmp_path):
     return done
 
 
-@pytest.mark.parametrize("arguments", typed("report"))
+@pytest.mark.parametrize("arguments", [shlex.split(line.removeprefix(PYTHON)) for line in lines()
+                                       if line.startswith(f"{PYTHON}report")])
 def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys):
     BASE.to_csv("log.csv", index=False)
     assert main([*arguments, "--notebooks-only", "--output", str(tmp_path / "out")]) == 0
@@ -77,13 +73,6 @@ def test_a_rerun_trains_what_it_says_in_minutes(arguments, dry, tmp_path, capsys
         assert {s.epochs for s in runs} == {2}
     else:
         assert {s.dataset_name for s in runs} == {asked["dataset"]} and "C" in dry["executed"]
-
-
-@pytest.mark.parametrize("arguments", typed("sweep"))
-def test_a_sweep_says_what_it_would_train(arguments, capsys):
-    assert main([*arguments, "--dry-run"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"together: (\d+ of 15) runs are missing.*", said[-1])
 
 
 def test_tables_of_two_branches_that_each_recorded_runs_are_joined():
@@ -126,4 +115,3 @@ def test_what_is_said_to_be_in_the_code_is_there():
                  for path in re.findall("`(.*?)`", cell)]
         assert len(paths) > 10
         assert [path for path in paths if not (ROOT / "tsattn" / path).exists()] == []
-    assert '"identity"' in (ROOT / "tsattn" / "models" / "attention.py").read_text("utf-8")

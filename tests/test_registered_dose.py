@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from conftest import moving
 
 from tsattn.data.dose import ERROR
 from tsattn.ledger import RESULTS, Ledger
@@ -22,8 +23,7 @@ def simulated(rng, share: dict, *, hours=96, seed_sd=0.004, week_sd=0.04, uneven
     Seeds and weeks vary as on ETTh1 at 1e-4, as shares of ERROR. ``uneven``: so much more do the
     seeds of softmax vary."""
     def weeks():
-        raw = rng.standard_normal(W + hours // 4).cumsum()
-        return (raw[hours // 4:] - raw[:-(hours // 4)]) / (hours // 4) ** 0.5 * week_sd
+        return week_sd * moving(rng, W, horizon=hours // 4)
 
     common, found = rng.standard_normal(SEEDS) * seed_sd, {}
     for attention in ("softmax", *WITHOUT):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import moving
 
 from tsattn.ledger import RESULTS
 from tsattn.registered_rates import TESTS, best_rates, decide
@@ -18,8 +19,7 @@ def simulated(rng, loss: float, *, hours=96, seeds=5, seed_sd=0.004, week_sd=0.0
         own = rng.standard_normal((len(RATES), seeds)) * seed_sd
         val = own + rng.standard_normal((len(RATES), seeds)) * seed_sd
         rate = RATES.index(best_rates({arm: dict(zip(RATES, val, strict=True))})[arm])
-        raw = rng.standard_normal(W + hours).cumsum()
-        weeks = (raw[hours:] - raw[:-hours]) / hours**0.5 * week_sd
+        weeks = week_sd * moving(rng, W, horizon=hours)
         channels = np.zeros(7)
         channels[[0, 2]] = loss if arm == "zero" else 0.0
         at[arm] = 1 + own[rate][:, None, None] + weeks[:, None] + channels

@@ -65,7 +65,6 @@ def call(checkout, only=(), profile=None, parameters=None, in_place=False, **opt
 
 
 @pytest.mark.parametrize("name, value, default, form", [
-    ("seeds", 2021, None, "seeds = 2021: must be a list of different whole numbers"),
     ("seeds", [1, 1], None, "seeds = [1, 1]: must be a list of different"),
     ("seeds", [10**20], None, "whole numbers from 0 to 4294967295"),
     ("attentions", ["linear"], ["softmax"], "some of softmax, identity, zero, mean, fixed"),
@@ -98,10 +97,7 @@ def test_parameters_are_checked_before_anything_runs(checkout):
     write(checkout, "02_two", ("runs", RUNS), f"open({str(mark)!r}, 'w')")
     for words, asked in [
             ("seeds = 3: must be a list", dict(parameters={"seeds": 3})),
-            ("-p colour: no chapter has this parameter", dict(parameters={"colour": 1})),
             ("02_two: pred_len=-1", dict(parameters={"pred_len": -1})),
-            ("-p profile smoke: --profile says quick",
-             dict(parameters={"profile": "smoke"}, profile="quick")),
             ("is not empty, and no report has written what is in it", dict(build=checkout)),
             ("--only 09: no such chapter in notebooks/; there are 01, 02", dict(only=["09"]))]:
         with pytest.raises(ValueError, match=words):

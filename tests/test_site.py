@@ -12,11 +12,11 @@ from chromium import PROGRAM, chromium
 from tsattn import explore, site
 from tsattn.compare import comparisons
 from tsattn.ledger import ROOT, Ledger
-from tsattn.site import Page, build, harmless_html, mathml, notice, relinked
+from tsattn.site import Page, build, harmless_html, mathml, notice
 
 EVIL = "<img src=x onerror=alert(1)>"
 LINKS = ("[x](javascript:alert(1)) ![y](http://127.0.0.1:9/z.png) [p](/etc/passwd) "
-         "[w](https://a.b) [1](notebooks/01_attention_replacement.ipynb)")
+         "[w](https://a.b) [r](results/runs.csv) [1](notebooks/01_attention_replacement.ipynb)")
 PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
          "RU5ErkJggg==")
 
@@ -76,11 +76,13 @@ def parsed(pages):
     return {p: BeautifulSoup(p.read_text("utf-8"), "html.parser") for p in html_pages(pages)}
 
 
-def test_every_link_leads_somewhere_and_every_page_is_small(pages, parsed):
+def test_every_link_leads_somewhere_every_figure_has_words_and_every_page_is_small(pages, parsed):
     for page, found in parsed.items():
         # Two pages bring libraries, so that they work offline.
         large = page.name in ("explore.html", "ledger.html")
         assert page.stat().st_size < (3e6 if large else 2e6), page
+        for words in (image.get("alt", "").strip() for image in found.find_all("img")):
+            assert words and not words.startswith("../_images"), page
         for link in (tag[k] for k in ("href", "src") for tag in found.find_all(attrs={k: True})):
             url = urlparse(link)
             if url.scheme in ("http", "https", "data", "mailto"):
@@ -91,29 +93,25 @@ def test_every_link_leads_somewhere_and_every_page_is_small(pages, parsed):
                 assert parsed[target].find(id=unquote(url.fragment)), (page, link)
 
 
-def test_the_korean_page_stands_outside_the_order_in_which_pages_are_read(parsed):
+def test_the_korean_page_stands_beside_the_english_one_outside_the_order_of_pages(pages, parsed):
+    for name, lang, other in (("index", "en", "ko"), ("ko", "ko", "index")):
+        text = (pages / f"{name}.html").read_text("utf-8")
+        assert f'<html lang="{lang}"' in text and '<a href="slides-ko.pptx">' in text
+        assert f'href="{other}.html"' in text and 'href="notebooks/05_toy_dataset.html"' in text
+    assert (pages / "slides-ko.pptx").read_bytes() == b"a deck"
     turned = {page.name: [a["href"] for a in found.select("a.left-prev, a.right-next")]
               for page, found in parsed.items()}
     assert turned["ko.html"] == [] and turned["index.html"] and any(map(len, turned.values()))
     assert not [p for p, links in turned.items() if any(x.endswith("ko.html") for x in links)]
 
 
-def test_every_figure_has_words_for_those_who_cannot_see_it(parsed):
-    for page, image in ((p, i) for p, found in parsed.items() for i in found.find_all("img")):
-        alt = image.get("alt", "").strip()
-        assert alt and not alt.startswith("../_images"), page
-
-
-def test_equations_are_mathml(parsed):
+def test_equations_are_mathml_and_a_bad_one_is_named(parsed):
     for page, found in parsed.items():
         if page.parent.name == "notebooks":
             assert "$$" not in str(found) and "MathJax" not in str(found), page
             assert not [m for m in found.find_all("math") if "\\" in str(m)], page
         if page.stem == "99_strange":
             assert found.select("div.equation > math") and not re.search(r"\$<|>\$", str(found))
-
-
-def test_a_bad_equation_is_named():
     assert re.search("^<math.*mfrac", mathml(r"\frac{a}{b}", "block"))
     with pytest.raises(ValueError, match="equation 'a_': MissingSuperScript"):
         mathml("a_", "block")
@@ -128,7 +126,7 @@ def test_names_from_files_are_text(pages, parsed):
     assert not [i for i in found.find_all("img") if i.get("src", "").startswith(("x", "http"))]
     links = [a["href"] for a in found.find_all("a", href=True)]
     assert not [link for link in links if "javascript:" in link or "passwd" in link]
-    assert "https://a.b" in links and "01_attention_replacement.html" in links
+    assert {"https://a.b", "01_attention_replacement.html", "../ledger.html"} <= {*links}
     assert "<iframe" not in text and "<script>alert" not in text and "root:" not in text
     assert "&lt;img src=x onerror" in text
     assert text.count("<figcaption>") == 1 and 'alt="Bars of &lt;img' in text
@@ -168,15 +166,6 @@ def test_a_long_table_is_folded(rows, open_):
     html = pd.DataFrame({"a": range(rows)}).to_html()
     shown = site.folded(nbformat.v4.new_output("display_data", data={"text/html": html}))
     assert ("<details>" not in shown.data["text/html"]) == open_ and html in shown.data["text/html"]
-
-
-def test_a_link_that_leads_nowhere_is_text():
-    text = ("[a](tsattn/) [b](notebooks/01_a.ipynb) [n](notebooks/77_none.ipynb) [c](results/) "
-            "[d](results/runs.csv) [e](../../etc/passwd) ![f](figures/a.png)")
-    assert relinked(text, {"01_a"}) == ("a [b](notebooks/01_a.ipynb) n [c](ledger.md) "
-                                        "[d](ledger.md) e ![f](figures/a.png)")
-    assert relinked("[r](../README.md) [b](01_a.ipynb)", {"01_a"}, "../") == (
-        "[r](../index.md) [b](01_a.ipynb)")
 
 
 def test_every_table_of_the_record_can_be_downloaded_and_without_any_it_is_said(pages, tmp_path):
@@ -229,7 +218,11 @@ def found_alone(browser, words: str) -> bool:
     return wait_for(browser, f"/1 to 1 of 1 entry/.test({INFO})")
 
 
-def test_the_runs_are_searched(pages, browser):
+def test_a_word_and_a_run_are_found(pages, browser):
+    browser.open(pages / "search.html")
+    found = browser.evaluate("""new Promise(done => { Search.performSearch("strange");
+        setTimeout(() => done(document.querySelector("#search-results").innerText), 1500); })""")
+    assert "99. A strange chapter" in found
     runs = Ledger().read("runs")
     browser.open(pages / "ledger.html")
     assert f"of {len(runs):,} entries" in wait_for(browser, INFO)
@@ -253,18 +246,3 @@ def test_every_comparison_can_be_chosen_looked_at_and_downloaded(pages, browser)
     cells = browser.evaluate("document.querySelector('table.dataTable tbody').innerText")
     assert str(round(100 * one.change, 2)) in cells and one.run_ids.split()[0] in cells
     assert browser.evaluate("document.querySelectorAll('button.buttons-csv').length") == 1
-
-
-def test_a_word_is_found(pages, browser):
-    browser.open(pages / "search.html")
-    found = browser.evaluate("""new Promise(done => { Search.performSearch("strange");
-        setTimeout(() => done(document.querySelector("#search-results").innerText), 1500); })""")
-    assert "99. A strange chapter" in found
-
-
-def test_the_korean_start_page_stands_beside_the_english_one(pages):
-    english, korean = ((pages / f"{name}.html").read_text("utf-8") for name in ("index", "ko"))
-    for text, lang, other in ((english, "en", "ko"), (korean, "ko", "index")):
-        assert f'<html lang="{lang}"' in text and '<a href="slides-ko.pptx">' in text
-        assert f'href="{other}.html"' in text and 'href="notebooks/05_toy_dataset.html"' in text
-    assert (pages / "slides-ko.pptx").read_bytes() == b"a deck"

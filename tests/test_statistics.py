@@ -5,33 +5,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from arch.bootstrap import MovingBlockBootstrap
+from conftest import moving
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
+from tsattn import statistics
 from tsattn.compare import COLUMNS, TOO_FEW, against, family
-from tsattn.statistics import (
-    FEW_BLOCKS,
-    MIN_SEEDS,
-    Difference,
-    block_error,
-    block_length,
-    difference,
-    holm,
-    interval,
-    of_seeds,
-)
+from tsattn.statistics import block_error, block_length, difference, holm, interval, of_seeds
 
-W, HORIZON, BLOCK = 2785, 96, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
-SD = np.sqrt(HORIZON / W)  # of the mean of ``moving(W)``
+W, BLOCK = 2785, block_length(336, 96, 2785)  # the test windows of ETTh1 at 336 -> 96
+SD = np.sqrt(96 / W)  # of the mean of ``moving(W)``
 EXACT = 1e-9
-
-
-def moving(rng, *shape, horizon=HORIZON):
-    """Errors of overlapping windows [*shape]: moving sums of ``horizon`` steps, of variance 1."""
-    steps = rng.standard_normal((*shape[:-1], shape[-1] + horizon))
-    sums = steps.cumsum(-1)
-    return (sums[..., horizon:] - sums[..., :-horizon]) / np.sqrt(horizon)
 
 
 def simulated(seeds, mean=0.0, n=400, between=1.0, common=1.0, own=0.3):
@@ -102,12 +87,12 @@ def test_the_interval_covers_near_its_level(seeds, parts):
 
 def test_two_seeds_are_too_few_for_a_verdict():
     """Where seeds differ much, the interval of two falls short, that of ``MIN_SEEDS`` does not."""
-    assert covered(2, between=3.0) < 0.93 < covered(MIN_SEEDS, between=3.0)
+    assert covered(2, between=3.0) < 0.93 < covered(statistics.MIN_SEEDS, between=3.0)
 
 
 # A test, the smallest true difference for which it must not hold, one at which it must be found.
 @pytest.mark.parametrize("p, edge, inside", [
-    (Difference.p_different, 0, 8 * SD), (lambda d: d.p_equivalent(8 * SD), 8 * SD, 0),
+    (statistics.Difference.p_different, 0, 8 * SD), (lambda d: d.p_equivalent(8 * SD), 8 * SD, 0),
     (lambda d: d.p_not_worse(4 * SD), 4 * SD, -4 * SD)])
 def test_a_test_errs_at_its_level_and_has_power(p, edge, inside):
     assert 0.02 <= found(p, mean=edge, n=700) <= 0.08
@@ -118,7 +103,7 @@ def test_bounds_of_what_is_excluded_and_what_would_be_found():
     several = list(simulated(3, n=200))  # as the size of one estimate scatters
     d, size = several[0], np.mean([d.detectable() for d in several])
     assert d.p_not_worse(d.provable()) == pytest.approx(0.05), "the smallest margin that is proved"
-    assert found(Difference.p_different, mean=size) == pytest.approx(0.8, abs=0.06)
+    assert found(statistics.Difference.p_different, mean=size) == pytest.approx(0.8, abs=0.06)
 
 
 def test_two_separate_blocks_are_too_few_and_six_are_enough():
@@ -132,7 +117,7 @@ def test_two_separate_blocks_are_too_few_and_six_are_enough():
         held[n / block] = np.mean([abs(x.mean()) < half * block_error(x, block) for x in (
             moving(rng, n, horizon=horizon) for _ in range(1200))])
     (many, sound), (few, short) = held.items()
-    assert few < FEW_BLOCKS < many and 0.84 <= short <= 0.92 and 0.93 <= sound <= 0.97
+    assert few < statistics.FEW_BLOCKS < many and 0.84 <= short <= 0.92 and 0.93 <= sound <= 0.97
 
 
 # -- against others

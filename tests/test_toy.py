@@ -13,7 +13,7 @@ from tsattn.checkpoints import load_trained
 from tsattn.data import DataError, best, dose, load, of, toy, truth
 from tsattn.measures import toy_errors
 from tsattn.models import build
-from tsattn.settings import DOSED, make
+from tsattn.settings import make
 from tsattn.training import train
 
 L, H = 336, 96
@@ -197,9 +197,6 @@ def test_a_window_has_one_pattern_in_every_split_and_windows_differ(etth1):
     assert torch.equal(w.batch(index)[1], w[index].batch(slice(None))[1])
     with pytest.raises(DataError, match="seq_len=100: a dose of look-up needs a multiple of 16"):
         load("ETTh1-dose-10", 100, H)
-    s = make(dataset="ETTh1-dose-10")
-    assert s.dated and s.run_id.startswith("PatchTST-ETTh1-dose-10-336-96-softmax")
-    assert s.but(split="tail").split == "tail" and len({make(dataset=d).run_id for d in DOSED}) == 5
 
 
 def test_an_oracle_names_the_key_or_the_state_that_a_patch_shows(machine):
