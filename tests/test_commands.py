@@ -225,6 +225,7 @@ def test_without_the_data_every_chapter_asks_for_synthetic_series(profile, tmp_p
 def test_committed_notebooks_are_executed_small_and_free_of_local_paths():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
+        assert path.stat().st_size < 1e6, path
         assert all(c.execution_count for c in notebook.cells if c.cell_type == "code"), path
         outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
         assert not any(o.output_type == "error" for o in outputs), path

@@ -97,6 +97,9 @@ def test_parameters_are_checked_before_anything_runs(checkout):
     write(checkout, "02_two", ("runs", RUNS), f"open({str(mark)!r}, 'w')")
     for words, asked in [
             ("seeds = 3: must be a list", dict(parameters={"seeds": 3})),
+            ("-p colour: no chapter has this parameter", dict(parameters={"colour": 1})),
+            ("-p profile smoke: --profile says quick",
+             dict(parameters={"profile": "smoke"}, profile="quick")),
             ("02_two: pred_len=-1", dict(parameters={"pred_len": -1})),
             ("is not empty, and no report has written what is in it", dict(build=checkout)),
             ("--only 09: no such chapter in notebooks/; there are 01, 02", dict(only=["09"]))]:
