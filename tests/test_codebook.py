@@ -204,6 +204,7 @@ def test_a_codebook_stays_frozen_travels_with_the_weights_and_a_killed_run_goes_
     assert not torch.equal(model.W_P.state_dict()[learned], start)
     assert {"codebook_loss", "codes_used", "code_perplexity", "codebook",
             "codebook_seconds"} <= set(result.how)
+    assert 0 < result.how["codebook_seconds"] < 600
     assert result.how["parameters_used"] == count_parameters(s)[1] > 0
 
     def killed(run, bar):

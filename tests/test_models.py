@@ -56,6 +56,26 @@ def test_variants_of_one_seed_start_from_equal_weights_and_fixed_as_mean():
     torch.testing.assert_close(models["fixed"](x), models["mean"](x))
 
 
+@pytest.mark.parametrize("change, value", [
+    ({}, 3.118857), (dict(attention="fixed"), 3.114223), (dict(embedding="mlp"), 2.933746),
+    (dict(embedding="conv"), 2.961459), (dict(embedding="residual"), 3.149604),
+    (dict(dataset="recall-4", embedding="oracle"), 3.526470), (dict(model="MLP"), 2.971225),
+    (dict(model="iTransformer"), 3.592425), (dict(model="linear"), 3.471072),
+    (dict(model="DLinear"), 1.058805)])
+def test_a_seed_starts_from_the_weights_that_recorded_runs_started_from(change, value):
+    """Mean square of an untrained forecast: another value, and no recorded run comes out again."""
+    s = make("smoke", **dict(calendar=False) | change)
+    channels = 2 if s.model == "iTransformer" else 1
+    t = torch.arange(336)
+    x = (torch.sin(0.1 * t) + 0.01 * t).repeat(2, channels, 1)
+    if s.embedding == "oracle":
+        x = torch.cat([x, torch.full((2, 1, 336), 3.0)], 1)  # every patch shows the key 2
+    torch.manual_seed(0)
+    with torch.no_grad():
+        forecast = build(s, channels).eval()(x)
+    assert forecast.square().mean().item() == pytest.approx(value, rel=1e-5)
+
+
 @pytest.mark.parametrize("embedding", ["linear", "mlp", "conv", "residual"])
 def test_every_embedding_treats_each_patch_by_itself(embedding):
     model = build(make("smoke", embedding=embedding), 1).eval()
