@@ -37,6 +37,16 @@ def test_a_seed_gives_one_series_of_parts_that_add_up_and_a_longer_one_goes_on(m
     assert not np.array_equal(short.noise, machine.noise[:50_000])
 
 
+@pytest.mark.parametrize("dataset, value", [
+    ("state-machine", -2.161570e-4), ("recall-4", -9.096262e-7),
+    ("recall-4-nonlinear", 5.105228e-5), ("dial-0.25", -1.057483e-4)])
+def test_a_series_is_the_one_that_recorded_runs_were_trained_on(dataset, value):
+    """Its mean product with a wave: another value, and no recorded run comes out again."""
+    x = load(dataset, L, H).test.series.double().numpy().ravel()
+    found = (x * np.cos(0.1 * np.arange(len(x)))).mean()
+    assert found == pytest.approx(value, rel=1e-3, abs=1e-10)
+
+
 def test_transition_frequencies_match_the_matrix(machine):
     a, b = machine.event_states[:-1], machine.event_states[1:]
     P = machine.process.P
