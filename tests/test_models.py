@@ -151,6 +151,7 @@ def test_dropout_has_its_mean_its_rate_and_its_seed():
     assert torch.equal(layer(x), y)
     source.seed(1, 3)
     assert not torch.equal(layer(x), y)
+    assert Dropout(1 - 1e-6, source).train()(x).count_nonzero() < 50  # 16 bits leave 1 in 65536
     x, residual = torch.randn(50, 40, requires_grad=True), torch.randn(50, 40)
     y = layer(x, residual) - residual
     y.sum().backward()  # the gradient has the mask of the output

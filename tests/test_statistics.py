@@ -117,6 +117,7 @@ def test_two_separate_blocks_are_too_few_and_six_are_enough():
         held[n / block] = np.mean([abs(x.mean()) < half * block_error(x, block) for x in (
             moving(rng, n, horizon=horizon) for _ in range(1200))])
     (many, sound), (few, short) = held.items()
+    assert block_length(336, 720, 2000) == 1000  # at most half of them
     assert few < statistics.FEW_BLOCKS < many and 0.84 <= short <= 0.92 and 0.93 <= sound <= 0.97
 
 
