@@ -138,7 +138,7 @@ def test_relative_size_of_a_known_disturbance(model):
     (lambda m: iv.remove(m.train(), "attention"), "training mode"),
     (lambda m: iv.perturb_attention(m, uniform="two"), "mean or ones"),
     (lambda m: iv.replace_attention(m, "fixed"), "identity, zero, mean"),
-    (lambda m: iv.permute_tokens(m, torch.zeros(22), with_positions=True), "exactly once")])
+    (lambda m: iv.permute_tokens(m, torch.zeros(22), with_positions=True), "0 to 21 exactly once")])
 def test_bad_input_gets_one_sentence(model, block, words):
     with pytest.raises(ValueError, match=words), block(model):
         pass

@@ -50,7 +50,7 @@ TINY = {
     "trained_matrices": dict(layer=1, head=1),
     "toy_received": dict(window=5),
     "toy_errors": dict(windows=16, intervention="attention removed", draw=0),
-    "toy_continued": dict(first=100_000, length=4000, windows=10, blocks=2),
+    "toy_continued": dict(first=100_000, length=40_000, windows=200, blocks=2),
     "toy_event_heights": dict(windows=40),
     "embedding_spectrum": {}, "embedding_distances": {}, "probes": dict(windows=20),
     "token_geometry": dict(windows=16),
