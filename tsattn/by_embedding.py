@@ -40,8 +40,7 @@ def embedding_runs(dataset: str, profile: str = "paper", embeddings=EMBEDDINGS, 
 def codebook_runs(dataset: str, profile: str = "paper", names: Iterable[str] = runs.CODEBOOKS,
                   attentions=(*BOTH, "fixed"), seeds=None, **changes) -> Named:
     """Runs of chapter 8 by embedding, attention and seed, but for ``runs.left_out``; the names are
-    those of ``runs.CODEBOOKS``, ``runs.MORE_CODEBOOKS`` and ``runs.ORACLE``. At 1e-4 on ETT.
-    """
+    those of ``runs.CODEBOOKS``, ``runs.MORE_CODEBOOKS`` and ``runs.ORACLE``. At 1e-4 on ETT."""
     known = runs.CODEBOOKS | runs.MORE_CODEBOOKS | runs.ORACLE
     rate = {} if dataset in UNITS else dict(learning_rate=runs.LOW_RATE)
     found = embedding_runs(dataset, profile, {n: known[n] for n in names}, attentions,

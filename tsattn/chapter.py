@@ -107,9 +107,7 @@ class Chapter:
         """Save a figure and display it, numbered; the site makes one ``<figure>`` of it.
 
         ``alt`` says what is seen, for those who cannot see it; ``caption`` (Markdown) what it
-        means. ``rows``: what the figure rests on (``numbers.run_ids``); under it stands, folded,
-        the line of pandas that gives exactly these runs.
-        """
+        means. ``rows``: what stands ``behind`` the figure."""
         self.shown += 1
         chapter = self.name.partition("_")[0].lstrip("0")
         number = f"**Figure {chapter}.{self.shown}.** " if self.name else ""
@@ -117,6 +115,10 @@ class Chapter:
         display(fig, metadata={"image/png": {"alt": alt}})
         display(Markdown(number + caption), metadata={"text/markdown": {"caption": True}})
         plt.close(fig)
+        self.behind(rows)
+
+    def behind(self, rows) -> None:
+        """Folded: the line of pandas that gives the runs of ``rows`` (``numbers.run_ids``)."""
         if ids := numbers.run_ids(rows):
             runs = compare.runs(self.ledger)
             chosen = runs[runs.run_id.isin(ids)]

@@ -17,8 +17,7 @@ LEVEL = 0.05
 def gaps(errors: pd.DataFrame) -> pd.DataFrame:
     """Attention gaps by embedding and seed: ``absolute``, error of zero less error of softmax, and
     ``relative``, as a share of zero's error. ``errors`` has the columns embedding, attention, seed,
-    error; a seed without both is left out.
-    """
+    error; a seed without both is left out."""
     wide = errors.pivot(index=["embedding", "seed"], columns="attention", values="error")
     wide = wide.reindex(columns=["softmax", "zero"]).dropna()
     absolute = wide.zero - wide.softmax

@@ -139,8 +139,9 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
         return pd.DataFrame(columns=[*COLUMNS, "run_ids"])
     s, windows = reference[0], len(next(iter(errors[name].values())))
     table = against(errors, name, block_length(s.seq_len, s.pred_len, windows), pooled)
-    return table.assign(run_ids=[" ".join(s.run_id for s in (*done[v], *done[name]))
-                                 for v in table.variant])
+    return table.assign(run_ids=[  # those whose seeds both have
+        " ".join(s.run_id for a, b in ((v, name), (name, v)) for s in done[a]
+                 if not s.seeded or {s.seed, None} & {*errors[b]}) for v in table.variant])
 
 
 def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
