@@ -58,8 +58,7 @@ class Browser:
 
     def open(self, page: Path, width: int = 1400) -> list[str]:
         """Load ``page`` and return what was wrong: failed or outside requests, console errors."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900,
-                  deviceScaleFactor=1, mobile=width < 600)
+        self.width(width)
         self.events.clear()
         self.send("Page.navigate", url=page.resolve().as_uri())
         while not any(e["method"] == "Page.loadEventFired" for e in self.events):
@@ -67,9 +66,15 @@ class Browser:
         self.evaluate("new Promise(r => setTimeout(r, 50))")
         return [f"{event['method']}: {event['params']}" for event in self.events if wrong(event)]
 
-    def overflow(self) -> int:
-        """Pixels by which the page is wider than its window."""
-        return self.evaluate("document.scrollingElement.scrollWidth - window.innerWidth")
+    def width(self, width: int) -> None:
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=900, mobile=width < 600,
+                  deviceScaleFactor=1)
+
+    def overflow(self) -> list[str]:
+        """What is wider than its window: the page, or a table of a chapter."""
+        return self.evaluate("""[document.scrollingElement, ...document.querySelectorAll(
+            'div.output:has(table)')].filter(e => e.scrollWidth > e.clientWidth + 1)
+            .map(e => e.innerText.slice(0, 80))""")
 
 
 def wrong(event: dict) -> bool:

@@ -96,8 +96,7 @@ def test_a_codebook_is_fitted_on_the_very_patches_that_the_model_embeds(revin, s
 
 
 @pytest.mark.parametrize("tokenizer, levels, least, most", [
-    ("k-means", 2, 0, 0.015), ("k-means", 1, 0.02, 0.06), ("random", 1, 0.08, 1),
-    ("vq-vae", 2, 0, 0.1)])
+    ("k-means", 2, 0, .015), ("k-means", 1, .02, .06), ("random", 1, .08, 1), ("vq-vae", 2, 0, .1)])
 def test_a_level_more_loses_less_and_random_codes_more(
         tokenizer, levels, least, most, splits, monkeypatch):
     monkeypatch.setattr(tokenizers, "VQ_VAE_STEPS", 300)
@@ -188,8 +187,8 @@ def test_code_init_starts_where_decoded_is_and_code_at_its_scale(levels, splits)
     assert torch.equal(models["decoded"].W_P.linear.weight, linear.W_P.weight)
 
 
-@pytest.mark.parametrize("embedding, tokenizer", [*((e, "k-means") for e in CODED),
-                                                  ("code", "vq-vae")])
+@pytest.mark.parametrize("embedding, tokenizer", [(e, "k-means") for e in CODED] + [
+    ("code", "vq-vae")])
 def test_a_codebook_stays_frozen_travels_with_the_weights_and_a_killed_run_goes_on_bit_equal(
         embedding, tokenizer, splits, tmp_path, monkeypatch):
     s, epoch = smoke(embedding=embedding, tokenizer=tokenizer, epochs=4), training._Run.epoch

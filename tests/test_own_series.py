@@ -41,8 +41,7 @@ def site(tmp_path_factory):
     committed = {p: p.read_bytes() for name in ("notebooks", "figures")
                  for p in (ROOT / name).rglob("*") if p.is_file()}
     table = BASE.rename(columns={"HUFL": CHANNEL}).assign(still=1.0)
-    folder = built(table, tmp_path_factory.mktemp("own") / NAME, seq_len=SEQ_LEN,
-                   pred_len=PRED_LEN)
+    folder = built(table, tmp_path_factory.mktemp("own") / NAME, seq_len=SEQ_LEN, pred_len=PRED_LEN)
     assert committed == {p: p.read_bytes() for p in committed}
     return folder
 
