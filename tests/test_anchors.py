@@ -29,7 +29,7 @@ def test_every_anchored_number_is_the_ledgers_and_no_line_begins_with_an_anchor(
 def test_a_readme_has_anchored_numbers_a_short_first_screen_and_links_that_lead_somewhere(written):
     """At most 170 words and 8 numbers before the picture."""
     assert unanchored(written) == []
-    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 195
+    assert max(map(len, written.splitlines())) <= 400 and len(written.splitlines()) <= 155
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", written)
     assert len(links) > 10
     assert not [t for t in links if not t.startswith("http") and not (ROOT / t).is_file()]
