@@ -15,6 +15,6 @@ def unanchored(written: str) -> list[str]:
     links and blocks are left out."""
     without = text.NUMBER.sub(" ", text.BLOCK.sub(" ", written))
     bare = re.sub(SKIPPED, " ", text.HOLDS.sub(r"\2", without), flags=re.S)
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *(s.replace(" %", "%") for s in SETTINGS)):
         bare = re.sub(rf"(?<![\d.]){re.escape(setting)}(?![\d.]*\d)", " ", bare)
     return re.findall(r"[+−-]?\d+\.\d+ ?%?|[+−-]?\d+ ?%|×\d+", bare)

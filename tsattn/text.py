@@ -73,6 +73,11 @@ def seen(found: Found) -> str:
     return figure(found.detectable, "share") if np.isfinite(found.detectable) else ""
 
 
+def spelt(words: str, lang: str) -> str:
+    """Units as the language writes them: 1.5 % and pp in English, 1.5% and %p in Korean."""
+    return re.sub(r"(?<=\d) (?=%)", "", words).replace(" pp", "%p") if lang == "ko" else words
+
+
 def verdict(found: Found, lang: str = "en") -> str:
     """The verdict word; beside "cannot tell" what would have been ``seen``, or that some loss is
     shown."""
@@ -126,7 +131,7 @@ def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/"
         said = "; ".join([f"**{verdict(found, lang)}**", *beside(found, lang)])
         shown = f"{with_interval(number)}: {found.claim.shown[lang == 'ko']}" if number else "–"
         lines.append(f"| {claim} | {said} | {shown} | [{int(file[:2])}]({folder}{file}.ipynb) |")
-    return "\n".join(lines)
+    return spelt("\n".join(lines), lang)
 
 
 # -- verdicts and tables of the chapters
@@ -192,9 +197,9 @@ def block(name: str, facts: Facts) -> str:
     return sentence(facts.outcomes[claim])
 
 
-def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
-    """``written`` with every number and block as the ledger has it, and what no refresh can
-    mend, one line each: unknown names, and statements that do not hold."""
+def refresh_text(written: str, facts: Facts, lang: str = "en") -> tuple[str, list[str]]:
+    """``written``, in ``lang``, with every number and block as the ledger has it, and what no
+    refresh can mend, one line each: unknown names, and statements that do not hold."""
     problems = []
 
     def looked_up(match: re.Match) -> str:
@@ -206,7 +211,7 @@ def refresh_text(written: str, facts: Facts) -> tuple[str, list[str]]:
                 value, form = facts.number(name)
                 shown = figure(abs(value) if unsigned else value, form,
                                int(digits) if digits else None, not unsigned)
-                return f"{mark}{shown}<!-- / -->"
+                return f"{mark}{spelt(shown, lang)}<!-- / -->"
             if not facts.holds(match[1]):
                 problems.append(f"{match[1]}: the ledger says otherwise; reword "
                                 f"{' '.join(match[2].split())!r}")
@@ -235,7 +240,7 @@ def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str],
     the problems."""
     facts, changed, problems = Facts(ledger or Ledger()), {}, []
     for (path, cell), written in texts(root).items():
-        new, wrong = refresh_text(written, facts)
+        new, wrong = refresh_text(written, facts, "ko" if ".ko." in path.name else "en")
         problems += [f"{path.name}{'' if cell is None else f', cell {cell}'}: {p}" for p in wrong]
         if new != written:
             changed.setdefault(path, {})[cell] = new

@@ -111,9 +111,8 @@ def rates(ledger: Ledger) -> dict[str, tuple]:
         {"primary": "zero", "HUFL and MUFL": "two-channels"}).T.to_dict()
     zero = of["zero"]
     shown, below = (zero[p] < registered_rates.LEVEL for p in ("p", "p_not_worse"))
-    return {
-        **{f"rates.{test}": ("change", row["difference"], row["low"], row["high"])
-           for test, row in of.items()},
+    return {**{f"rates.{test}": ("change", row["difference"], row["low"], row["high"])
+               for test, row in of.items()},
         "rates.zero.p": ("weight", zero["p"]),
         "rates.rate.softmax": ("weight", zero["rate_of_softmax"]),
         **{f"rates.rate.{arm}": ("weight", of[arm]["rate"]) for arm in ("zero", "mean")},

@@ -88,13 +88,9 @@ class Story:
         self.words, self.written = read(lang)
         self.slides = [self.slide(name, lines) for name, lines in self.written.items()]
 
-    def spelt(self, words: str) -> str:
-        """Units as the language writes them: 1.5 % in English, 1.5% in Korean."""
-        return words.replace(" %", "%").replace(" pp", "%p") if self.lang == "ko" else words
-
     def said(self, value: float, form: str, digits: int | None = None, sign: bool = True) -> str:
         """One number: +1.5 %, ×1.4 in English, +1.5%, 1.4배 in Korean."""
-        words = self.spelt(text.figure(value, form, digits, sign))
+        words = text.spelt(text.figure(value, form, digits, sign), self.lang)
         return f"{words[1:]}배" if form == "times" and self.lang == "ko" else words
 
     def holds(self, condition: str) -> bool:
@@ -115,13 +111,13 @@ class Story:
         if part == "verdict":
             if name not in self.facts.outcomes:
                 raise UnknownName(f"{name}: no claim has this name")
-            return self.spelt(text.verdict(self.facts.outcomes[name], self.lang))
+            return text.spelt(text.verdict(self.facts.outcomes[name], self.lang), self.lang)
         value, form = self.facts.number(name)
         if not np.isfinite(value):
             raise NotRun(f"{name}: not in this ledger")
         if part:
             low, high = (self.facts.number(f"{name}.{end}")[0] for end in ("low", "high"))
-            return self.spelt(text.with_interval(Number(value, low, high, form)))
+            return text.spelt(text.with_interval(Number(value, low, high, form)), self.lang)
         return self.said(abs(value) if unsigned else value, form,
                          int(digits) if digits else None, not unsigned)
 
