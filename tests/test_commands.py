@@ -244,4 +244,4 @@ def test_a_step_is_timed_beside_its_products_which_are_those_of_the_model():
     B.in_turns.__globals__["THREADS"] = 1  # other tests run beside this one
     times, floors = B.fresh(B.in_turns, runs)
     assert len(times) == 8 and (times[list(runs)] > 0).all(axis=None) and min(floors.values()) > 0
-    assert all(v > 0 for v in B.peak(runs["zero"], B.stepper, 1).values())
+    assert all(v > 0 for v in B.fresh(B.peak, runs["zero"], B.stepper, 1).values())
