@@ -197,10 +197,10 @@ def block(name: str, facts: Facts) -> str:
     return sentence(facts.outcomes[claim])
 
 
-def refresh_text(written: str, facts: Facts, lang: str = "en") -> tuple[str, list[str]]:
-    """``written``, in ``lang``, with every number and block as the ledger has it, and what no
-    refresh can mend, one line each: unknown names, and statements that do not hold."""
-    problems = []
+def refresh_text(written: str, facts: Facts, file: str = "") -> tuple[str, list[str]]:
+    """``written``, of a ``file`` (Korean in *.ko.md), with every number and block as the ledger has
+    it, and what no refresh can mend, one line each: unknown names, and what does not hold."""
+    problems, lang = [], "ko" if file.endswith(".ko.md") else "en"
 
     def looked_up(match: re.Match) -> str:
         try:
@@ -240,7 +240,7 @@ def refresh(root: Path = ROOT, ledger: Ledger | None = None) -> tuple[list[str],
     the problems."""
     facts, changed, problems = Facts(ledger or Ledger()), {}, []
     for (path, cell), written in texts(root).items():
-        new, wrong = refresh_text(written, facts, "ko" if ".ko." in path.name else "en")
+        new, wrong = refresh_text(written, facts, path.name)
         problems += [f"{path.name}{'' if cell is None else f', cell {cell}'}: {p}" for p in wrong]
         if new != written:
             changed.setdefault(path, {})[cell] = new
