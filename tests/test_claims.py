@@ -120,7 +120,7 @@ def test_some_loss_is_said_beside_a_margin_that_cannot_be_told(facts):
     assert found.lost and found.verdict == CANNOT_TELL
     assert text.verdict(found) == "cannot tell at 1 %; some loss shown"
     assert text.sentence(found).startswith("Cannot tell at 1 %; some loss shown: mean error of")
-    assert "손실은 확인됨" in text.verdict(found, "ko")
+    assert "오차 증가는 확인됨" in text.verdict(found, "ko")
     assert not facts.outcomes["registered-etth2"].lost
 
 

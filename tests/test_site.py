@@ -234,7 +234,7 @@ def test_every_comparison_can_be_chosen_looked_at_and_downloaded(pages, browser)
     assert browser.open(pages / "explore.html") == [] and browser.overflow() == []
     menus = wait_for(browser, "[...document.querySelectorAll('.vega-bindings select')].map("
                               "s => s.options[s.selectedIndex].text)")
-    assert menus == ["ETTh1", "PatchTST", "96", "0.0001", "all", "linear"]
+    assert menus == ["ETTh1", "PatchTST", "96", "1e-4", "all", "linear"]
     height = "document.querySelector('#explore svg.marks')?.clientHeight"
     first = wait_for(browser, height)
     browser.evaluate("(s => { s.selectedIndex = 0; s.dispatchEvent(new Event('change')); })"

@@ -12,6 +12,7 @@ from itables.javascript import generate_init_offline_itables_html
 from itables.options import dt_bundle
 from vl_convert import javascript_bundle
 
+from . import figures
 from .compare import comparisons
 from .ledger import Ledger
 from .numbers import TABLE
@@ -19,7 +20,7 @@ from .numbers import TABLE
 MONTHS = {"standard": "standard test", "tail": "unseen months",
           **{f"fold-{k}": f"period {k} of 5" for k in range(1, 6)}}
 # Menu -> what it shows first; None is all.
-MENUS = {"data set": "ETTh1", "model": "PatchTST", "hours ahead": 96, "learning rate": 1e-4,
+MENUS = {"data set": "ETTh1", "model": "PatchTST", "hours ahead": 96, "learning rate": "1e-4",
          "months": None, "embedding": "linear"}
 TEXT = """# Explore every comparison
 
@@ -33,16 +34,18 @@ runs of [the record](ledger.md) that each rests on. *Hours ahead* are steps on s
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
     """``compare.comparisons`` in the words of the page: changes in % of softmax's error."""
-    percent = {name: (100 * found[of]).round(2) for name, of in {
-        "change %": "change", "from %": "low", "to %": "high",
-        "these months from %": "low_here", "these months to %": "high_here",
-        "could have been seen %": "detectable"}.items()}
+    percent = (100 * found[["change", "low", "high", "low_here", "high_here",
+                            "detectable"]]).round(2)
     return pd.DataFrame({
-        "data set": found.dataset, "months": found.split.map(MONTHS), "model": found.model,
-        "hours ahead": found.pred_len, "learning rate": found.learning_rate,
-        "embedding": found.embedding, "other settings": found.settings, "variant": found.variant,
-        "seeds": found.seeds, **percent, "p": found.p.round(4), "error": found.mse.round(4),
-        "softmax error": found.reference_mse.round(4), "run_ids": found.run_ids})
+        "variant": found.variant, "change %": percent.change, "from %": percent.low,
+        "to %": percent.high, "data set": found.dataset, "model": found.model,
+        "hours ahead": found.pred_len, "months": found.split.map(MONTHS), "learning rate":
+        found.learning_rate.map("{:.0e}".format).str.replace("e-0", "e-"),
+        "embedding": found.embedding, "other settings": found.settings, "seeds": found.seeds,
+        "p": found.p.round(4), "error": found.mse.round(4),
+        "softmax error": found.reference_mse.round(4), "these months from %": percent.low_here,
+        "these months to %": percent.high_here, "could have been seen %": percent.detectable,
+        "run_ids": found.run_ids})
 
 
 def chart(shown: pd.DataFrame) -> alt.Chart:
@@ -58,10 +61,12 @@ def chart(shown: pd.DataFrame) -> alt.Chart:
                                                  labels=["all", *map(str, options)]))
         base = base.add_params(menu).transform_filter(
             f"menu{i} == null || datum['{name}'] == menu{i}")
+    colors = figures.COLORS | {"attention only": figures.FEED_FORWARD}
+    scale = alt.Scale(domain=[*colors], range=[*colors.values()])
     base = base.encode(
         alt.Y("row:N", title=None, axis=alt.Axis(labelLimit=260)),
-        color=alt.Color("variant:N", legend=None), tooltip=[f"{c}:N" for c in shown])
-    title = "change of the test error against softmax, %"
+        color=alt.Color("variant:N", legend=None, scale=scale), tooltip=[f"{c}:N" for c in shown])
+    title = "change of the test error, %"
     zero = alt.Chart(pd.DataFrame({"x": [0]})).mark_rule(color="grey").encode(
         alt.X("x:Q", title=title))
     lines = base.mark_rule(strokeWidth=2).encode(alt.X("from %:Q", title=title), alt.X2("to %:Q"))

@@ -166,7 +166,7 @@ def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: f
         ax.plot(100 * r.change, y, "o", ms=14 if filled else 11, mec=color, mew=2,
                 mfc=color if filled else "white")
         if said:
-            ax.annotate(said(r.change), (100 * np.nanmax([r.change, r.high, 0]), y), (10, 0),
+            ax.annotate(said(r.change), (100 * np.nanmax([r.change, r.high]), y), (10, 0),
                         textcoords="offset points", va="center", color=color,
                         weight="bold" if filled else "normal")
     if label:

@@ -27,7 +27,7 @@ from .statistics import MARGIN, MIN_SEEDS, interval
 
 KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
                              "아직 실행하지 않음"), strict=True))
-TARGETS = {THIS_SPLIT: ("for these test months", "이 test 기간에 대해"),
+TARGETS = {THIS_SPLIT: ("for these test months", "이 test 기간에 한함"),
            UNSEEN: ("for these four months", "이 4개월에 대해")}
 HEADS = {"en": ("claim", "replicated?", "one number", "chapter"),
          "ko": ("주장", "재현되었나?", "대표 수치", "장")}
@@ -86,7 +86,7 @@ def verdict(found: Found, lang: str = "en") -> str:
         return word
     if found.lost:
         return f"{word} at {100 * MARGIN:.0f} %; some loss shown" if en else \
-            f"{MARGIN:.0%}는 {word}, 손실은 확인됨"
+            f"{MARGIN:.0%}는 {word}, 오차 증가는 확인됨"
     least = "could have seen ≥" if en else "검출 가능한 최소 차이"
     return f"{word} ({least} {seen(found)})" if seen(found) else word
 

@@ -213,7 +213,7 @@ def window(d: Drawing, y, spans=(), **how) -> tuple[Figure, plt.Axes]:
     fig, ax = d.panels()
     ax.plot(y, color="black", lw=1.5, zorder=3, label=d["undosed"])
     for start, width, color, words in spans:
-        ax.axvspan(start, start + width, color=color, alpha=0.3, lw=0)
+        ax.axvspan(start, start + width, fc=color, ec="white", alpha=0.3, lw=2)
         ax.text(start + width / 2, 1, words, transform=ax.get_xaxis_transform(), color=color,
                 weight="bold", va="top", ha="right" if start == 320 else "center")
     ax.axvline(336, color="0.4", ls="--", lw=1.5)
