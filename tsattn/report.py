@@ -341,8 +341,7 @@ def page_of(chapter: Chapter, ledger: Ledger, own: Path | None = None) -> site.P
     """The chapter's page, with what a reader must know about it first; ``own`` is the file that the
     whole site is about."""
     title = nbformat.v4.new_markdown_cell(f"# {chapter.path.stem}")
-    page = site.Page(chapter.path.stem,
-                     chapter.notebook or nbformat.v4.new_notebook(cells=[title]))
+    page = site.Page(chapter.path.stem, chapter.notebook or nbformat.v4.new_notebook(cells=[title]))
     if not chapter.state:
         return page
     if chapter.state != "done":
