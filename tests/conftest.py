@@ -72,6 +72,7 @@ def defined(path):
         tree = ast.parse(cell.source if cell.cell_type == "code" else "")
         tree.body = [n for n in tree.body
                      if isinstance(n, (ast.Import, ast.ImportFrom, ast.FunctionDef))
-                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()]
+                     or isinstance(n, ast.Assign) and ast.unparse(n.targets[0]).isupper()
+                     and len(ast.unparse(n.targets[0])) > 1]  # a single letter is of a formula
         exec(compile(tree, path.name, "exec"), names)
     return SimpleNamespace(**names)

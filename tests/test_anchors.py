@@ -57,6 +57,10 @@ def test_a_text_is_brought_up_to_date_and_what_cannot_be_is_named(facts):
         "nonsense: ", "wrong: ", "other: no block has this",
         "patchtst-without.yes: the ledger says otherwise; reword 'as good'"))
     assert text.refresh_text(new, facts) == (new, problems)
+    for open_ in ("<!-- n:runs -->9 runs", "<!-- n:runs:abs12 -->9<!-- / -->", "<!--n:runs-->9"):
+        lost = f"{open_} and much that must stay <!-- n:runs -->1,447<!-- / --> end"
+        new, problems = text.refresh_text(lost, facts)
+        assert "much that must stay" in new and "without its end" in problems[0], open_
 
 
 def test_files_are_refreshed_in_place(tmp_path):

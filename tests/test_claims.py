@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from conftest import defined
 
-from tsattn import registered_dose, registered_rates, text
+from tsattn import numbers, registered_dose, text
+from tsattn.chapter import Chapter
 from tsattn.claims import CLAIMS, Facts, rules
 from tsattn.claims.rules import CANNOT_TELL, MOSTLY, NO, NOT_RUN, NOT_SHOWN, PARTLY, YES, Found
 from tsattn.compare import against, disturbed
@@ -133,7 +134,8 @@ def test_names_give_numbers_and_statements_or_say_what_is_wrong(facts, tmp_path)
     empty = Facts(Ledger(tmp_path))
     assert empty.holds("codebook.not-run-yet")
     for ask, *names in ((facts.number, "nonsense", "one-token.lo", "dose.saved-2", "rates.zero.q"),
-                        (facts.holds, "nonsense", "rates.nonsense"), (empty.number, "nonsense")):
+                        (facts.holds, "nonsense", "rates.nonsense", "codebook.not-show"),
+                        (empty.number, "nonsense")):
         for name in names:
             with pytest.raises(UnknownName, match="no number and no statement") as error:
                 ask(name)
@@ -156,9 +158,17 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
                               rate_of_softmax=1e-4))
     doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
                               low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
-    monkeypatch.setattr(registered_rates, "judged", lambda *_: rates)
-    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)
-    said = Facts(facts.ledger)
+    monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)  # its picture draws it
+    one, six = (defined(next((ROOT / "notebooks").glob(f"{n}_*"))) for n in ("01", "06"))
+
+    def by_chapters():
+        c = Chapter("paper", facts.ledger, ROOT, "ETTh1", [], "", None)
+        one.tell_rates(c, rates, asked := [facts.ledger.read("runs").run_id[0]])
+        six.tell_doses(c, doses, asked)
+        said = pd.DataFrame(c.said.values(), columns=numbers.COLUMNS).set_index("name")
+        return Facts(facts.ledger, pd.concat([numbers.read(facts.ledger), said]))
+
+    said = by_chapters()
     for name, value, form in (
             ("rates.two-channels.high", .03, "change"), ("rates.mean", .03, "change"),
             ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "weight"),
@@ -178,10 +188,11 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
                           ((-.01, .01, .01), {"gain-shown", "below-margin"}),
                           ((.01, .2, .5), set()), ((.01, .2, .01), {"below-margin", "as-well"})):
         rates.loc[0, ["difference", "p", "p_not_worse"]] = primary
-        said = Facts(facts.ledger)
+        said = by_chapters()
         assert {n for n in ("loss-shown", "gain-shown", "below-margin", "as-well")
                 if said.holds(f"rates.{n}")} == true
     doses.saved, doses.confirmed = .1, False
-    said = Facts(facts.ledger)
+    said = by_chapters()
     assert not said.holds("dose.confirmed") and not said.holds("dose.worth-found")
-    assert said.number("dose.worth")[0] == np.inf
+    slide = next(s for s in Story(said, "en").slides if s.name == "dose")
+    assert slide.title.startswith("Even a look-up of 30 %")

@@ -119,12 +119,21 @@ def test_what_cannot_be_trained_is_said_and_has_a_non_zero_exit(change, words, r
     assert words in capsys.readouterr().err and len(Ledger(tmp_path).read("runs")) == rows
 
 
+@pytest.mark.parametrize("command, words", [
+    (["measure", "--tables", "interventoins"], "choose from interventions, "),
+    (["sweep", *SMOKE, "--cluster", "tcp://a:1", "--within", "0"], "leave out --within")])
+def test_what_would_be_left_unheard_is_refused(command, words, tmp_path, capsys):
+    assert main([*command, "--results", str(tmp_path)]) == 2 and words in capsys.readouterr().err
+
+
 def test_the_ledger_is_shown_and_checked(tmp_path, capsys):
     results, path = ["--results", str(tmp_path)], tmp_path / "t.csv"
     Ledger(tmp_path).record("t", [{"k": i, "v": i + 0.5} for i in range(3)], ["k"])
     assert main(["ledger", "show", *results]) == main(["ledger", "check", *results]) == 0
     said = capsys.readouterr().out
     assert "3 rows, 2 columns" in said and "every row is whole" in said
+    assert main(["ledger", "check", "--results", str(tmp_path / "typo")]) == 2
+    assert "no such folder" in capsys.readouterr().err
     path.write_text(path.read_text().replace("1.5", "1.6"))
     assert main(["ledger", "check", *results]) == 1
     assert f"{path}, line 3: truncated or changed" in capsys.readouterr().out

@@ -100,6 +100,9 @@ def test_a_selection_gives_the_runs_that_it_was_made_of_and_the_line_under_a_fig
         chosen = table[table.run_id.isin([s.run_id for s in ledger.complete(asked)])]
         found = table.query(compare.selection(table, chosen))
         assert len(chosen) > 10 and set(found.run_id) == set(chosen.run_id)
+    twice = pd.concat([chosen[:1], chosen[:1].assign(run_id="another-file")])
+    assert set(twice.query(compare.selection(twice, twice[:1])).run_id) == {chosen.run_id.iloc[0]}
+    assert len(twice.query(compare.selection(table, twice))) == 2
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shown = [o.data["text/html"] for c in nbformat.read(path, 4).cells
                  for o in c.get("outputs", []) if "runs behind it" in o.get("data", {}).get(

@@ -180,7 +180,7 @@ def test_beyond_its_time_nothing_is_trained_and_what_does_it_is_said(swept, tmp_
     found = sweep(asked, ledger=ledger, command="make it", **options)
     assert list(found.run_id) == list(table.run_id) and capsys.readouterr().out == (
         "1 of 3 runs are missing: about 60 min with 1 at a time. "
-        "Nothing is trained; `make it` does it.\n")
+        "Nothing is trained; make it does it.\n")
     rows = on_trained("m", asked, [{}], lambda *_: [dict(v=1)], ledger=ledger, **options)
     assert list(rows.run_id) == list(table.run_id)
     other = Ledger(tmp_path)  # the weights are here, their rows are not
@@ -219,7 +219,7 @@ def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     assert len(rows) >= 6 and ratios.between(0.5, 2).all(), ratios
 
 
-def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
+def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path, monkeypatch):
     s, ledger = RUNS[0].but(epochs=100, max_steps=20, max_windows=1), Ledger(tmp_path)
     curves = [{"epoch": i, "val_mse": 1.0} for i in range(30)]
     ledger.record_run(Result(s, curves=curves, seconds=60.0, how={"threads": 1, "device": "cpu"}))
@@ -237,7 +237,10 @@ def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path):
     twins = [make("quick", dataset="ETTh1", split=split) for split in ("standard", "tail")]
     assert seconds_expected(twins, ledger)[1] == 0.0, "one training serves both"
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
-    assert together([60, 60, 60], 2) == 90 and together([100, 1], 2) == 100
+    monkeypatch.setattr("tsattn.sweep.cores", lambda: 4)
+    assert together([60, 60, 60], 4) == 60 and together([100, 1], 4) == 100
+    assert together([60, 60, 60], 2) == 45  # two cores each
+    assert together([60] * 8, 1) == together([60] * 8, 64) == 120
 
 
 def test_a_run_is_expected_to_take_what_runs_on_its_kind_of_device_took(tmp_path, monkeypatch):

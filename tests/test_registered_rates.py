@@ -1,11 +1,12 @@
 """R1 of the second registration on simulated errors, for which the truth is known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import moving
 
 from tsattn.ledger import RESULTS
-from tsattn.registered_rates import TESTS, best_rates, decide
+from tsattn.registered_rates import TESTS, best_rates, decide, judged
 from tsattn.runs import RATES, rate_of_each_arm
 
 ARMS, W, BLOCK, N = ("softmax", "zero", "mean"), 2785 + 2925, 432, 80
@@ -51,6 +52,28 @@ def test_one_row_per_test_relative_to_softmax_and_holm_leaves_the_first_alone():
     assert table.p["primary"] == table.p_alone["primary"]
     assert (table.p[1:] >= table.p_alone[1:]).all() and (table.p[1:] > table.p_alone[1:]).any()
     assert ((table.low < table.difference) & (table.difference < table.high)).all()
+
+
+class Recorded:
+    """All of R1's runs; at 1e-4, the best rate, with errors by channel or, as once, without."""
+
+    def __init__(self, ndim):
+        self.ndim = ndim
+
+    def complete(self, runs):
+        return runs
+
+    def runs(self, runs):
+        return pd.DataFrame({"val_mse": [abs(s.learning_rate - 1e-4) for s in runs]})
+
+    def channel_errors(self, s):
+        return np.random.default_rng(s.seed).random((900, 7)[:self.ndim if s.learning_rate == 1e-4
+                                                             else 2])
+
+
+def test_nothing_is_judged_before_a_chosen_run_has_its_errors_by_channel():
+    assert judged(Recorded(1)).empty
+    assert judged(Recorded(2)).rate.tolist() == [1e-4] * 3
 
 
 def test_the_rate_is_that_of_the_lowest_mean_validation_error_of_each_arm():

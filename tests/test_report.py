@@ -107,6 +107,12 @@ def test_parameters_are_checked_before_anything_runs(checkout):
     assert not mark.exists() and not (checkout / "build").exists()
 
 
+def test_whatever_a_parameter_breaks_is_one_sentence(checkout):
+    write(checkout, "01_one", ("runs", "runs = [{}['foo']]"))
+    with pytest.raises(ValueError, match="01_one: KeyError 'foo'"):
+        call(checkout)
+
+
 def test_options_reach_the_chapters(checkout, monkeypatch):
     for name in ("01_one", "C_own"):
         write(checkout, name, "print(seeds, profile, dataset)",
@@ -266,7 +272,7 @@ def test_a_chapter_begins_with_one_call(tmp_path, monkeypatch, capsys):
     assert table.empty and "test_mse" in table
     said = capsys.readouterr().out
     assert said.startswith("2 of 2 runs are missing: about ")
-    assert "Nothing is trained; `python -m tsattn report --train` does it." in said
+    assert "Nothing is trained; the command that made this page, with --train, does it." in said
     assert "\nProvenance: nothing trained" in said
 
     c.figures_dir = tmp_path / "figures"

@@ -37,6 +37,9 @@ def test_run_id_ignores_labels_and_what_a_variant_does_not_have():
     assert make("paper", device="cpu").run_id == Settings(profile="quick").run_id
     assert make(attention="zero", n_heads=8).run_id == make(attention="zero").run_id
     assert make(learning_rate=1).run_id == make(learning_rate=1.0).run_id
+    none = make(feed_forward=False)  # d_ff is then the width of an mlp embedding, or idle
+    assert none.but(d_ff=64).run_id == none.run_id
+    assert none.but(d_ff=64, embedding="mlp").run_id != none.but(embedding="mlp").run_id
     assert make(missing=-9999) == make(missing="-9999") != make(missing="-9999,nan")
 
 

@@ -3,6 +3,7 @@ import time
 from contextlib import nullcontext
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -51,6 +52,22 @@ def test_every_model_goes_the_same_way(model, tmp_path):
     test = load(s.dataset, s.seq_len, s.pred_len).test.first(s.max_windows)
     np.testing.assert_allclose(evaluate(load_trained(s, 1, tmp_path / "a"), test)[0],
                                a.test_errors[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("model, seq_len", [("last-value", 48), ("seasonal-naive", 14)])
+def test_a_rule_needs_no_batch_and_has_the_season_of_its_data(model, seq_len, tmp_path):
+    file = tmp_path / "daily.csv"
+    days = pd.date_range("2020-01-01", periods=150)
+    pd.DataFrame({"date": days, "x": np.arange(150) % 7.0}).to_csv(file, index=False)
+    s = make("paper", model=model, dataset=str(file), seq_len=seq_len, pred_len=7)
+    result = train(s, checkpoints=tmp_path, **QUIET)
+    assert result.status == "complete"
+    assert (result.test_mse < 1e-9) == (model == "seasonal-naive")  # weeks repeat
+
+
+def test_another_split_must_share_the_months_of_training(tmp_path):
+    with pytest.raises(ValueError, match="other months than standard"):
+        train(make("smoke", model="last-value"), checkpoints=tmp_path, also=("fold-1",), **QUIET)
 
 
 def test_training_learns_and_keeps_the_epoch_of_best_validation(tmp_path):

@@ -103,6 +103,9 @@ def sweep(args) -> int:
                                   for a in args.attentions or has]
                  for seed in args.seeds or SEEDS[args.profile]}
     options = dict(ledger=ledger_of(args), jobs=args.jobs, weights=args.weights)
+    if args.cluster and (args.dry_run or args.within is not None):
+        raise ValueError("--cluster: how long its workers take is not known; leave out --within "
+                         "and --dry-run.")
     if args.dry_run:
         print(sweeping.outlook(parts, **options))
         return 0
@@ -142,6 +145,8 @@ def measure(args) -> int:
     weights are here, and what another version has measured, made again."""
     from .measures import MEASURES, points
 
+    if unknown := {*(args.tables or ())} - {*MEASURES}:
+        raise ValueError(f"--tables {' '.join(unknown)}: choose from {', '.join(MEASURES)}.")
     ledger, lost, todo = ledger_of(args), set(), exchanged()
     old: dict = {}  # table, run_id -> rows of another version
     for table in MEASURES:
@@ -189,6 +194,8 @@ def slides(args) -> int:
 
 def ledger(args) -> int:
     of = ledger_of(args)
+    if args.results and not args.results.is_dir():
+        raise ValueError(f"{args.results}: no such folder.")
     if args.what == "check":
         said = record.check(of)
         print("\n".join(said) or "check: every row is whole")
@@ -228,7 +235,7 @@ def options() -> argparse.ArgumentParser:
     c.add_argument("--within", type=float, default=10, metavar="MINUTES",
                    help="train what is missing if it takes no longer (default: 10)")
     c.add_argument("--output", type=Path, metavar="FOLDER",
-                   help="default: build/report, or build/report-NAME for NAME.csv")
+                   help="default: build/report, or build/report-NAME-... for NAME.csv")
 
     c = command(run, "train one model; the last line is its result as JSON")
     settings_options(c)

@@ -62,9 +62,9 @@ def errors(ledger: Ledger, asked: Named) -> pd.DataFrame:
         found = ledger.runs(ledger.complete(list(asked.values())))
         found = found.rename(columns={"test_mse": "error"})
     elif len(found := ledger.read("toy_errors")):
-        found = found[found.intervention == "none"].fillna({"windows": 0})
-        most = found.groupby("run_id").windows.transform("max")
-        found = found[found.windows == most]
+        found = found[found.intervention == "none"].sort_values(  # 0 and none: all windows
+            "windows", key=lambda n: n.fillna(0).replace(0, float("inf")), kind="stable")
+        found = found.drop_duplicates("run_id", keep="last")
         error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
         found = found.assign(error=error)
     if found.empty:

@@ -60,6 +60,8 @@ def selection(table: pd.DataFrame, chosen: pd.DataFrame) -> str:
     if whole := block(chosen):
         return whole
     parts = [[of for _, of in chosen.groupby(k)] for k in SETTINGS if chosen[k].nunique() > 1]
+    if not parts:  # as of a file that has been changed: alike but for what is no column
+        return f"run_id in {sorted(chosen.run_id)}"
     found = [each for each in ([block(of) for of in groups] for groups in parts) if all(each)]
     each = min(found, key=lambda e: len("".join(e)), default=None) or [
         selection(table, of) for of in parts[0]]
@@ -80,8 +82,8 @@ def against(errors: dict, base: str, block: int, pooled: bool = False) -> pd.Dat
 
     Models are paired over the seeds that both have; a model that no seed can change has the single
     seed None and is paired with all, also as ``base``. ``pooled``: the spread between seeds is
-    taken over all models together, where all have the same three seeds or more.
-    p-values of equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
+    taken over all models together, where all have the same three seeds or more. p-values of
+    equality and of a loss are for ``MARGIN``; all are adjusted by Holm.
     """
     rows, shared, own = [], None, errors[base]
     if pooled and len(errors) > 2 and len(own) >= MIN_SEEDS and all(
@@ -129,8 +131,8 @@ def versus(ledger: Ledger, reference: list[Settings], others: dict[str, list[Set
     other months, ``low_here`` to ``high_here`` for these (seeds alone). ``p`` and ``p_here`` are
     two-sided, ``p_not_worse`` is one-sided for a loss of 1 % or more, all corrected for the family
     (Holm). ``detectable``: the true change found in 80 % of cases; ``excluded``: the smallest loss
-    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``against``.
-    Empty where the reference or all others are missing.
+    that is excluded. ``run_ids``: what the row rests on. ``pooled`` as in ``against``. Empty where
+    the reference or all others are missing.
     """
     runs = {name: reference, **others}
     done = {key: ledger.complete(of) for key, of in runs.items()}
@@ -168,7 +170,7 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                  and len(t := versus(ledger, reference, f, pooled=True))]
         if found:
             s = reference[0]
-            usual = make(profile, model=s.model, dataset=s.dataset) if s.dated else toy(s.dataset)
+            usual = (make if s.dated else toy)(profile=profile, model=s.model, dataset=s.dataset)
             differs = ", ".join(f"{k}={getattr(s, k)}" for k in CELL
                                 if k not in SHOWN and getattr(s, k) != getattr(usual, k))
             tables.append(pd.concat(found).assign(**{k: getattr(s, k) for k in SHOWN},

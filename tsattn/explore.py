@@ -7,6 +7,7 @@ from pathlib import Path
 
 import altair as alt
 import itables
+import numpy as np
 import pandas as pd
 from itables.javascript import generate_init_offline_itables_html
 from itables.options import dt_bundle
@@ -39,8 +40,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "variant": found.variant, "change %": percent.change, "from %": percent.low,
         "to %": percent.high, "data set": found.dataset, "model": found.model,
-        "hours ahead": found.pred_len, "months": found.split.map(MONTHS), "learning rate":
-        found.learning_rate.map("{:.0e}".format).str.replace("e-0", "e-"),
+        "hours ahead": found.pred_len, "months": found.split.map(MONTHS), "learning rate": [
+            np.format_float_scientific(v, exp_digits=1, trim="-") for v in found.learning_rate],
         "embedding": found.embedding, "other settings": found.settings, "seeds": found.seeds,
         "p": found.p.round(4), "error": found.mse.round(4),
         "softmax error": found.reference_mse.round(4), "these months from %": percent.low_here,

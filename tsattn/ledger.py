@@ -41,7 +41,7 @@ RESULTS = ROOT / "results"
 OWN = ROOT / "my-results"
 PATIENCE = 5  # seconds before it is said that another process holds the lock
 # The columns that name a row of a table. A measurement is named by the columns of its point.
-UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch")}
+UNIQUE = {"runs": ("run_id",), "curves": ("run_id", "epoch"), "numbers": ("name",)}
 GIT = "take the file from git"
 LINES = GIT + ", or delete such lines: what they held is made again"
 AGAIN = GIT + ", or delete the run's line in runs.csv and its file in window_errors to have it " \
@@ -347,7 +347,7 @@ class Ledger:
         own = self.target.frame(table) if self.own else base[:0]
         if base.empty or own.empty:
             return own if base.empty else base
-        if table in UNIQUE:  # a complete run that is committed stays what it is
+        if "run_id" in UNIQUE.get(table, ()):  # a complete run that is committed stays what it is
             runs = self.folders[0].frame("runs")
             own = own[~own.run_id.isin(runs.run_id[runs.status == "complete"])]
             base = base[~base.run_id.isin(own.run_id)]
@@ -377,8 +377,8 @@ class Ledger:
 
         ``jobs`` keys are measured side by side, each in a process with one thread. Every new row
         gets its key, the number of rows of its measurement, the ``version`` of its measure and its
-        provenance, and is recorded as it arrives, unless another process was first. Rows of
-        another version count as missing, and are replaced.
+        provenance, and is recorded as it arrives, unless another process was first. Rows of another
+        version count as missing, and are replaced.
         """
         todo = self.lacking(table, keys)
         if todo:
@@ -409,7 +409,9 @@ class Ledger:
                 if not outdated(table, row):
                     by_key.setdefault(tuple(row.get(k, "") for k in keys[0]), []).append(row)
             groups |= by_key  # a reader's own take the place of committed ones
-        return [groups.get(tuple(map(cell, key.values())), []) for key in keys]
+        found = [groups.get(tuple(map(cell, key.values())), []) for key in keys]
+        return [[row for row in rows if row.get("time") == rows[0].get("time")]  # of two, the first
+                for rows in found]
 
     def summary(self) -> str:
         """One line for the end of a chapter: what was read, what was made, with which versions."""
@@ -444,7 +446,9 @@ class Ledger:
         returns whether that was done. The row stays. Refused unless the mean over the channels is
         the recorded error of every window, up to rounding."""
         recorded, errors = self.channel_errors(result.settings), result.test_errors
-        if recorded.ndim == 2 or not np.allclose(errors.mean(1), recorded, rtol=1e-5):
+        there = self._run(result.run_id)[0] is self.target  # not one committed, read from results/
+        if not there or recorded.ndim == 2 or not np.allclose(
+                errors.mean(1), recorded, rtol=1e-5):
             return False
         with self.target.writing():
             write(errors_file(self.target.path, result.run_id), npy(errors))

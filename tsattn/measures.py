@@ -128,7 +128,8 @@ def content_or_mixing(model, splits, intervention: str, split: str = "test") -> 
     """
     s, own = model.s, splits
     if split != "test":
-        splits = data.load(s.dataset, s.seq_len, s.pred_len, calendar=s.calendar, split=split)
+        splits = data.load(s.dataset, s.seq_len, s.pred_len, calendar=s.calendar, split=split,
+                           missing=s.missing, gaps=s.gaps)
         if splits.rows[:2] != own.rows[:2]:
             raise ValueError(f"split={split!r}: trains or validates on other months than "
                              f"split {s.split}, of this model; choose one that shares them.")

@@ -46,10 +46,10 @@ def savings(errors: dict[tuple[str, int], np.ndarray], block: int) -> pd.DataFra
     return table.assign(p=corrected, primary=first, confirmed=corrected < LEVEL)
 
 
-def worth(table: pd.DataFrame, without: str = PRIMARY[0]) -> pd.Series:
+def worth(table: pd.DataFrame) -> pd.Series:
     """The dose of which softmax saves ``LEAST``, on straight lines between the doses from 0 at 0,
     and where the bounds of the intervals reach it; infinite beyond the largest dose."""
-    own = table[table.without == without].sort_values("dose")
+    own = table[table.without == PRIMARY[0]].sort_values("dose")
     x, found = np.r_[0, own.dose], {}
     for name, column in (("dose", "saved"), ("low", "high"), ("high", "low")):
         y = np.r_[0, own[column]]

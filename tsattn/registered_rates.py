@@ -55,10 +55,9 @@ def decide(errors: dict[str, np.ndarray], block: int) -> pd.DataFrame:
 
 def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """``decide`` on the runs of ``rate_of_each_arm``, with the rate of each arm; empty as long as
-    one of them is missing.
+    one of them is missing, or a chosen one has no errors by channel (``sweep --weights``).
 
-    Windows of the standard test come first, those of the later months after them. Raises
-    ``LedgerError`` where a chosen run has no errors by channel.
+    Windows of the standard test come first, those of the later months after them.
     """
     runs = rate_of_each_arm(profile)
     if len(ledger.complete(runs)) < len(runs):
@@ -72,9 +71,11 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     val = {arm: {rate: ledger.runs(of(arm, rate, "standard")).val_mse.to_numpy() for rate in rates}
            for arm in arms}
     chosen = best_rates(val)
-    errors = {arm: np.concatenate(
-        [np.stack([ledger.channel_errors(s) for s in of(arm, rate, split)])
-         for split in ("standard", "tail")], axis=1) for arm, rate in chosen.items()}
+    stretches = {arm: [np.stack([ledger.channel_errors(s) for s in of(arm, rate, split)])
+                       for split in ("standard", "tail")] for arm, rate in chosen.items()}
+    if any(e.ndim < 3 for both in stretches.values() for e in both):
+        return pd.DataFrame()
+    errors = {arm: np.concatenate(both, axis=1) for arm, both in stretches.items()}
     one = runs[0]
     table = decide(errors, block_length(one.seq_len, one.pred_len, errors["softmax"].shape[1]))
     return table.assign(rate=table.arm.map(chosen), rate_of_softmax=chosen["softmax"])

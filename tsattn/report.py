@@ -29,6 +29,7 @@ from .sweep import cores, missing, seconds_expected, sweep, together
 from .text import escape, refresh
 
 BUILD = ROOT / "build" / "report"
+MARKS = str.maketrans("<>", "‹›")  # the search page takes a title for HTML
 CHAPTER = re.compile(r"(\d\d|[A-Z])_\w+\.ipynb")
 FOLDERS = ("results_dir", "figures_dir")
 OWN = ("train_minutes", "figures_dir")  # parameters that the report sets itself
@@ -95,6 +96,10 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
     ledger = Ledger(parameters.get("results_dir", RESULTS))
+    if in_place and any(folder != ledger.folders[0] and folder.tables()
+                        for folder in ledger.folders):
+        raise ValueError("--in-place shows what is committed, but my-results/ holds runs of your "
+                         "own; record them with --record, or move that folder away.")
     readable = [c for c in chosen if c.notebook]
     for c in readable:
         c.todo = needed(c, ledger)
@@ -138,7 +143,8 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
         if in_place:
             replace_committed([c for c in chosen if c.state == "done"], work,
                               profile == "paper" and not parameters and len(told) > 0)
-            refresh(ROOT, Ledger(record=True))
+            for problem in refresh(ROOT, Ledger(record=True))[1]:
+                print(problem, file=sys.stderr)
             if with_site and not only:
                 slides.save_figures()
     print("", *(c.outcome for c in chosen), *filter(None, [failed]), f"read it: {place}", sep="\n")
@@ -222,10 +228,11 @@ def needed(chapter: Chapter, ledger: Ledger) -> list[Settings]:
     names = {"runs": []} | chapter.defaults | chapter.values
     try:
         exec(compile("\n".join(tagged), str(chapter.path), "exec"), names)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{chapter.path.stem}: {error}") from error
     except OSError:
         return []  # the chapter says in its place what it lacks
+    except Exception as error:
+        what = "" if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__} "
+        raise ValueError(f"{chapter.path.stem}: {what}{error}") from error
     chapter.asked, chapter.measuring = list(names["runs"]), []
     for table, models, points in names.get("measurements", ()):
         of = {s.run_id: s for s in models}
@@ -365,7 +372,7 @@ def begin_with(page: site.Page, own: Path, work: Path) -> None:
     files it has written."""
     page.name, cells = site.START, page.notebook.cells
     _, _, rest = cells[0].source.partition("\n")
-    cells[0].source = f"# Does attention matter in {escape(own.name)}?\n{rest}"
+    cells[0].source = f"# Does attention matter in {escape(own.name.translate(MARKS))}?\n{rest}"
     for file in (work / "figures").glob("C_*.csv"):
         link = f'<a href="figures/{file.name}" download>{file.name}</a>: these forecasts'
         at = next(i for i, c in enumerate(cells) if f'"{file.name}"' in c.source)

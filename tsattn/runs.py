@@ -55,8 +55,7 @@ def baselines(profile: str = "paper", seeds=FEW_SEEDS, **data) -> dict[str, list
     """
     like = functools.partial(make, profile, **data)
     softmax, zero = like(), like(attention="zero")
-    named = {"last value": like(model="last-value"),
-             "seasonal naive": like(model="seasonal-naive"),
+    named = {"last value": like(model="last-value"), "seasonal naive": like(model="seasonal-naive"),
              "linear": like(model="linear"), "DLinear": like(model="DLinear"),
              "MLP (equal parameters)": matched(like(model="MLP"), softmax),
              "zero (equal parameters)": matched(zero, softmax),

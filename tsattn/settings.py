@@ -212,14 +212,15 @@ class Settings:
     def run_id(self) -> str:
         """Stable name of the result: a prefix to read, a hash of all that can change the numbers.
 
-        A setting that the model does not have does not count, so that one result has one name.
-        A user's CSV counts by its content: an edited file is a new run and a moved one is not. It
-        is read once: these settings keep their name while it changes.
+        A setting that the model does not have does not count, so that one result has one name. A
+        user's CSV counts by its content: an edited file is a new run and a moved one is not. It is
+        read once: these settings keep their name while it changes.
         """
         idle = {"residual_attention"} if self.attention != "softmax" else set()
         idle |= {"n_heads"} if self.attention not in ("softmax", "fixed") else set()
         idle |= {"season"} if self.model != "seasonal-naive" else set()
-        idle |= {"d_ff"} if not self.feed_forward else set()
+        idle |= {"d_ff"} if not (
+            self.feed_forward or self.embedding in ("mlp", "residual")) else set()
         idle |= {"tokenizer", "codes", "code_levels"} if not self.coded else set()
         depends = _DEPENDS.get(self.model, {f.name for f in fields(self)} - {*_LABELS})
         content = {k: float(v) if k in ("learning_rate", "dropout", "lr_decay") else v

@@ -106,8 +106,7 @@ def _executed(pages: list[Page], work: Path, made: Path) -> None:
         shutil.copytree(work / "figures", made / "figures", dirs_exist_ok=True)
 
 
-CONFIG = {
-    "title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
+CONFIG = {"title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
     "parse": {"myst_enable_extensions": ["colon_fence", "dollarmath", "html_image"]},
     "html": {"use_multitoc_numbering": False},
@@ -202,7 +201,8 @@ def without_reading(page: Page) -> nbformat.NotebookNode:
 def parameters(notebook) -> list[tuple[str, str, str]]:
     """Name, value as written, and comment of every parameter of an executed chapter."""
     return [line for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
-            for line in re.findall(r"^(\w+) *= *([^#\n]*?) *(?:# *(.*))?$", cell.source, re.M)]
+            for line in re.findall(
+                r"""^(\w+) *= *("[^"\n]*"|'[^'\n]*'|[^#\n]*?) *(?:# *(.*))?$""", cell.source, re.M)]
 
 
 def parameters_box(page: Page) -> str:

@@ -133,9 +133,11 @@ def _per_window(s: Settings, channels: int) -> int:
         return max(1, count_multiply_adds(s, channels))
 
 
-def together(seconds: list[float], at_once: int) -> float:
-    """Seconds until pieces of work are done, ``at_once`` of them at a time."""
-    return max(sum(seconds) / max(1, min(at_once, len(seconds))), max(seconds, default=0.0))
+def together(seconds: list[float], places: int) -> float:
+    """Seconds until pieces of work (core-seconds) are done, as many at a time as there are
+    ``places``, each on its share of the cores."""
+    at_once = max(1, min(places, cores(), len(seconds)))
+    return max(sum(seconds) / at_once, max(seconds, default=0.0)) / max(1, cores() // places)
 
 
 # -- where runs are trained
@@ -280,19 +282,20 @@ def outlook(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None =
     for part in (*parts, "together"):
         of = [run_id for run_id, name in first.items() if part in (name, "together")]
         own = [seconds[run_id] for run_id in of if run_id in seconds]
-        lines.append(f"{part}: {_are_missing(own, len(of), min(jobs or cores(), len(own)))}")
+        lines.append(f"{part}: {_are_missing(own, len(of), jobs or cores())}")
     return "\n".join(lines)
 
 
-def _are_missing(seconds: list[float], of: int, at_once: int) -> str:
-    takes = f": about {duration(together(seconds, at_once))} with {at_once} at a time"
+def _are_missing(seconds: list[float], of: int, places: int) -> str:
+    takes = f": about {duration(together(seconds, places))} with " \
+            f"{min(places, len(seconds))} at a time"
     return f"{len(seconds)} of {of} runs are missing{takes if seconds else ''}"
 
 
 def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None,
           checkpoints=CHECKPOINTS, jobs: int | None = None, weights: bool = False,
           cluster: str = "", progress: bool = True, within: float | None = None, counter=None,
-          command: str = "python -m tsattn report --train") -> pd.DataFrame:
+          command: str = "`python -m tsattn report --train`") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
     (default: one on every core; smoke runs one after another in this process).
 
@@ -325,11 +328,11 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     ready = [s for s in ready if s not in twins.values()]
     at_once = min(places, len(ready))
     seconds = dict(zip(ready, seconds_expected(ready, ledger, data_dir), strict=True))
-    total = together(list(seconds.values()), at_once)
+    total = together(list(seconds.values()), places)
     if ready and counter is None and not cluster and (progress or within is not None):
-        line = _are_missing(list(seconds.values()), len(settings), at_once)
+        line = _are_missing(list(seconds.values()), len(settings), places)
         if within is not None and not total <= 60 * within:
-            print(f"{line}. Nothing is trained; `{command}` does it.", flush=True)
+            print(f"{line}. Nothing is trained; {command} does it.", flush=True)
             return ledger.runs(settings)
         print(line, file=sys.stderr, flush=True)
     if ready:
@@ -475,8 +478,8 @@ def verify(ledger: Ledger, checkpoints, sample: int = 3, run_ids=(),
     asked = [ledger.settings(run_id) for run_id in run_ids] or list(islice(
         (s for s in random.sample(recorded, len(recorded)) if takes(s) < cheaper_than), sample))
     if not asked:
-        raise ValueError(f"{ledger.folder}: no complete run that takes less than "
-                         f"{cheaper_than:g} seconds here.")
+        limit = f" that takes less than {cheaper_than:g} seconds here" * (cheaper_than < math.inf)
+        raise ValueError(f"{ledger.folder}: no complete run{limit}.")
     total = sum(map(takes, asked))
     here = torch.cuda.get_device_name() if torch.cuda.is_available() else processor()
     print(f"training {counted(len(asked), 'run')} again on {here}: about {duration(total)}. "

@@ -182,9 +182,11 @@ def compared(table: pd.DataFrame, columns: dict[str, str] | None = None) -> pd.D
 
 # -- numbers in written text
 
-NUMBER = re.compile(r"(<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->).*?<!-- / -->", re.S)
-HOLDS = re.compile(r"<!-- holds:([\w.-]+) -->(.*?)<!-- / -->", re.S)
-BLOCK = re.compile(r"(<!-- block:([\w.-]+) -->\n).*?(<!-- /block -->)", re.S)
+BODY = r"(?:(?!<!--).)*?"  # no other mark between a mark and its end
+NUMBER = re.compile(rf"(<!-- n:([\w.-]+?)(?::(abs)?(\d)?)? -->){BODY}<!-- / -->", re.S)
+HOLDS = re.compile(rf"<!-- holds:([\w.-]+) -->({BODY})<!-- / -->", re.S)
+BLOCK = re.compile(rf"(<!-- block:([\w.-]+) -->\n){BODY}(<!-- /block -->)", re.S)
+STRAY = re.compile(r"<!-- ?(?:n:|holds:|block:|/).{,40}", re.S)
 
 
 def block(name: str, facts: Facts) -> str:
@@ -219,8 +221,11 @@ def refresh_text(written: str, facts: Facts, file: str = "") -> tuple[str, list[
             problems.append(str(error.args[0]))
         return match[0]
 
+    rest = written
     for pattern in (HOLDS, NUMBER, BLOCK):
-        written = pattern.sub(looked_up, written)
+        written, rest = pattern.sub(looked_up, written), pattern.sub("", rest)
+    problems += [f"{' '.join(mark.split())!r}: a mark without its end, or misspelt"
+                 for mark in STRAY.findall(rest)]
     return written, problems
 
 

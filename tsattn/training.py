@@ -130,6 +130,11 @@ def channel_errors(model, windows: data.Windows) -> torch.Tensor:
     return torch.cat([e.square().mean(2) for e in _forecast_errors(model, windows)])
 
 
+def seasonal(s: Settings, splits: data.Splits) -> Settings:
+    """``s`` with the season of its data, unless it has its own."""
+    return s.but(season=s.season or splits.findings.season)
+
+
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
           progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
@@ -151,8 +156,10 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     if s.but().run_id != run_id:  # hashed again: else it would be recorded as a run of other data
         raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; "
                              "start it again when nothing writes to the file.")
-    check_memory(s, len(splits.channels))
+    check_memory(seasonal(s, splits), len(splits.channels))
     others = {split: data.of(s.but(split=split), data_dir) for split in also}
+    if any(other.rows[:2] != splits.rows[:2] for other in others.values()):
+        raise ValueError(f"also={also}: trains or validates on other months than {s.split}.")
     with use_threads(n_threads or torch.get_num_threads()), precision(s.precision, device), \
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         run = _Run(s, splits, device, Path(checkpoints) / run_id, others)
@@ -185,7 +192,7 @@ class _Run:
         self.val, *self.tests = (w.first(s.max_windows).to(device) for w in (
             splits.val, splits.test, *(other.test for other in also.values())))
         self.steps = len(splits.train) // s.batch_size
-        if not self.steps:
+        if not self.steps and s.seeded:  # a rule takes none
             raise data.DataError(f"{splits.name}: {len(splits.train)} training windows, fewer than "
                                  "one batch; set batch_size to at most that.")
         self.steps = min(self.steps, s.max_steps or self.steps)
@@ -193,9 +200,9 @@ class _Run:
             splits.train.series[:, slice(*splits.rows[0])].square().mean().item())
         # A codebook comes before resume: it is fitted again, then the file's own takes its place.
         *codebook, codes = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
-        season, cuda = s.season or splits.findings.season, device.type == "cuda"
-        self.model = models.build(s.but(season=season), len(splits.channels), *codebook).to(device)
-        held, used = models.count_parameters(s, len(splits.channels))
+        cuda, own = device.type == "cuda", seasonal(s, splits)
+        self.model = models.build(own, len(splits.channels), *codebook).to(device)
+        held, used = models.count_parameters(own, len(splits.channels))
         for r in self.results:
             r.how = dict(device=torch.cuda.get_device_name(device) if cuda else "cpu",
                          threads=torch.get_num_threads(), data_sha256=splits.sha256[:16], **codes,

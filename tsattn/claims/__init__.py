@@ -10,13 +10,12 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from .. import numbers, registered_dose, registered_rates
+from .. import numbers
 from ..ledger import Ledger
-from ..numbers import HOLDS, NotRun, UnknownName
-from .rules import NOT_RUN, Claim, Found, Number
+from ..numbers import NotRun, UnknownName
+from .rules import NOT_RUN, VERDICTS, Claim, Found, Number
 
 CLAIMS = {name: Claim(**of) for name, of in tomllib.loads(
     (Path(__file__).parent / "claims.toml").read_text("utf-8")).items()}
@@ -25,7 +24,7 @@ CLAIMS = {name: Claim(**of) for name, of in tomllib.loads(
 # too few separate weeks for its intervals; the verdict for these test months alone.
 LOST, FEW_WEEKS, HERE = "loss shown", "few weeks", "here: "
 
-# Names that no chapter writes.
+# Names that no chapter writes, or none before all runs of a registration are recorded.
 UNWRITTEN = (
     "runs", "runs.graphics-card", "rates.zero", "rates.two-channels", "rates.mean", "rates.zero.p",
     "rates.rate.softmax", "rates.rate.zero", "rates.rate.mean",
@@ -76,7 +75,7 @@ class Facts:
         if (found := numbers.holds(self.said, name)) is not None:
             return found
         claim, _, word = name.partition(".")
-        if claim in self.outcomes and word:
+        if claim in self.outcomes and word.replace("-", " ") in VERDICTS:
             return self.outcomes[claim].verdict == word.replace("-", " ")
         raise self._lacking(name)
 
@@ -89,44 +88,9 @@ class Facts:
 
 def unwritten(ledger: Ledger) -> pd.DataFrame:
     """Rows of ``numbers`` for those of ``UNWRITTEN`` that rest on what has been run."""
-    found, runs = rates(ledger) | doses(ledger), ledger.read("runs")
-    if len(runs):  # complete full runs, and those of them that are from a graphics card
-        done = runs[(runs.status == "complete") & (runs.profile == "paper")]
-        found["runs"] = "count", len(done)
-        found["runs.graphics-card"] = "count", (done.device != "cpu").sum()
-    rows = [dict(zip(("name", "form", "value", "low", "high"), (name, *row), strict=False))
-            for name, row in found.items()]
-    table = pd.DataFrame(rows, columns=numbers.COLUMNS).set_index("name")
+    runs = ledger.read("runs").reindex(columns=["status", "profile", "device"])
+    done = runs[(runs.status == "complete") & (runs.profile == "paper")]  # complete full runs
+    found = {"runs": len(done), "runs.graphics-card": (done.device != "cpu").sum()}
+    table = pd.DataFrame({"value": pd.Series(found if len(runs) else {}, dtype=float)})
+    table = table.assign(form="count").reindex(columns=numbers.COLUMNS[1:]).rename_axis("name")
     return table.astype(dict.fromkeys(numbers.VALUES, float))
-
-
-def rates(ledger: Ledger) -> dict[str, tuple]:
-    """Of the registered test R1, each arm at its own best learning rate against softmax: form,
-    value and interval by name."""
-    table = registered_rates.judged(ledger)
-    if table.empty:
-        return {}
-    of = table.set_index("test").rename(
-        {"primary": "zero", "HUFL and MUFL": "two-channels"}).T.to_dict()
-    zero = of["zero"]
-    shown, below = (zero[p] < registered_rates.LEVEL for p in ("p", "p_not_worse"))
-    return {**{f"rates.{test}": ("change", row["difference"], row["low"], row["high"])
-               for test, row in of.items()},
-        "rates.zero.p": ("weight", zero["p"]),
-        "rates.rate.softmax": ("weight", zero["rate_of_softmax"]),
-        **{f"rates.rate.{arm}": ("weight", of[arm]["rate"]) for arm in ("zero", "mean")},
-        "rates.loss-shown": (HOLDS, shown and zero["difference"] > 0),
-        "rates.gain-shown": (HOLDS, shown and zero["difference"] < 0),
-        "rates.below-margin": (HOLDS, below), "rates.as-well": (HOLDS, below and not shown)}
-
-
-def doses(ledger: Ledger) -> dict[str, tuple]:
-    """Of the registered test R2, a known dose of look-up: savings, which are in per cent there."""
-    table = registered_dose.judged(ledger)
-    if table.empty:
-        return {}
-    row = table.set_index(["without", "dose"]).loc[registered_dose.PRIMARY]
-    worth = registered_dose.worth(table).dose / 100
-    return {"dose.saved-10": ("share", row.saved / 100, row.low / 100, row.high / 100),
-            "dose.worth": ("share", worth), "dose.worth-found": (HOLDS, np.isfinite(worth)),
-            "dose.confirmed": (HOLDS, row.confirmed)}

@@ -82,7 +82,7 @@ def load(dataset: str, seq_len: int, pred_len: int, data_dir=None, *, calendar: 
     and for a file of one's own also a ``DataWarning``.
 
     Raises ``DataError`` (one sentence that says what to do) for everything that is wrong with a
-    file.
+    file; names and options are checked by ``Settings``.
     """
     if dataset in DOSED:
         base, dose = dataset.split("-dose-")

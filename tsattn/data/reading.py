@@ -32,8 +32,7 @@ def plain(text) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
-def read_csv(path, name: str, columns=(),
-             repeats: bool = False) -> tuple[pd.DataFrame, list[str]]:
+def read_csv(path, name: str, columns=(), repeats: bool = False) -> tuple[pd.DataFrame, list[str]]:
     """Channels of a CSV file as float columns, indexed by time (the index has the name of the time
     column); and one sentence for each column left out: an empty one, and one that counts the rows.
     Sentences call the file ``name``.

@@ -219,7 +219,8 @@ def pairs_shown(rng, n: int, patches: int, pairs: int, lookup: float | None = No
     Raises ``ValueError`` if the pairs exceed the window."""
     n_keys, rows = count_keys(pairs), np.arange(n)[:, None]
     if not 1 <= pairs <= min(patches - 1, n_keys):
-        raise ValueError(f"pairs={pairs}: must be 1 to {min(patches - 1, 16)}.")
+        raise ValueError(f"pairs={pairs}: {patches} patches have room for 1 to "
+                         f"{min(patches - 1, n_keys)}; take a longer window.")
     place = rng.permuted(np.tile(np.arange(patches - 1), (n, 1)), axis=1)[:, :pairs]
     keys = rng.permuted(np.tile(np.arange(n_keys), (n, 1)), axis=1)[:, :pairs]
     values = rng.standard_normal((n, pairs))

@@ -26,8 +26,7 @@ def build(settings, n_channels: int, *codebook) -> torch.nn.Module:
 def _with_input(settings, n_channels: int):
     """The model in evaluation mode, and one window."""
     more = len(CALENDAR) * settings.calendar + (settings.embedding == "oracle")
-    return build(settings, n_channels).eval(), torch.rand(
-        1, n_channels + more, settings.seq_len)
+    return build(settings, n_channels).eval(), torch.rand(1, n_channels + more, settings.seq_len)
 
 
 def count_parameters(settings, n_channels: int = 1) -> tuple[int, int]:

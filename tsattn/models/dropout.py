@@ -45,6 +45,5 @@ class Dropout(nn.Module):
         if self.training and x.is_cuda:
             x = nn.functional.dropout(x, self.p)
         elif self.training and self.dropped:
-            x = x * self.source.draw(torch.empty(x.shape, dtype=x.dtype),
-                                     self.dropped, self.scale)
+            x = x * self.source.draw(torch.empty(x.shape, dtype=x.dtype), self.dropped, self.scale)
         return x if residual is None else residual + x
