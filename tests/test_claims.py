@@ -54,10 +54,12 @@ def test_several_comparisons_make_one_verdict(words, verdict):
     assert rules.combine(words) == verdict
 
 
-@pytest.mark.parametrize("answers, verdict", [({"a": ["woken", "not woken"]}, YES),
+@pytest.mark.parametrize("answers, verdict", [
+    ({"a": ["woken", "not woken"]}, YES),
     ({"a": ["wider because zero got worse", "not woken"], "b": ["not woken"]}, NOT_SHOWN),
     ({"a": ["woken"], "b": ["not woken", "not woken"]}, PARTLY),
-    ({"a": ["woken"], "b": ["cannot tell"]}, YES), ({"a": ["cannot tell"]}, NOT_RUN)])
+    ({"a": ["woken"], "b": ["cannot tell"]}, YES),
+    ({"a": ["cannot tell"]}, NOT_RUN)])
 def test_a_codebook_that_wakes_attention_nowhere_is_not_shown_and_never_no(answers, verdict):
     table = {(d, i): answer for d, of in answers.items() for i, answer in enumerate(of)}
     cured = defined(ROOT / "notebooks" / "08_codebook.ipynb").cured
@@ -186,7 +188,8 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     plt.close(fig)
     for primary, true in (((.01, .01, .5), {"loss-shown"}),
                           ((-.01, .01, .01), {"gain-shown", "below-margin"}),
-                          ((.01, .2, .5), set()), ((.01, .2, .01), {"below-margin", "as-well"})):
+                          ((.01, .2, .5), set()),
+                          ((.01, .2, .01), {"below-margin", "as-well"})):
         rates.loc[0, ["difference", "p", "p_not_worse"]] = primary
         said = by_chapters()
         assert {n for n in ("loss-shown", "gain-shown", "below-margin", "as-well")

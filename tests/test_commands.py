@@ -111,7 +111,8 @@ def test_what_is_found_in_a_file_is_said_once_on_one_line(tmp_path, save, capsys
     assert third.startswith("2 of 2 runs are missing")
 
 
-@pytest.mark.parametrize("change, words, rows", [(["--d-model", "100000"], "GB of memory", 0),
+@pytest.mark.parametrize("change, words, rows", [
+    (["--d-model", "100000"], "GB of memory", 0),
     (["--learning-rate", "1e9", "--norm", "layer", "--revin", "false"], "not finite", 1)])
 def test_what_cannot_be_trained_is_said_and_has_a_non_zero_exit(change, words, rows, tmp_path,
                                                                 capsys):

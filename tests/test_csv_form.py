@@ -43,7 +43,8 @@ LONG = BASE.melt("date", var_name="sensor", value_name="value")
 CROSSED = BASE.set_index("date").T
 
 
-@pytest.mark.parametrize("table, words", [(BASE.assign(date=HOURS.strftime("%Y%m%d%H").astype(int)),
+@pytest.mark.parametrize("table, words", [
+    (BASE.assign(date=HOURS.strftime("%Y%m%d%H").astype(int)),
      ("'2016070100' is not a time", "without separators")),
     (BASE.assign(date=SINCE // pd.Timedelta("1s")), ("'1467331200' is", "from 1970", "unit='s'")),
     (BASE.assign(date=SINCE // pd.Timedelta("1ms")), ("from 1970", "unit='ms'")),

@@ -226,7 +226,8 @@ def test_the_answer_in_words(verdict, said):
     assert C.answer(None, "a") == "**Does attention matter?** Not run yet (a)."
 
 
-@pytest.mark.parametrize("low, high, said", [(0.001, 0.02, "**At first look: Attention matters**"),
+@pytest.mark.parametrize("low, high, said", [
+    (0.001, 0.02, "**At first look: Attention matters**"),
     (-0.01, 0.009, "**At first look: Attention does not matter**"),
     (-0.01, 0.02, "**At first look: Cannot tell")])
 def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):

@@ -95,7 +95,8 @@ def test_parameters_are_checked_before_anything_runs(checkout):
     mark = checkout / "ran"
     write(checkout, "01_one", f"open({str(mark)!r}, 'w')")
     write(checkout, "02_two", ("runs", RUNS), f"open({str(mark)!r}, 'w')")
-    for words, asked in [("seeds = 3: must be a list", dict(parameters={"seeds": 3})),
+    for words, asked in [
+            ("seeds = 3: must be a list", dict(parameters={"seeds": 3})),
             ("-p colour: no chapter has this parameter", dict(parameters={"colour": 1})),
             ("-p profile smoke: --profile says quick",
              dict(parameters={"profile": "smoke"}, profile="quick")),

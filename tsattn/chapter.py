@@ -84,8 +84,7 @@ class Chapter:
         """Complete rows of ``runs``, each once, after training what is missing, if that takes no
         longer than ``train_minutes``; the page says what is left out."""
         runs = list({s.run_id: s for s in runs}.values())
-        table = sweep(runs, ledger=self.ledger, within=self.train_minutes,
-                      command="the command that made this page, with --train,")
+        table = sweep(runs, ledger=self.ledger, within=self.train_minutes)
         self._say_missing(len(missing(runs, self.ledger)), "models")
         if table.empty:
             return Ledger(record=True).read("runs")[:0]  # with the columns that there would be

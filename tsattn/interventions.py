@@ -130,7 +130,8 @@ PERTURB = {"attention": perturb_attention, "feed_forward": perturb_feed_forward}
 def replace_attention(model, attention: str, *, layers=None):
     """Give a model trained with softmax the A of another variant: identity, zero or mean."""
     matrices = {"identity": lambda A: torch.eye(A.shape[-1]).to(A).expand_as(A),
-                "zero": torch.zeros_like, "mean": lambda A: torch.full_like(A, 1 / A.shape[-1])}
+                "zero": torch.zeros_like,
+                "mean": lambda A: torch.full_like(A, 1 / A.shape[-1])}
     if attention not in matrices:
         raise ValueError(f"attention={attention!r}: choose one of {', '.join(matrices)}.")
     return _in_layers(model, {"attention.weights": matrices[attention]}, layers)

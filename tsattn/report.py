@@ -96,8 +96,7 @@ def report(only: list[str], profile: str | None, parameters: dict, in_place: boo
         raise ValueError("--in-place with other settings would replace the committed report; if "
                          "that is meant, add --overwrite-committed.")
     ledger = Ledger(parameters.get("results_dir", RESULTS))
-    if in_place and any(folder != ledger.folders[0] and folder.tables()
-                        for folder in ledger.folders):
+    if in_place and any(folder.tables() for folder in ledger.folders[1:]):
         raise ValueError("--in-place shows what is committed, but my-results/ holds runs of your "
                          "own; record them with --record, or move that folder away.")
     readable = [c for c in chosen if c.notebook]

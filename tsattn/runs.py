@@ -25,9 +25,14 @@ SMALL_STEPS = dict(model="iTransformer", learning_rate=1e-5, lr_decay=1.0)
 NARROWER = {width: dict(model="iTransformer", d_model=width, d_ff=width) for width in (256, 128)}
 # What makes attention redundant: one change of the architecture at a time, beside none.
 CHANGES = {
-    "as it is": {}, "residual attention off": dict(residual_attention=False),
-    "pre-norm": dict(norm_position="pre"), "1 layer": dict(n_layers=1), "1 head": dict(n_heads=1),
-    "4 heads": dict(n_heads=4), "stride 8": dict(stride=8), "without RevIN": dict(revin=False),
+    "as it is": {},
+    "residual attention off": dict(residual_attention=False),
+    "pre-norm": dict(norm_position="pre"),
+    "1 layer": dict(n_layers=1),
+    "1 head": dict(n_heads=1),
+    "4 heads": dict(n_heads=4),
+    "stride 8": dict(stride=8),
+    "without RevIN": dict(revin=False),
     "mean-pool head": dict(head="mean"),
 }
 # What leaves the shapes of a model alone, as usual: one matched width serves all such runs.
@@ -194,7 +199,8 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
 # Embeddings of chapter 8, one change at a time; two levels of 256 codes unless said otherwise. The
 # random codebook is the placebo.
 CODEBOOKS = {
-    "linear": {}, "mlp": dict(embedding="mlp"),
+    "linear": {},
+    "mlp": dict(embedding="mlp"),
     "decoded": dict(embedding="decoded"),
     "code-init": dict(embedding="code-init"),
     "code": dict(embedding="code"),

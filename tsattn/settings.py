@@ -32,13 +32,16 @@ MODELS = ("PatchTST", "iTransformer", "MLP", "linear", "DLinear", "last-value", 
 CODED = ("decoded", "code-init", "code", "code-soft")  # embeddings of the codes of a patch
 
 _CHOICES = {
-    "model": MODELS, "attention": (*ATTENTIONS, "none"),
-    "norm": ("batch", "layer"), "norm_position": ("post", "pre"),
+    "model": MODELS,
+    "attention": (*ATTENTIONS, "none"),
+    "norm": ("batch", "layer"),
+    "norm_position": ("post", "pre"),
     "positional_encoding": ("learned", "none"),
     "head": ("flatten", "mean"),
     "embedding": ("linear", "mlp", "conv", "residual", *CODED, "oracle"),
     "tokenizer": ("k-means", "vq-vae", "random"),
-    "precision": ("float32", "tf32", "bf16"), "profile": PROFILES,
+    "precision": ("float32", "tf32", "bf16"),
+    "profile": PROFILES,
     "split": SPLITS,
     "gaps": ("refuse", "split"),
 }
@@ -61,8 +64,10 @@ _DEPENDS = {
         "d_model", "d_ff", "n_heads", "n_layers", "dropout", "norm", "norm_position",
         "residual_attention", "revin", "feed_forward", "calendar"},
     "MLP": _DATA | _TRAINING | {"d_ff", "n_layers", "dropout", "revin"},
-    "linear": _DATA | _TRAINING | {"revin"}, "DLinear": _DATA | _TRAINING | {"revin"},
-    "last-value": _DATA, "seasonal-naive": _DATA | {"season"},
+    "linear": _DATA | _TRAINING | {"revin"},
+    "DLinear": _DATA | _TRAINING | {"revin"},
+    "last-value": _DATA,
+    "seasonal-naive": _DATA | {"season"},
 }
 
 

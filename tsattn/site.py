@@ -106,7 +106,8 @@ def _executed(pages: list[Page], work: Path, made: Path) -> None:
         shutil.copytree(work / "figures", made / "figures", dirs_exist_ok=True)
 
 
-CONFIG = {"title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
+CONFIG = {
+    "title": TITLE, "author": "", "copyright": "", "only_build_toc_files": True,
     "execute": {"execute_notebooks": "off"},
     "parse": {"myst_enable_extensions": ["colon_fence", "dollarmath", "html_image"]},
     "html": {"use_multitoc_numbering": False},

@@ -295,7 +295,7 @@ def _are_missing(seconds: list[float], of: int, places: int) -> str:
 def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=None,
           checkpoints=CHECKPOINTS, jobs: int | None = None, weights: bool = False,
           cluster: str = "", progress: bool = True, within: float | None = None, counter=None,
-          command: str = "`python -m tsattn report --train`") -> pd.DataFrame:
+          command: str = "the command that made this page, with --train,") -> pd.DataFrame:
     """Rows of ``runs`` for ``settings``, after training those that are missing, ``jobs`` at a time
     (default: one on every core; smoke runs one after another in this process).
 

@@ -130,11 +130,6 @@ def channel_errors(model, windows: data.Windows) -> torch.Tensor:
     return torch.cat([e.square().mean(2) for e in _forecast_errors(model, windows)])
 
 
-def seasonal(s: Settings, splits: data.Splits) -> Settings:
-    """``s`` with the season of its data, unless it has its own."""
-    return s.but(season=s.season or splits.findings.season)
-
-
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
           progress: bool = True, also: tuple[str, ...] = ()) -> Result:
     """Train, validate after every epoch and test the epoch with the best validation MSE.
@@ -156,7 +151,6 @@ def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int
     if s.but().run_id != run_id:  # hashed again: else it would be recorded as a run of other data
         raise data.DataError(f"{s.dataset_name}: the file has changed since this run was named; "
                              "start it again when nothing writes to the file.")
-    check_memory(seasonal(s, splits), len(splits.channels))
     others = {split: data.of(s.but(split=split), data_dir) for split in also}
     if any(other.rows[:2] != splits.rows[:2] for other in others.values()):
         raise ValueError(f"also={also}: trains or validates on other months than {s.split}.")
@@ -185,6 +179,8 @@ class _Run:
 
     def __init__(self, s: Settings, splits: data.Splits, device, folder: Path,
                  also: dict[str, data.Splits]):
+        own = s.but(season=s.season or splits.findings.season)
+        check_memory(own, len(splits.channels))
         self.s, self.device, self.folder = s, device, folder
         self.result = Result(s, also=[Result(s.but(split=split)) for split in also])
         self.results = [self.result, *self.result.also]
@@ -200,7 +196,7 @@ class _Run:
             splits.train.series[:, slice(*splits.rows[0])].square().mean().item())
         # A codebook comes before resume: it is fitted again, then the file's own takes its place.
         *codebook, codes = tokenizers.fit_and_measure(s, splits) if s.coded else [{}]
-        cuda, own = device.type == "cuda", seasonal(s, splits)
+        cuda = device.type == "cuda"
         self.model = models.build(own, len(splits.channels), *codebook).to(device)
         held, used = models.count_parameters(own, len(splits.channels))
         for r in self.results:

@@ -26,7 +26,8 @@ LOST, FEW_WEEKS, HERE = "loss shown", "few weeks", "here: "
 
 # Names that no chapter writes, or none before all runs of a registration are recorded.
 UNWRITTEN = (
-    "runs", "runs.graphics-card", "rates.zero", "rates.two-channels", "rates.mean", "rates.zero.p",
+    "runs", "runs.graphics-card",
+    "rates.zero", "rates.two-channels", "rates.mean", "rates.zero.p",
     "rates.rate.softmax", "rates.rate.zero", "rates.rate.mean",
     "rates.loss-shown", "rates.gain-shown", "rates.below-margin", "rates.as-well",
     "dose.saved-10", "dose.worth", "dose.worth-found", "dose.confirmed")
