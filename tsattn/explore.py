@@ -62,8 +62,7 @@ def chart(shown: pd.DataFrame) -> alt.Chart:
                                                  labels=["all", *map(str, options)]))
         base = base.add_params(menu).transform_filter(
             f"menu{i} == null || datum['{name}'] == menu{i}")
-    colors = figures.COLORS | {"attention only": figures.FEED_FORWARD}
-    scale = alt.Scale(domain=[*colors], range=[*colors.values()])
+    scale = alt.Scale(domain=[*figures.COLORS], range=[*figures.COLORS.values()])
     base = base.encode(
         alt.Y("row:N", title=None, axis=alt.Axis(labelLimit=260)),
         color=alt.Color("variant:N", legend=None, scale=scale), tooltip=[f"{c}:N" for c in shown])

@@ -23,10 +23,10 @@ from .statistics import MARGIN, interval
 
 # Okabe and Ito's palette: distinct also without full colour vision.
 COLORS = {"softmax": "#0072B2", "identity": "#E69F00", "zero": "#D55E00", "mean": "#009E73",
-          "fixed": "#CC79A7"}
+          "fixed": "#CC79A7", "attention only": "#6A51A3"}
+FEED_FORWARD = COLORS["attention only"]
 PUBLISHED = "#555555"
 DPI = 110  # of a PNG: 10 inches fill a page's column on a screen of double density
-FEED_FORWARD = "#6A51A3"
 # Fonts for what the usual one cannot draw: the pinned package's (Korean), then those of systems.
 EAST_ASIAN = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans CJK JP", "Noto Sans CJK SC",
               "Malgun Gothic", "Apple SD Gothic Neo", "Microsoft YaHei", "PingFang SC",
