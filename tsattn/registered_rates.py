@@ -55,7 +55,7 @@ def decide(errors: dict[str, np.ndarray], block: int) -> pd.DataFrame:
 
 def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """``decide`` on the runs of ``rate_of_each_arm``, with the rate of each arm; empty as long as
-    one of them is missing, or a chosen one has no errors by channel (``sweep --weights``).
+    one of them is missing, or a chosen one has no errors by channel (``Ledger.add_channels``).
 
     Windows of the standard test come first, those of the later months after them.
     """
