@@ -29,8 +29,7 @@ UNWRITTEN = (
     "runs", "runs.graphics-card",
     "rates.zero", "rates.two-channels", "rates.mean", "rates.zero.p",
     "rates.rate.softmax", "rates.rate.zero", "rates.rate.mean",
-    "rates.loss-shown", "rates.gain-shown", "rates.below-margin", "rates.as-well",
-    "dose.saved-10", "dose.worth", "dose.worth-found", "dose.confirmed")
+    "rates.loss-shown", "rates.gain-shown", "rates.below-margin", "rates.as-well")
 
 
 def decided(name: str, said: pd.DataFrame) -> Found:

@@ -266,8 +266,10 @@ def dose(d: Drawing) -> Figure:
     doses = [0, *sorted(table.dose.unique())]
     ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
     ax.axhline(registered_dose.LEAST, color="0.7", lw=1.5)
+    x = np.linspace(0, doses[-1], 1000)  # straight lines, which these axes bend
     for a, of in table.groupby("without", sort=False):
-        ax.errorbar(of.dose, of.saved, [of.saved - of.low, of.high - of.saved], fmt="o-", ms=10,
+        ax.plot(x, np.interp(x, [0, *of.dose], [0, *of.saved]), lw=3, color=COLORS[a])
+        ax.errorbar(of.dose, of.saved, [of.saved - of.low, of.high - of.saved], fmt="o", ms=10,
                     lw=3, capsize=6, color=COLORS[a], label=d[f"over.{a}"])
     ax.set_xscale("symlog", linthresh=1)
     ax.set_yscale("symlog", linthresh=1)
