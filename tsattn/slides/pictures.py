@@ -260,17 +260,18 @@ def dose_window(d: Drawing) -> Figure:
 
 
 def dose(d: Drawing) -> Figure:
-    """What attention saves of each dose of look-up, beside what a perfect look-up would save."""
+    """What attention saves over zero of each dose of look-up (over mean it is the same), beside
+    what a perfect look-up would save."""
     table = some(registered_dose.judged(d.ledger))
+    of = table[table.without == "zero"]
     fig, ax = d.panels()
-    doses = [0, *sorted(table.dose.unique())]
+    doses = [0, *of.dose]
     ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
     ax.axhline(registered_dose.LEAST, color="0.7", lw=1.5)
     x = np.linspace(0, doses[-1], 1000)  # straight lines, which these axes bend
-    for a, of in table.groupby("without", sort=False):
-        ax.plot(x, np.interp(x, [0, *of.dose], [0, *of.saved]), lw=3, color=COLORS[a])
-        ax.errorbar(of.dose, of.saved, [of.saved - of.low, of.high - of.saved], fmt="o", ms=10,
-                    lw=3, capsize=6, color=COLORS[a], label=d[f"over.{a}"])
+    ax.plot(x, np.interp(x, [0, *of.dose], [0, *of.saved]), lw=3, color=COLORS["softmax"])
+    ax.errorbar(of.dose, of.saved, [of.saved - of.low, of.high - of.saved], fmt="o", ms=10, lw=3,
+                capsize=6, color=COLORS["softmax"], label=d["over.zero"])
     ax.set_xscale("symlog", linthresh=1)
     ax.set_yscale("symlog", linthresh=1)
     ends = dict(xticks=doses, xticklabels=doses, yticks=doses, yticklabels=doses)
