@@ -159,7 +159,8 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
                               p_not_worse=[.5, .9, .5], detectable=.01, rate=[5e-5, 5e-5, 2e-4],
                               rate_of_softmax=1e-4))
     doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
-                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], confirmed=True))
+                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], p=.01,
+                              confirmed=True, primary=[False, False, True, False]))
     monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)  # its picture draws it
     one, six = (defined(next((ROOT / "notebooks").glob(f"{n}_*"))) for n in ("01", "06"))
 
