@@ -158,8 +158,8 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
                               low=[.002, .01, 0.], high=[.018, .03, .02], p=[.01, .02, .05],
                               p_not_worse=[.5, .9, .5], detectable=.01, rate=[5e-5, 5e-5, 2e-4],
                               rate_of_softmax=1e-4))
-    doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, .5, 4., 20.],
-                              low=[-1., -.5, 3., 18.], high=[1., 1.5, 5., 22.], p=.01,
+    doses = pd.DataFrame(dict(without="zero", dose=[1, 3, 10, 30], saved=[.1, 2., 4., 20.],
+                              low=[-1., 1.6, 3., 18.], high=[1., 2.4, 5., 22.], p=.01,
                               confirmed=True, primary=[False, False, True, False]))
     monkeypatch.setattr(registered_dose, "judged", lambda *_: doses)  # its picture draws it
     one, six = (defined(next((ROOT / "notebooks").glob(f"{n}_*"))) for n in ("01", "06"))
@@ -176,7 +176,7 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     for name, value, form in (
             ("rates.two-channels.high", .03, "change"), ("rates.mean", .03, "change"),
             ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "weight"),
-            ("dose.worth", .04, "share")):
+            ("dose.worth", .01 + .02 * .9 / 1.9, "share")):
         assert said.number(name) == (pytest.approx(value, rel=1e-9), form), name
     assert said.holds("dose.confirmed") and said.holds("dose.worth-found")
     story = Story(said, "en")
@@ -184,9 +184,9 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     assert told["rates"].title.startswith("A loss without attention, each arm at its own best")
     assert "+1.0 % [+0.2, +1.8]" in told["rates"].lines[0]
     assert "softmax 0.00010, zero 0.00005" in told["rates"].source
-    assert "4.0 % [3.0, 5.0]" in told["dose"].lines[0] and "4.0 %" in told["dose"].title
+    assert "4.0 % [3.0, 5.0]" in told["dose"].lines[0] and "even" in told["dose"].title
     fig = pictures.draw(told["dose"].pictures[1], story, (6, 4))
-    assert fig.axes[0].lines[0].get_label() == "perfect look-up"
+    assert fig.axes[0].lines[0].get_label() == "found perfectly"
     plt.close(fig)
     for primary, true in (((.01, .01, .5), {"loss-shown"}),
                           ((-.01, .01, .01), {"gain-shown", "below-margin"}),
