@@ -178,7 +178,7 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
             ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "weight"),
             ("dose.worth", .01 + .02 * .9 / 1.9, "share")):
         assert said.number(name) == (pytest.approx(value, rel=1e-9), form), name
-    assert said.holds("dose.confirmed") and said.holds("dose.worth-found")
+    assert said.holds("dose.confirmed") and said.holds("dose.most-of-three")
     story = Story(said, "en")
     told = {s.name: s for s in story.slides}
     assert told["rates"].title.startswith("A loss without attention, each arm at its own best")
@@ -198,6 +198,6 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
                 if said.holds(f"rates.{n}")} == true
     doses.saved, doses.low, doses.confirmed = .1, -1., False
     said = by_chapters()
-    assert not any(said.holds(f"dose.{n}") for n in ("confirmed", "worth-found", "most-of-three"))
+    assert not any(said.holds(f"dose.{n}") for n in ("confirmed", "most-of-three"))
     slide = next(s for s in Story(said, "en").slides if s.name == "dose")
     assert slide.title.endswith("?") and len(slide.lines) == 1  # its limits
