@@ -260,10 +260,8 @@ def dose_window(d: Drawing) -> Figure:
 
 
 def dose(d: Drawing) -> Figure:
-    """What attention saves over zero of each dose of look-up (over mean it is the same), beside
-    what a perfect look-up would save."""
-    table = some(registered_dose.judged(d.ledger))
-    of = table[table.without == "zero"]
+    """What attention saves of each dose of look-up, over zero (over mean it is the same)."""
+    of = some(registered_dose.judged(d.ledger)).query("without == 'zero'")
     fig, ax = d.panels()
     doses = [0, *of.dose]
     ax.plot(doses, doses, color="0.5", ls="--", lw=2, label=d["perfect"])
