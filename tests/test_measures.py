@@ -46,6 +46,7 @@ TINY = {
     "disturbance": dict(sublayer="attention", kind="output noise", strength=0.5, windows=8),
     "equal_disturbance": dict(sublayer="feed_forward", draws=2), "positions": {},
     "forecasts": dict(channel=0, which="3 7"),
+    "errors_by_lead": dict(channels="0", steps=8, block=5000),
     "attention_by_head": dict(windows=16), "attention_by_event": dict(windows=16),
     "trained_matrices": dict(layer=1, head=1), "toy_received": dict(window=5),
     "toy_errors": dict(windows=16, intervention="attention removed", draw=0),
@@ -70,6 +71,22 @@ def test_disturbances_have_the_size_that_their_kind_says(splits):
         "relative_size"] for kind in ("output noise", "smoothing", "noise", "all-ones")}
     assert size["output noise"] == pytest.approx(1, rel=1e-5)
     assert size["all-ones"] > 5 * size["smoothing"] > size["noise"] > 0
+
+
+def test_errors_by_lead_are_the_test_errors_taken_apart():
+    own = {split: load("ETTh1", 48, 20, split=split) for split in ("standard", "tail")}
+    model = build(make("smoke", dataset="ETTh1", seq_len=48, pred_len=20), 7).eval()
+    at = dict(channels="0 2", steps=8, block=1000, split="tail")
+    with torch.no_grad():
+        rows = pd.DataFrame(measures.errors_by_lead(model, own["standard"], **at))
+        x, y = own["tail"].test.batch(slice(1000, 2000))  # the second stretch
+        e = (model(x) - y)[:, [0, 2]].square().mean((0, 1))  # [20]
+    assert list(rows.lead.unique()) == [8, 16]  # 20 is no multiple of 8
+    assert list(rows.stretch.unique()) == list(range(1, len(own["tail"].test) // 1000 + 1))
+    assert rows[rows.stretch == 2].mse.tolist() == pytest.approx(
+        [e[:8].mean().item(), e[8:16].mean().item()])
+    with pytest.raises(ValueError, match="other months"):
+        measures.errors_by_lead(model, own["standard"], **at | dict(split="fold-1"))
 
 
 # -- content or mixing

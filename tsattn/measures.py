@@ -119,23 +119,28 @@ def intervened(model, splits, intervention: str, layers: str = "all", draw: int 
     return [dict(windows=len(windows), test_mse=mse, test_mae=mae)]
 
 
-def content_or_mixing(model, splits, intervention: str, split: str = "test") -> list[dict]:
-    """Errors under ``NAMED[intervention]`` in all layers beside those of the model undisturbed.
+def _of_months(model, splits: data.Splits, split: str) -> data.Splits:
+    """The series of ``splits`` with the test months of ``split``: "test" for its own, or the name
+    of another one ("standard", "tail"). Raises ``ValueError`` if that one trains or validates on
+    other months, so that its test months may be known to the model."""
+    if split == "test":
+        return splits
+    s = model.s
+    other = data.load(s.dataset, s.seq_len, s.pred_len, calendar=s.calendar, split=split,
+                      missing=s.missing, gaps=s.gaps)
+    if other.rows[:2] != splits.rows[:2]:
+        raise ValueError(f"split={split!r}: trains or validates on other months than "
+                         f"split {s.split}, of this model; choose one that shares them.")
+    return other
 
-    ``split`` is "test" for the test months of the model's own split, or names another ("standard",
-    "tail") whose test months are measured. Raises ``ValueError`` if that one trains or validates on
-    other months, so that its test months may be known to the model.
-    """
-    s, own = model.s, splits
-    if split != "test":
-        splits = data.load(s.dataset, s.seq_len, s.pred_len, calendar=s.calendar, split=split,
-                           missing=s.missing, gaps=s.gaps)
-        if splits.rows[:2] != own.rows[:2]:
-            raise ValueError(f"split={split!r}: trains or validates on other months than "
-                             f"split {s.split}, of this model; choose one that shares them.")
-    context = Context(model, own, splits.test.first(s.max_windows))
+
+def content_or_mixing(model, splits, intervention: str, split: str = "test") -> list[dict]:
+    """Errors under ``NAMED[intervention]`` in all layers beside those of the model undisturbed, on
+    the test months of ``split`` (``_of_months``)."""
+    windows = _of_months(model, splits, split).test.first(model.s.max_windows)
+    context = Context(model, splits, windows)
     (mse, mae), (mse_before, mae_before) = (_errors(context, i) for i in (intervention, "none"))
-    return [dict(windows=len(context.windows), test_mse=mse, test_mae=mae,
+    return [dict(windows=len(windows), test_mse=mse, test_mae=mae,
                  undisturbed=mse_before, undisturbed_mae=mae_before)]
 
 
@@ -221,6 +226,20 @@ def forecasts(model, splits, channel: int, which: str) -> list[dict]:
     return maps.long_form(y, "forecast", window=index, step=None)
 
 
+def errors_by_lead(model, splits, channels: str, steps: int, block: int,
+                   split: str = "test") -> list[dict]:
+    """Test MSE on ``channels``, numbers with a space between them, by lead time in pieces of
+    ``steps``, each named by its last, and by stretch of ``block`` windows, on the test months of
+    ``split`` (``_of_months``). A rest that fills no stretch, or no piece, is left out."""
+    which, test = [int(i) for i in channels.split()], _of_months(model, splits, split).test
+    batches = (test.batch(slice(i, i + 16)) for i in range(0, len(test), 16))
+    e = torch.cat([(model(x) - y)[:, which].square().mean(1) for x, y in batches])  # [W, L]
+    e = e[:len(e) // block * block, :e.shape[1] // steps * steps]
+    e = e.unflatten(0, (-1, block)).unflatten(2, (-1, steps)).mean((1, 3))  # [stretches, pieces]
+    last = range(steps, steps * e.shape[1] + 1, steps)
+    return maps.long_form(e, "mse", stretch=None, lead=last)
+
+
 def positions(model, splits) -> list[dict]:
     """Mean cosine of two rows of W_pos by distance, and their spread over that of the tokens."""
     w = torch.nn.functional.normalize(model.W_pos, dim=1)
@@ -300,6 +319,7 @@ MEASURES: dict[str, Callable[..., list[dict]]] = {  # by the table that they fil
     "interventions": intervened, "content_or_mixing": content_or_mixing,
     "perturbation": perturbation, "corners": corner, "disturbance": disturbance,
     "equal_disturbance": equal_disturbance, "forecasts": forecasts, "positions": positions,
+    "errors_by_lead": errors_by_lead,
     "attention_by_head": maps.by_head, "trained_matrices": maps.trained_matrix,
     "attention_by_event": maps.by_event, "toy_received": maps.received, "toy_errors": toy_errors,
     "toy_continued": toy_continued, "toy_event_heights": toy_event_heights,
