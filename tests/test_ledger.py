@@ -219,7 +219,7 @@ def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     assert len(rows) >= 6 and ratios.between(0.5, 2).all(), ratios
 
 
-def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path, monkeypatch):
+def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path, monkeypatch, capsys):
     s, ledger = RUNS[0].but(epochs=100, max_steps=20, max_windows=1), Ledger(tmp_path)
     curves = [{"epoch": i, "val_mse": 1.0} for i in range(30)]
     ledger.record_run(Result(s, curves=curves, seconds=60.0, how={"threads": 1, "device": "cpu"}))
@@ -236,6 +236,10 @@ def test_the_time_of_a_run_scales_with_its_epochs_steps_and_windows(tmp_path, mo
     assert passes[0] == pytest.approx(2.0 * 24 / (3 * 20 * s.batch_size + 2)) == passes[1]
     twins = [make("quick", dataset="ETTh1", split=split) for split in ("standard", "tail")]
     assert seconds_expected(twins, ledger)[1] == 0.0, "one training serves both"
+    line = outlook({"both": twins}, ledger, 2).splitlines()[0]
+    assert line.startswith("both: 2 of 2 runs are missing: ") and line.endswith(" 1 at a time")
+    sweep(twins, ledger=ledger, jobs=2, within=0)
+    assert capsys.readouterr().out.startswith(line.removeprefix("both: ")), "said alike"
     assert [duration(t) for t in (0.2, 61, 600, 7200)] == ["1 s", "61 s", "10 min", "2.0 hours"]
     monkeypatch.setattr("tsattn.sweep.cores", lambda: 4)
     assert together([60, 60, 60], 4) == 60 and together([100, 1], 4) == 100

@@ -287,8 +287,9 @@ def outlook(parts: dict[str, list[Settings]], ledger: Ledger, jobs: int | None =
 
 
 def _are_missing(seconds: list[float], of: int, places: int) -> str:
-    takes = f": about {duration(together(seconds, places))} with " \
-            f"{min(places, len(seconds))} at a time"
+    trainings = [s for s in seconds if s != 0]  # a run that another one's training serves has none
+    takes = f": about {duration(together(trainings, places))} with " \
+            f"{min(places, len(trainings))} at a time"
     return f"{len(seconds)} of {of} runs are missing{takes if seconds else ''}"
 
 
@@ -330,7 +331,7 @@ def sweep(settings: list[Settings], *, ledger: Ledger | None = None, data_dir=No
     seconds = dict(zip(ready, seconds_expected(ready, ledger, data_dir), strict=True))
     total = together(list(seconds.values()), places)
     if ready and counter is None and not cluster and (progress or within is not None):
-        line = _are_missing(list(seconds.values()), len(settings), places)
+        line = _are_missing([*seconds.values(), *[0.0] * len(twins)], len(settings), places)
         if within is not None and not total <= 60 * within:
             print(f"{line}. Nothing is trained; {command} does it.", flush=True)
             return ledger.runs(settings)
