@@ -96,8 +96,8 @@ def test_a_verdict_says_the_answer_first_then_size_then_uncertainty():
         "months cannot tell 0 % from +2 %. 1.4 % or more would have been seen.")
     assert text.sentence(clear) == (
         "No: error with zero attention, against softmax, +0.9 % [−0.1, +1.9].")
-    assert text.beside(unclear) == ["on these test months alone: no"]
-    assert text.beside(clear) == ["few separate weeks at the long horizons"]
+    assert text.beside(unclear) == ["these test months: no"]
+    assert text.beside(clear) == ["few weeks at long horizons"]
     assert text.with_interval(Number(-0.0004, -0.0005, -0.0002)) == "−0.04 % [−0.05, −0.02]"
     gap = Number(-0.086, -0.135, 0.037, "points")
     assert text.with_interval(gap) == "−8.6 pp [−13.5, +3.7]"

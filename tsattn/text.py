@@ -27,8 +27,8 @@ from .statistics import MARGIN, MIN_SEEDS, interval
 
 KOREAN = dict(zip(VERDICTS, ("예", "대체로", "일부만", "아니요", "판단 불가", "확인되지 않음",
                              "아직 실행하지 않음"), strict=True))
-TARGETS = {THIS_SPLIT: ("for these test months", "이 test 기간에 한함"),
-           UNSEEN: ("for these four months", "이 4개월에 대해")}
+TARGETS = {THIS_SPLIT: ("these test months", "이 test 기간"),
+           UNSEEN: ("these four months", "이 4개월")}
 HEADS = {"en": ("claim", "replicated?", "one number", "chapter"),
          "ko": ("주장", "재현되었나?", "대표 수치", "장")}
 MINUS = "−"
@@ -98,11 +98,9 @@ def beside(found: Found, lang: str = "en") -> list[str]:
     if found.number and found.claim.target in TARGETS:
         said.append(TARGETS[found.claim.target][not en])
     elif here and here != found.verdict:
-        said.append(f"on these test months alone: {here}" if en else
-                    f"이 test 기간만 보면: {KOREAN[here]}")
+        said.append(f"these test months: {here}" if en else f"이 test 기간: {KOREAN[here]}")
     if found.few_blocks:
-        said.append("few separate weeks at the long horizons" if en else
-                    "긴 horizon은 독립적인 기간이 적음")
+        said.append("few weeks at long horizons" if en else "긴 horizon은 기간이 적음")
     return said
 
 
@@ -128,7 +126,9 @@ def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/"
     lines = [f"| {' | '.join(HEADS[lang])} |", "|---|---|---|---|"]
     for found in decided:
         claim, number, file = getattr(found.claim, lang), found.number, found.claim.chapter
-        said = "; ".join([f"**{verdict(found, lang)}**", *beside(found, lang)])
+        said = f"**{verdict(found, lang)}**"
+        if notes := beside(found, lang):
+            said += f" ({'; '.join(notes)})"
         shown = f"{with_interval(number)}: {found.claim.shown[lang == 'ko']}" if number else "–"
         lines.append(f"| {claim} | {said} | {shown} | [{int(file[:2])}]({folder}{file}.ipynb) |")
     return spelt("\n".join(lines), lang)
