@@ -336,10 +336,13 @@ class Ledger:
     # -- tables
 
     def read(self, table: str) -> pd.DataFrame:
-        """All rows of a table, without their checksums; empty if there is none."""
+        """All rows of a table, without their checksums and those of another ``version``; empty if
+        there is none."""
         state = [folder.state(of) for folder in self.folders for of in (table, "runs")]
         if self._frames.get(table, (0,))[0] != state:
-            self._frames[table] = state, self._join(table)
+            rows = self._join(table)
+            made = rows.get("version", pd.Series(1, rows.index)).fillna(1)
+            self._frames[table] = state, rows[made == version(table)]
         return self._frames[table][1].copy(deep=False)  # copied where it is written to
 
     def _join(self, table: str) -> pd.DataFrame:
