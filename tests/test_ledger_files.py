@@ -288,6 +288,9 @@ def test_what_a_reader_makes_goes_to_a_folder_of_the_readers_and_is_read_with_th
         assert len(reader.window_errors(more)) == 50 and check(reader) == []
         assert reader.settings(more.run_id) == more.but(device="cpu")
     assert files(ledger.folder) == committed and not ledger.complete([more])
+    with monkeypatch.context() as before:
+        before.setitem(VERSIONS, "m", 1)
+        assert list(Ledger(ledger.folder).read("m").v) == [1, 1], "what is old replaces nothing"
     Ledger(tmp_path / "mine").record_run(result(RUNS[0], epochs=1, mse=0.7))
     ledger.record_run(result(more, epochs=1, mse=0.7))  # by others, later: in both folders
     assert list(mine.runs([RUNS[0], more]).test_mse) == [0.5, 0.7] and len(mine.read("runs")) == 5

@@ -243,11 +243,14 @@ class Folder:
         return row_in(columns, lines[run_id]) if run_id in lines else {}
 
     def frame(self, table: str) -> pd.DataFrame:
-        """All rows of a table, without their checksums; empty if there is none."""
+        """Rows of a table that are not ``outdated``, without their checksums; empty if there is
+        none."""
         columns, lines = self.lines(table)
         if not columns:
             return pd.DataFrame()
-        rows = pd.read_csv(io.BytesIO(content_of(columns, lines.values())), usecols=columns)
+        kept = lines.values() if table in UNIQUE else (
+            line for line in lines.values() if not outdated(table, row_in(columns, line)))
+        rows = pd.read_csv(io.BytesIO(content_of(columns, kept)), usecols=columns)
         return rows.copy()  # in few blocks: rows are taken often
 
     # -- writing
@@ -336,13 +339,11 @@ class Ledger:
     # -- tables
 
     def read(self, table: str) -> pd.DataFrame:
-        """All rows of a table, without their checksums and those of another ``version``; empty if
-        there is none."""
+        """Rows of a table that are not ``outdated``, without their checksums; empty if there is
+        none."""
         state = [folder.state(of) for folder in self.folders for of in (table, "runs")]
         if self._frames.get(table, (0,))[0] != state:
-            rows = self._join(table)
-            made = rows.get("version", pd.Series(1, rows.index)).fillna(1)
-            self._frames[table] = state, rows[made == version(table)]
+            self._frames[table] = state, self._join(table)
         return self._frames[table][1].copy(deep=False)  # copied where it is written to
 
     def _join(self, table: str) -> pd.DataFrame:
@@ -356,8 +357,8 @@ class Ledger:
             base = base[~base.run_id.isin(own.run_id)]
         elif "rows" in own:  # the columns before it name a measurement, see ``measured``
             key = own.columns[:own.columns.get_loc("rows")]
-            of_base, of_own = ([tuple(row.get(k, "") for k in key) for row in folder.rows(table)]
-                               for folder in self.folders)
+            of_base, of_own = ([tuple(row.get(k, "") for k in key) for row in folder.rows(table)
+                                if not outdated(table, row)] for folder in self.folders)
             again = set(of_own)
             base = base[[name not in again for name in of_base]]
         return pd.concat([part for part in (base, own) if len(part)], ignore_index=True)

@@ -22,7 +22,7 @@ import torch
 from . import attention_maps as maps
 from . import data, latent_space
 from . import interventions as iv
-from .training import evaluate
+from .training import evaluate, forecast_errors
 
 # -- interventions without a strength
 
@@ -232,8 +232,7 @@ def errors_by_lead(model, splits, channels: str, steps: int, block: int,
     ``steps``, each named by its last, and by stretch of ``block`` windows, on the test months of
     ``split`` (``_of_months``). A rest that fills no stretch, or no piece, is left out."""
     which, test = [int(i) for i in channels.split()], _of_months(model, splits, split).test
-    batches = (test.batch(slice(i, i + 16)) for i in range(0, len(test), 16))
-    e = torch.cat([(model(x) - y)[:, which].square().mean(1) for x, y in batches])  # [W, L]
+    e = torch.cat([e[:, which].square().mean(1) for e in forecast_errors(model, test)])  # [W, L]
     e = e[:len(e) // block * block, :e.shape[1] // steps * steps]
     e = e.unflatten(0, (-1, block)).unflatten(2, (-1, steps)).mean((1, 3))  # [stretches, pieces]
     last = range(steps, steps * e.shape[1] + 1, steps)

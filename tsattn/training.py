@@ -106,7 +106,7 @@ def use_threads(n: int):
 
 
 @torch.no_grad()
-def _forecast_errors(model, windows: data.Windows):
+def forecast_errors(model, windows: data.Windows):
     """Forecast minus truth [B, C, pred_len] of batch after batch, in evaluation mode."""
     batch_size = 512 if windows.series.is_cuda else 16  # on a CPU they stay in the cache
     training = model.training
@@ -120,14 +120,14 @@ def _forecast_errors(model, windows: data.Windows):
 def evaluate(model, windows: data.Windows) -> tuple[torch.Tensor, torch.Tensor]:
     """MSE and MAE of every window, each [len(windows)], with the model in evaluation mode."""
     errors = [(e.square().mean((1, 2)), e.abs().mean((1, 2)))
-              for e in _forecast_errors(model, windows)]
+              for e in forecast_errors(model, windows)]
     mse, mae = (torch.cat(of) for of in zip(*errors, strict=True))
     return mse, mae
 
 
 def channel_errors(model, windows: data.Windows) -> torch.Tensor:
     """MSE [len(windows), C] of every window and channel, with the model in evaluation mode."""
-    return torch.cat([e.square().mean(2) for e in _forecast_errors(model, windows)])
+    return torch.cat([e.square().mean(2) for e in forecast_errors(model, windows)])
 
 
 def train(s: Settings, *, data_dir=None, checkpoints=CHECKPOINTS, n_threads: int | None = None,
