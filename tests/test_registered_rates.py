@@ -7,8 +7,9 @@ from conftest import moving
 
 from tsattn.ledger import RESULTS
 from tsattn.registered_rates import TESTS, best_rates, decide, judged
-from tsattn.runs import RATES, rate_of_each_arm
+from tsattn.runs import ABOVE, RATES, rate_of_each_arm
 
+REGISTERED = (3e-5, 5e-5, 1e-4, 2e-4)  # the four rates before the amendment
 ARMS, W, BLOCK, N = ("softmax", "zero", "mean"), 2785 + 2925, 432, 80
 
 
@@ -17,9 +18,9 @@ def simulated(rng, loss: float, *, hours=96, seeds=5, seed_sd=0.004, week_sd=0.0
     than softmax by ``loss`` in HUFL and MUFL alone, so that it is 2/7 of it on average."""
     at = {}
     for arm in ARMS:
-        own = rng.standard_normal((len(RATES), seeds)) * seed_sd
-        val = own + rng.standard_normal((len(RATES), seeds)) * seed_sd
-        rate = RATES.index(best_rates({arm: dict(zip(RATES, val, strict=True))})[arm])
+        own = rng.standard_normal((len(REGISTERED), seeds)) * seed_sd
+        val = own + rng.standard_normal((len(REGISTERED), seeds)) * seed_sd
+        rate = REGISTERED.index(best_rates({arm: dict(zip(REGISTERED, val, strict=True))})[arm])
         weeks = week_sd * moving(rng, W, horizon=hours)
         channels = np.zeros(7)
         channels[[0, 2]] = loss if arm == "zero" else 0.0
@@ -82,9 +83,19 @@ def test_the_rate_is_that_of_the_lowest_mean_validation_error_of_each_arm():
     assert best_rates(val) == {"softmax": 1e-4, "zero": 5e-5}
 
 
+def test_a_rate_with_fewer_seeds_is_passed_over_or_needs_the_others():
+    val = {"zero": {5e-5: np.array([1.02]), 1e-4: np.array([1.0, 3.0]), 2e-4: np.array([1.5, 2.0])}}
+    assert best_rates(val) == {"zero": 2e-4}
+    val["zero"][5e-5] = np.array([1.009])
+    with pytest.raises(ValueError, match="zero needs all 2 seeds at 5e-05: the 1 trained have "
+                                         "1.0090 on validation, the lowest is 1.0000"):
+        best_rates(val)
+
+
 def test_the_runs_are_those_of_the_file():
     runs, text = rate_of_each_arm(), (RESULTS / "PREREGISTRATION-2.md").read_text(encoding="utf-8")
-    assert len({s.run_id for s in runs}) == 3 * 4 * 5 * 2
-    assert all(f"{rate:g}" in text for rate in RATES) and all(name in text for name in TESTS)
+    assert len({s.run_id for s in runs}) == 3 * (5 + 5 + 1) * 2
+    assert all(f"{rate:g}" in text for rate in RATES | ABOVE)
+    assert all(name in text for name in TESTS)
     assert {(s.dataset, s.seq_len, s.pred_len, s.patience, s.epochs) for s in runs} == {
         ("ETTh1", 336, 96, 10, 100)}
