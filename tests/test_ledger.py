@@ -88,12 +88,12 @@ def test_what_cannot_be_run_is_reported_not_recorded_and_tried_again(tmp_path, m
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / blocked.run_id).write_text("in the way of its folder")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torch.cuda.is_available", lambda: False)
+        patch.setattr("torch.cuda.device_count", lambda: 0)
         table = sweep([RUNS[0], RUNS[0].but(pred_len=11_000), RUNS[1].but(device="cuda"),
                        blocked], ledger=ledger, **options)
         assert list(table.status) == ["complete", *["not run"] * 3]
         assert blocked.run_id in table.reason[3]
-        assert "too few for one window" in table.reason[1] and "no CUDA dev" in table.reason[2]
+        assert "too few for one window" in table.reason[1] and "0 CUDA dev" in table.reason[2]
         assert list(ledger.read("runs").run_id) == [RUNS[0].run_id]
         assert ledger.tally["runs trained"] == 1
     lost = make("smoke", dataset="ETTh1", attention="zero", seed=1)

@@ -84,6 +84,7 @@ def test_a_model_brings_its_own_settings_and_the_profile_and_the_caller_come_aft
     ({"learning_rate": "1e-3"}, "a number, such as 0.001 (in YAML, write exponents as 1.0e-3)"),
     ({"revin": 0}, "True or False, without quotes"), ({"dataset": 3}, "expected text"),
     ({"dropout": 1.0}, "less than 1"), ({"device": "tpu"}, "auto, cpu, cuda"),
+    ({"device": "cuda9"}, "cuda:N"),
     ({"stride": 32}, "the steps between patches of 16 would not be seen; choose at most patch_len"),
     ({"pad_end": False, "stride": 15}, "the newest 5 of 336 steps would not be seen; set pad_end"),
     ({"missing": "NA"}, "give numbers separated by commas"), ({"colour": 1}, "no such setting")])

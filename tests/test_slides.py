@@ -85,6 +85,8 @@ SHOWN = re.compile(r"([+−]?)(\d[\d,]*(?:\.(\d+))?)")
 
 def says(shown, value, form, unsigned=False):
     """Whether ``shown`` is ``value``, rounded to the digits that it has."""
+    if form == "rate":
+        return float(shown) == value
     [(sign, digits, decimals)] = SHOWN.findall(shown)
     written = float(digits.replace(",", "")) * (-1 if sign == "−" else 1)
     right = (abs(value) if unsigned else value) * (100 if form in text.HUNDREDTHS else 1)

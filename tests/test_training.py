@@ -26,6 +26,13 @@ def numbers(result):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in result.curves]
 
 
+def test_a_device_is_one_that_is_there(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [str(training.resolve_device(d)) for d in ("cpu", "cuda:1")] == ["cpu", "cuda:1"]
+    with pytest.raises(ValueError, match="'cuda:2': this machine has 2 CUDA devices"):
+        training.resolve_device("cuda:2")
+
+
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_same_seed_same_numbers_whatever_the_global_generators_and_another_seed_others(
         attention, tmp_path):

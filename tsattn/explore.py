@@ -7,13 +7,12 @@ from pathlib import Path
 
 import altair as alt
 import itables
-import numpy as np
 import pandas as pd
 from itables.javascript import generate_init_offline_itables_html
 from itables.options import dt_bundle
 from vl_convert import javascript_bundle
 
-from . import figures
+from . import figures, text
 from .compare import comparisons
 from .ledger import Ledger
 from .numbers import TABLE
@@ -40,8 +39,8 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({
         "variant": found.variant, "change %": percent.change, "from %": percent.low,
         "to %": percent.high, "data set": found.dataset, "model": found.model,
-        "hours ahead": found.pred_len, "months": found.split.map(MONTHS), "learning rate": [
-            np.format_float_scientific(v, exp_digits=1, trim="-") for v in found.learning_rate],
+        "hours ahead": found.pred_len, "months": found.split.map(MONTHS),
+        "learning rate": [text.figure(v, "rate") for v in found.learning_rate],
         "embedding": found.embedding, "other settings": found.settings, "seeds": found.seeds,
         "p": found.p.round(4), "error": found.mse.round(4),
         "softmax error": found.reference_mse.round(4), "these months from %": percent.low_here,

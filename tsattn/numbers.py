@@ -20,7 +20,7 @@ import pandas as pd
 from .ledger import Folder, Ledger, cell, line_of, write
 
 TABLE, HOLDS = "numbers", "holds"
-FORMS = ("change", "points", "share", "times", "weight", "count", HOLDS)
+FORMS = ("change", "points", "share", "times", "weight", "count", "rate", HOLDS)
 VALUES = ["value", "low", "high", "detectable"]
 COLUMNS = ["name", *VALUES, "form", "seeds", "words", "chapter", "digest"]
 

@@ -182,7 +182,7 @@ class Settings:
                    f"{name} is synthetic and complete; leave it out")
         yield ("missing", all(map(_is_number, self.missing.split(","))) or not self.missing,
                "give numbers separated by commas, or nan, e.g. -9999,nan")
-        yield ("device", self.device in ("auto", "cpu") or self.device.startswith("cuda"),
+        yield ("device", bool(re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device)),
                "choose auto, cpu, cuda or cuda:N")
 
     @property

@@ -44,9 +44,11 @@ def escape(text: str) -> str:
 
 def figure(value: float, form: str = "change", digits: int | None = None, sign: bool = True) -> str:
     """One number in its form: "change" +0.9 %, "points" −8.6 pp, "share" 1.3 %, "times" ×12.5,
-    "weight" 0.97, "count" 794; "not run yet" of none."""
+    "weight" 0.97, "count" 794, "rate" 2e-4; "not run yet" of none."""
     if not np.isfinite(value):
         return NOT_RUN
+    if form == "rate":
+        return np.format_float_scientific(value, exp_digits=1, trim="-")
     if digits is None:
         digits = {"weight": 2, "count": 0}.get(form, 1)
     if form in HUNDREDTHS:

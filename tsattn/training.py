@@ -52,10 +52,12 @@ class Diverged(RuntimeError):
 
 def resolve_device(name: str) -> torch.device:
     """``auto`` is the first CUDA device, else the CPU; ``ValueError`` for an absent CUDA device."""
-    cuda = torch.cuda.is_available()
-    if name.startswith("cuda") and not cuda:
-        raise ValueError(f"device={name!r}: no CUDA device is available here; use auto or cpu.")
-    return torch.device(name if name != "auto" else "cuda" if cuda else "cpu")
+    count = torch.cuda.device_count()
+    device = torch.device(name if name != "auto" else "cuda" if count else "cpu")
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"device={name!r}: this machine has {count} CUDA devices, numbered from "
+                         "0; use auto or cpu.")
+    return device
 
 
 def keep_pages() -> None:
