@@ -175,7 +175,7 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     said = by_chapters()
     for name, value, form in (
             ("rates.two-channels.high", .03, "change"), ("rates.mean", .03, "change"),
-            ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "weight"),
+            ("rates.zero.p", .01, "weight"), ("rates.rate.mean", 2e-4, "rate"),
             ("dose.worth", .01 + .02 * .9 / 1.9, "share")):
         assert said.number(name) == (pytest.approx(value, rel=1e-9), form), name
     assert said.holds("dose.confirmed") and said.holds("dose.most-of-three")
@@ -183,7 +183,7 @@ def test_registered_tests_are_told_as_they_come_out(facts, monkeypatch):
     told = {s.name: s for s in story.slides}
     assert told["rates"].title.startswith("A loss without attention, each arm at its own best")
     assert "+1.0 % [+0.2, +1.8]" in told["rates"].lines[0]
-    assert "softmax 0.00010, zero 0.00005" in told["rates"].source
+    assert "softmax 1e-4, zero 5e-5" in told["rates"].source
     assert "4.0 % [3.0, 5.0]" in told["dose"].lines[0] and "even" in told["dose"].title
     fig = pictures.draw(told["dose"].pictures[1], story, (6, 4))
     assert fig.axes[0].lines[0].get_label() == "found perfectly"
