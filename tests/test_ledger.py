@@ -203,14 +203,14 @@ def test_a_short_run_and_a_measurement_are_expected_to_take_what_they_took():
     two = curves[curves.epoch <= 2].groupby("run_id").seconds.sum()
     of = dict(status="complete", dataset="ETTh1", seq_len=336, device="cpu", seed=2022)
     rows = table[(table[list(of)] == of).all(axis=1) & (table.epochs_run > 1)
-                 & (table.split != "tail")][::3]  # those may be the same training, tested twice
+                 & (table.split != "tail")]  # those may be the same training, tested twice
     ratios = []
     for row in rows.itertuples():
         beside = table.run_id.str.startswith(row.run_id.split("-s2022-")[0])
         others.read = lambda _, beside=beside: table[~beside]
         s = committed.settings(row.run_id).but(epochs=2)
         ratios += [seconds_expected([s], others)[0] / (two[row.run_id] * row.threads)]
-    assert np.mean([0.5 < r < 2 for r in ratios]) >= 0.85, ratios
+    assert np.mean([0.5 < r < 2 for r in ratios]) >= 0.9, ratios
     assert 0.7 < np.median(ratios) < 1.4
     rows = committed.read("perturbation").drop_duplicates(["run_id", "sublayer"])
     of = [committed.settings(run_id) for run_id in rows.run_id]

@@ -14,7 +14,7 @@ import pandas as pd
 
 from .ledger import Ledger
 from .preregistered import name_of
-from .runs import toy
+from .runs import toy, waiting
 from .settings import ATTENTIONS, Settings, make
 from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, pooled_seeds
 
@@ -152,11 +152,11 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
 
     The columns ``SHOWN`` say which cell it is, ``settings`` what else of it is not as usual. The
     variants of a cell that have softmax's seeds are one family with one spread between seeds; one
-    that has others is a family of its own.
+    that has others is a family of its own. ``runs.waiting`` are left out.
     """
-    cells, tables = {}, []
+    cells, tables, unfinished = {}, [], waiting(ledger, profile)
     for s in ledger.complete(ledger.all_settings().values()):
-        if s.profile == profile and s.attention != "none" and all(
+        if s.profile == profile and s.attention != "none" and s.run_id not in unfinished and all(
                 getattr(s, k) == v for k, v in only.items()):
             cells.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
     for runs in cells.values():
