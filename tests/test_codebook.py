@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
-from tsattn import by_embedding, tokenizers, training
+from tsattn import by_embedding, runs, tokenizers, training
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import woken
 from tsattn.data import best, load, toy
@@ -239,7 +239,7 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
 
 
 def test_errors_are_those_on_the_most_windows(tmp_path):
-    ledger, named = Ledger(tmp_path), by_embedding.embedding_runs("recall-4", seeds=(1, 2))
+    ledger, named = Ledger(tmp_path), runs.embeddings("recall-4", seeds=(1, 2))
     values = {("linear", "softmax"): 0.2, ("mlp", "softmax"): 0.3, ("mlp", "zero"): 0.4}
     assert by_embedding.errors(ledger, named).empty
     ledger.record("toy_errors", [
@@ -306,7 +306,7 @@ def test_the_chapter_trains_its_tiny_runs_and_fills_itself_in(tmp_path):
     papermill.execute_notebook(ROOT / "notebooks" / "08_codebook.ipynb", None, given,
                                kernel_name="python3", progress_bar=False)
     ledger = Ledger(tmp_path)
-    of = by_embedding.codebook_runs("state-machine", "smoke", embeddings, seeds=[2021])
+    of = runs.embeddings("state-machine", "smoke", embeddings, ("softmax", "zero", "fixed"), [2021])
     assert len(by_embedding.errors(ledger, of)) == len(of) == 12
     recorded = ledger.read("runs")
     assert set(recorded.status) == {"complete"} and recorded.code_perplexity.notna().sum() == 9

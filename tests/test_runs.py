@@ -2,11 +2,10 @@
 
 import pytest
 
-from tsattn.by_embedding import codebook_runs
 from tsattn.ledger import Ledger
 from tsattn.models import match
-from tsattn.runs import CELLS, CODEBOOKS, codebook, codebook_run, evidence, matched
-from tsattn.settings import ATTENTIONS, DATASETS, make
+from tsattn.runs import CELLS, codebook, evidence, matched
+from tsattn.settings import ATTENTIONS, make
 
 
 def test_the_plan_holds_what_the_report_needs_most_important_first():
@@ -46,10 +45,3 @@ def test_the_width_that_matches_a_cost_is_found_from_shapes_alone():
         match.cache_clear()
         assert on_meta == match(s, softmax, cost) != s
         match.cache_clear()
-
-
-@pytest.mark.parametrize("dataset", DATASETS)
-def test_a_run_of_the_codebook_is_the_one_that_is_compared(dataset):
-    for (name, attention, seed), s in codebook_runs(dataset, seeds=[1]).items():
-        asked = dict(attention=attention, seed=seed, **CODEBOOKS[name])
-        assert codebook_run(dataset, **asked) == s

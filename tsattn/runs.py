@@ -199,6 +199,7 @@ def evidence(profile: str = "paper") -> dict[str, list[Settings]]:
     return plan
 
 
+EMBEDDINGS = ("linear", "mlp", "conv", "residual")  # of chapter 7
 # Embeddings of chapter 8, one change at a time; two levels of 256 codes unless said otherwise. The
 # random codebook is the placebo.
 CODEBOOKS = {
@@ -218,6 +219,7 @@ MORE_CODEBOOKS = {
 }
 # Told the true key or state of every patch: what a codebook could reach at best.
 ORACLE = {"oracle": dict(embedding="oracle")}
+EMBEDDED = {e: dict(embedding=e) for e in EMBEDDINGS} | CODEBOOKS | MORE_CODEBOOKS | ORACLE
 ORACLE_DATA = ("recall-4-nonlinear", "state-machine")
 # Trained four times as long too, one seed, softmax and zero: is a code only slower to learn?
 LONGER = {"recall-4": ("code",),
@@ -226,17 +228,25 @@ CODEBOOK_SEEDS = {"state-machine": MORE_SEEDS, "recall-4": FEW_SEEDS,
                   "recall-4-nonlinear": FEW_SEEDS, "ETTh1": FEW_SEEDS}
 
 
-def codebook_run(dataset: str, profile: str = "paper", **changes) -> Settings:
-    """A run of chapter 8: a synthetic series as in chapters 5 and 6, others at the lower rate."""
-    if not Settings(dataset=dataset).dated:
-        return toy(dataset, profile, **changes)
-    return make(profile, dataset=dataset, **dict(learning_rate=LOW_RATE) | changes)
+def embeddings(dataset: str, profile: str = "paper", names=EMBEDDINGS,
+               attentions=("softmax", "zero"), seeds=None,
+               **changes) -> dict[tuple[str, str, int], Settings]:
+    """Runs of chapters 7 and 8 by embedding (a name in ``EMBEDDED``), attention and seed, but for
+    those ``left_out``. ``changes`` are for all of them. The synthetic series have their own
+    training (``toy``); others are trained at the lower rate, unless one is given."""
+    dated = Settings(dataset=dataset).dated
+    usual = dict(learning_rate=LOW_RATE) if dated else {}
+    run = functools.partial(make, profile, dataset=dataset) if dated else functools.partial(
+        toy, dataset, profile)
+    return {(name, a, seed): run(attention=a, seed=seed, **usual | changes | EMBEDDED[name])
+            for seed in seeds or CODEBOOK_SEEDS.get(dataset, FEW_SEEDS) for name in names
+            for a in attentions if not left_out(dataset, name, a)}
 
 
 def longer(dataset: str, name: str, profile: str = "paper") -> list[Settings]:
     """A run of ``LONGER`` with softmax and zero."""
-    short = codebook_run(dataset, profile, **CODEBOOKS[name])
-    return [short.but(attention=a, max_steps=4 * short.max_steps) for a in ("softmax", "zero")]
+    return [s.but(max_steps=4 * s.max_steps)
+            for s in embeddings(dataset, profile, [name], seeds=FEW_SEEDS[:1]).values()]
 
 
 def left_out(dataset: str, name: str, attention: str) -> bool:
@@ -247,11 +257,8 @@ def left_out(dataset: str, name: str, attention: str) -> bool:
 
 
 def _of_the_rule(dataset: str, name: str, profile: str) -> list[Settings]:
-    """What the rule needs of an embedding: softmax, zero and fixed."""
-    change = (CODEBOOKS | MORE_CODEBOOKS | ORACLE)[name]
-    return [codebook_run(dataset, profile, attention=a, seed=seed, **change)
-            for seed in CODEBOOK_SEEDS[dataset] for a in ("softmax", "zero", "fixed")
-            if not left_out(dataset, name, a)]
+    """What the rule needs of an embedding."""
+    return [*embeddings(dataset, profile, [name], ("softmax", "zero", "fixed")).values()]
 
 
 def codebook(profile: str = "paper") -> dict[str, list[Settings]]:

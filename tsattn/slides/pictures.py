@@ -286,7 +286,7 @@ def codebook(d: Drawing) -> Figure:
     colors = {d[f"code.{k}"]: HUES[hue] for k, hue in hues.items()}
     fig, *axes = d.panels(3, sharey=True)
     for ax, on in zip(axes, ("state-machine", "recall-4-nonlinear", "ETTh1"), strict=True):
-        asked = by_embedding.codebook_runs(on, attentions=WITH, names=[
+        asked = runs.embeddings(on, names=[
             k for k in hues if k != "oracle" or on in runs.ORACLE_DATA])
         gap = gaps(some(by_embedding.errors(d.ledger, asked))).relative.mul(100).reset_index()
         gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
