@@ -14,7 +14,7 @@ from .ledger import Ledger
 from .preregistered import contrast
 from .runs import rate_of_each_arm
 from .settings import Settings
-from .statistics import MARGIN, block_length, holm
+from .statistics import MARGIN, MIN_SEEDS, block_length, holm
 
 LEVEL = 0.05
 FIRST_TWO = (0, 2)  # the channels HUFL and MUFL
@@ -42,8 +42,9 @@ def best_rates(val: dict[str, dict[float, np.ndarray]]) -> dict[str, float]:
     return best
 
 
-def decide(errors: dict[str, np.ndarray], block: int) -> pd.DataFrame:
-    """One row per test. ``errors`` holds the errors [S, W, C] of each arm at its best rate.
+def decide(errors: dict[str, np.ndarray], block: int, apart=slice(None)) -> pd.DataFrame:
+    """One row per test. ``errors`` holds the errors [S, W, C] of each arm at its best rate;
+    ``apart`` are the seeds [S] whose errors are known by channel (the second amendment).
 
     Differences and bounds are relative to softmax's MSE in the channels compared, and
     ``preregistered.contrast`` gives their standard error: seeds pooled over the three arms, weeks
@@ -52,12 +53,13 @@ def decide(errors: dict[str, np.ndarray], block: int) -> pd.DataFrame:
     """
     rows = []
     for test, (arm, channels) in TESTS.items():
-        of = {name: (e if channels is None else e[..., list(channels)]).mean(2)
+        of = {name: (e if channels is None else e[apart][..., list(channels)]).mean(2)
               for name, e in errors.items()}
         base, d = of["softmax"].mean(), contrast(of, {arm: 1.0, "softmax": -1.0}, block)
         low, high = d.interval()
-        rows.append(dict(test=test, arm=arm, reference=base, difference=d.mean / base,
-                         low=low / base, high=high / base, p_alone=d.p_different(),
+        rows.append(dict(test=test, arm=arm, seeds=len(of[arm]), reference=base,
+                         difference=d.mean / base, low=low / base, high=high / base,
+                         p_alone=d.p_different(),
                          p_not_worse=stats.t.cdf((d.mean - MARGIN * base) / d.error, d.df),
                          detectable=d.detectable() / base))
     table = pd.DataFrame(rows)
@@ -66,9 +68,15 @@ def decide(errors: dict[str, np.ndarray], block: int) -> pd.DataFrame:
     return table.assign(p=p, shown=p < LEVEL)
 
 
+def by_channel(ledger: Ledger, s: Settings) -> np.ndarray:
+    """Errors [W, C] of a run of ETTh1; where they were not kept apart, their mean in each."""
+    e = ledger.channel_errors(s)
+    return e if e.ndim == 2 else np.repeat(e[:, None], 7, 1)
+
+
 def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     """``decide`` on the runs of ``rate_of_each_arm``, with the rate of each arm; empty as long as
-    one of them is missing, or a chosen one has no errors by channel (``Ledger.add_channels``).
+    one of them is missing, or errors by channel (``Ledger.add_channels``) of too many chosen ones.
 
     Windows of the standard test come first, those of the later months after them.
     """
@@ -84,11 +92,15 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     val = {arm: {rate: ledger.runs(of(arm, rate, "standard")).val_mse.to_numpy() for rate in rates}
            for arm in arms}
     chosen = best_rates(val)
-    stretches = {arm: [np.stack([ledger.channel_errors(s) for s in of(arm, rate, split)])
-                       for split in ("standard", "tail")] for arm, rate in chosen.items()}
-    if any(e.ndim < 3 for both in stretches.values() for e in both):
+    picked = {arm: [of(arm, rate, split) for split in ("standard", "tail")]
+              for arm, rate in chosen.items()}
+    apart = np.all([[ledger.channel_errors(s).ndim == 2 for s in stretch]
+                    for both in picked.values() for stretch in both], axis=0)
+    if apart.sum() < MIN_SEEDS:
         return pd.DataFrame()
-    errors = {arm: np.concatenate(both, axis=1) for arm, both in stretches.items()}
+    errors = {arm: np.concatenate([np.stack([by_channel(ledger, s) for s in stretch])
+                                   for stretch in both], 1) for arm, both in picked.items()}
     one = runs[0]
-    table = decide(errors, block_length(one.seq_len, one.pred_len, errors["softmax"].shape[1]))
+    block = block_length(one.seq_len, one.pred_len, errors["softmax"].shape[1])
+    table = decide(errors, block, apart)
     return table.assign(rate=table.arm.map(chosen), rate_of_softmax=chosen["softmax"])
