@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 
-from tsattn import by_embedding, runs, tokenizers, training
+from tsattn import compare, runs, tokenizers, training
 from tsattn.checkpoints import load_tensors, load_trained
 from tsattn.codebook_rule import woken
 from tsattn.data import best, load, toy
@@ -241,13 +241,13 @@ def test_a_key_of_parities_is_read_by_the_rule_and_by_no_linear_map():
 def test_errors_are_those_on_the_most_windows(tmp_path):
     ledger, named = Ledger(tmp_path), runs.embeddings("recall-4", seeds=(1, 2))
     values = {("linear", "softmax"): 0.2, ("mlp", "softmax"): 0.3, ("mlp", "zero"): 0.4}
-    assert by_embedding.errors(ledger, named).empty
+    assert compare.by_embedding(ledger, named).empty
     ledger.record("toy_errors", [
         dict(run_id=s.run_id, windows=w, intervention="none", mse=values[e, a] * w / 10,
              event_mse=9, zero_mse=2.0)
         for (e, a, _), s in named.items() if (e, a) in values for w in (5, 10)],
         ["run_id", "windows"])
-    error = by_embedding.errors(ledger, named).set_index(["embedding", "attention", "seed"]).error
+    error = compare.by_embedding(ledger, named).set_index(["embedding", "attention", "seed"]).error
     assert len(error) == 6 and error["mlp", "softmax", 2] == 0.15
 
 
@@ -307,7 +307,7 @@ def test_the_chapter_trains_its_tiny_runs_and_fills_itself_in(tmp_path):
                                kernel_name="python3", progress_bar=False)
     ledger = Ledger(tmp_path)
     of = runs.embeddings("state-machine", "smoke", embeddings, ("softmax", "zero", "fixed"), [2021])
-    assert len(by_embedding.errors(ledger, of)) == len(of) == 12
+    assert len(compare.by_embedding(ledger, of)) == len(of) == 12
     recorded = ledger.read("runs")
     assert set(recorded.status) == {"complete"} and recorded.code_perplexity.notna().sum() == 9
     assert {p.stem for p in (tmp_path / "figures").glob("*.png")} == {

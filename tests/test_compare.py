@@ -39,14 +39,6 @@ def test_every_row_is_what_its_runs_say(ledger, table):
         assert row.low <= row.change <= row.high or np.isnan(row.low)
 
 
-def test_runs_of_a_registration_that_is_not_complete_are_compared_with_nothing(monkeypatch):
-    ledger, asked = Ledger(record=True), sum(runs.doses().values(), [])
-    complete, last = ledger.complete, ledger.complete(asked)[-1]
-    monkeypatch.setattr(ledger, "complete", lambda of: [s for s in complete(of) if s != last])
-    assert runs.waiting(ledger) >= {s.run_id for s in asked}
-    assert not comparisons(ledger).dataset.str.contains("dose").any()
-
-
 def test_the_intervals_by_hand(ledger):
     def errors(a):
         runs = [make("paper", attention=a, seed=s, learning_rate=1e-4) for s in range(2021, 2026)]

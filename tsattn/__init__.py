@@ -25,7 +25,6 @@ preregistered   the analysis of the months nobody had looked at, fixed before th
 registered_rates  the analysis of each arm at its own best learning rate, fixed before its runs
 registered_dose  the analysis of a known dose of look-up on ETTh1, fixed before its runs
 compare         every comparison of trained models, as one tidy table
-by_embedding    errors by embedding, of chapters 7 and 8
 claims          each claim of the report, decided once
 text            numbers and verdicts in words, and in written prose, checked and refreshed
 figures         one look for every figure

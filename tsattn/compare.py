@@ -12,9 +12,11 @@ from dataclasses import asdict, fields
 import numpy as np
 import pandas as pd
 
+from .data import SYNTHETIC
+from .data.toy import RECALL
 from .ledger import Ledger
 from .preregistered import name_of
-from .runs import toy, waiting
+from .runs import toy
 from .settings import ATTENTIONS, Settings, make
 from .statistics import MARGIN, MIN_SEEDS, block_length, difference, holm, of_seeds, pooled_seeds
 
@@ -27,6 +29,8 @@ COLUMNS = ("variant", "reference", "seeds", "mse", "reference_mse", "change", "l
            "low_here", "high_here", "se_seeds", "se_weeks", "detectable", "excluded", "df",
            "blocks", *P_VALUES, "verdict")
 TOO_FEW = "too few seeds"
+# What ``by_embedding`` counts where it is not the MSE.
+UNITS = {SYNTHETIC: "error on events (MSE)", **dict.fromkeys(RECALL, "error (predicting 0 = 1)")}
 
 # Settings in the order in which they tell runs apart most readably.
 SETTINGS = tuple(dict.fromkeys((
@@ -152,11 +156,11 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
 
     The columns ``SHOWN`` say which cell it is, ``settings`` what else of it is not as usual. The
     variants of a cell that have softmax's seeds are one family with one spread between seeds; one
-    that has others is a family of its own. ``runs.waiting`` are left out.
+    that has others is a family of its own.
     """
-    cells, tables, unfinished = {}, [], waiting(ledger, profile)
+    cells, tables = {}, []
     for s in ledger.complete(ledger.all_settings().values()):
-        if s.profile == profile and s.attention != "none" and s.run_id not in unfinished and all(
+        if s.profile == profile and s.attention != "none" and all(
                 getattr(s, k) == v for k, v in only.items()):
             cells.setdefault(tuple(getattr(s, k) for k in CELL), []).append(s)
     for runs in cells.values():
@@ -177,6 +181,30 @@ def comparisons(ledger: Ledger, profile: str = "paper", **only) -> pd.DataFrame:
                                                   settings=differs))
     columns = [*SHOWN, "settings", *COLUMNS, "run_ids"]
     return pd.concat(tables or [pd.DataFrame(columns=columns)], ignore_index=True)[columns]
+
+
+def by_embedding(ledger: Ledger, asked: dict[tuple[str, str, int], Settings]) -> pd.DataFrame:
+    """Test error of what is recorded of ``asked``, runs by embedding, attention and seed (such as
+    ``runs.embeddings``): run_id, embedding, attention, seed, error.
+
+    On the state machine that at event samples, on recall a share of the error of predicting zero
+    (table ``toy_errors``, on the most windows recorded), elsewhere the MSE.
+    """
+    named = pd.DataFrame([(s.run_id, *name) for name, s in asked.items()],
+                         columns=["run_id", "embedding", "attention", "seed"])
+    dataset = next((s.dataset for s in asked.values()), "")
+    if dataset not in UNITS:
+        found = ledger.runs(ledger.complete(list(asked.values())))
+        found = found.rename(columns={"test_mse": "error"})
+    elif len(found := ledger.read("toy_errors")):
+        found = found[found.intervention == "none"].sort_values(  # 0 and none: all windows
+            "windows", key=lambda n: n.fillna(0).replace(0, float("inf")), kind="stable")
+        found = found.drop_duplicates("run_id", keep="last")
+        error = found.event_mse if dataset == SYNTHETIC else found.mse / found.zero_mse
+        found = found.assign(error=error)
+    if found.empty:
+        return named[:0].assign(error=[])
+    return named.merge(found[["run_id", "error"]], on="run_id")
 
 
 def disturbed(changes: pd.DataFrame) -> pd.DataFrame:

@@ -285,14 +285,6 @@ def doses(profile: str = "paper") -> dict[str, list[Settings]]:
             for dose in (0, 3, 10, 30, 1)}
 
 
-def waiting(ledger, profile: str = "paper") -> set[str]:
-    """Recorded runs of the second registration beside which others are missing: until all are
-    there, they are compared with nothing."""
-    parts = ([s for s in rate_of_each_arm(profile) if s.learning_rate != LOW_RATE],
-             sum(doses(profile).values(), []))
-    return {s.run_id for of in parts if len(ledger.complete(of)) < len(of) for s in of}
-
-
 def oracle(profile: str = "paper") -> dict[str, list[Settings]]:
     """The oracle, where its truth is known."""
     return {f"{dataset}: oracle": _of_the_rule(dataset, "oracle", profile)

@@ -15,9 +15,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from .. import by_embedding, data, figures, registered_dose, runs
+from .. import data, figures, registered_dose, runs
 from ..codebook_rule import gaps
-from ..compare import beside, comparisons
+from ..compare import beside, by_embedding, comparisons
 from ..figures import COLORS
 from ..numbers import NotRun
 from ..settings import Settings, make
@@ -236,7 +236,7 @@ def recall_window(d: Drawing) -> Figure:
 def recall_errors(d: Drawing) -> Figure:
     """The error that is left on recall for a growing number of pairs."""
     pairs = ("1", "2", "4", "8", "16")
-    table = some(by_embedding.errors(d.ledger, {
+    table = some(by_embedding(d.ledger, {
         (n, a, s): runs.toy(f"recall-{n}", attention=a, seed=s)
         for n in pairs for a in WITH for s in runs.FEW_SEEDS}))
     fig, ax = d.panels()
@@ -288,7 +288,7 @@ def codebook(d: Drawing) -> Figure:
     for ax, on in zip(axes, ("state-machine", "recall-4-nonlinear", "ETTh1"), strict=True):
         asked = runs.embeddings(on, names=[
             k for k in hues if k != "oracle" or on in runs.ORACLE_DATA])
-        gap = gaps(some(by_embedding.errors(d.ledger, asked))).relative.mul(100).reset_index()
+        gap = gaps(some(by_embedding(d.ledger, asked))).relative.mul(100).reset_index()
         gap["embedding"] = [d[f"code.{k}"] for k in gap.embedding]
         ax.axvline(0, color="0.4", lw=1.5)
         figures.dots(ax, gap, "relative", "embedding", [*colors], colors)

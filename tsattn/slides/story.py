@@ -14,9 +14,9 @@ A source is the name of a number, a query of ``compare.comparisons``, or – for
 ``{NAME}`` is a number of the report, ``{NAME:abs0}`` without its sign and decimals,
 ``{NAME!interval}`` with its 95 % interval, ``{CLAIM!verdict}`` a claim's verdict.
 
-``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not;
-``?NAME``: where there is a number of that name). Of several titles the first that holds and can be
-filled is taken. What cannot be filled has not been run: it is left out, and the slide says so.
+``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
+Of several titles the first that holds and can be filled is taken. What cannot be filled has not
+been run: it is left out, and the slide says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ..numbers import NotRun, UnknownName
 
 LANGUAGES = ("ko", "en")
 PLACE = re.compile(r"\{([\w.-]+)(?::(abs)?(\d)?|!(verdict|interval))?\}")
-LINE = re.compile(r"(title|figure|alt|panel|~|source|say|Q|A|-|\|)(?: \[([\w. ?-]+)\])?:? (.*)")
+LINE = re.compile(r"(title|figure|alt|panel|~|source|say|Q|A|-|\|)(?: \[([\w. -]+)\])?:? (.*)")
 LACKING = "–"
 
 
@@ -95,15 +95,8 @@ class Story:
 
     def holds(self, condition: str) -> bool:
         """Whether it holds. Raises ``NotRun`` where the ledger cannot tell."""
-        if condition.startswith("not-"):
-            return not self.holds(condition.removeprefix("not-"))
-        if condition[0] != "?":
-            return self.facts.holds(condition)
-        try:
-            self.facts.number(condition[1:])
-        except NotRun:
-            return False
-        return True
+        name = condition.removeprefix("not-")
+        return self.facts.holds(name) == (name == condition)
 
     def number(self, match: re.Match) -> str:
         """What stands in a ``PLACE``. Raises ``UnknownName`` and ``NotRun``."""
