@@ -100,7 +100,6 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
         return pd.DataFrame()
     errors = {arm: np.concatenate([np.stack([by_channel(ledger, s) for s in stretch])
                                    for stretch in both], 1) for arm, both in picked.items()}
-    one = runs[0]
-    block = block_length(one.seq_len, one.pred_len, errors["softmax"].shape[1])
+    block = block_length(runs[0].seq_len, runs[0].pred_len, errors["softmax"].shape[1])
     table = decide(errors, block, apart)
     return table.assign(rate=table.arm.map(chosen), rate_of_softmax=chosen["softmax"])

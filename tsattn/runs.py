@@ -115,9 +115,8 @@ ABOVE = {5e-4: FEW_SEEDS}  # of zero, which picks the highest of them; outside t
 
 def rate_of_each_arm(profile: str = "paper", rates=RATES,
                      arms=("softmax", "zero", "mean")) -> list[Settings]:
-    """R1 of the second registration (results/PREREGISTRATION-2.md), the longest runs first:
-    PatchTST on ETTh1-96 at each of ``rates``, tested on the standard months and on those after
-    them."""
+    """R1 of the second registration: PatchTST on ETTh1-96 at each of ``rates``, the longest runs
+    first, tested on the standard months and on those after them."""
     return [make(profile, attention=a, seed=seed, learning_rate=rate, split=split)
             for rate, seeds in rates.items() for seed in seeds
             for a in arms for split in ("standard", "tail")]
@@ -235,10 +234,9 @@ def embeddings(dataset: str, profile: str = "paper", names=EMBEDDINGS,
     """Runs of chapters 7 and 8 by embedding (a name in ``EMBEDDED``), attention and seed, but for
     those ``left_out``. ``changes`` are for all of them. The synthetic series have their own
     training (``toy``); others are trained at the lower rate, unless one is given."""
-    dated = Settings(dataset=dataset).dated
-    usual = dict(learning_rate=LOW_RATE) if dated else {}
-    run = functools.partial(make, profile, dataset=dataset) if dated else functools.partial(
-        toy, dataset, profile)
+    run, usual = functools.partial(toy, dataset, profile), {}
+    if Settings(dataset=dataset).dated:
+        run, usual = functools.partial(make, profile, dataset=dataset), dict(learning_rate=LOW_RATE)
     return {(name, a, seed): run(attention=a, seed=seed, **usual | changes | EMBEDDED[name])
             for seed in seeds or CODEBOOK_SEEDS.get(dataset, FEW_SEEDS) for name in names
             for a in attentions if not left_out(dataset, name, a)}

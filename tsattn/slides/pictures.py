@@ -244,7 +244,7 @@ def recall_errors(d: Drawing) -> Figure:
     table = table.assign(attention=[d[f"with.{a}"] for a in table.attention],
                          left=100 * table.error)
     figures.dots(ax, table, "embedding", "left", pairs, palette, "attention")
-    ax.legend(loc="center right", bbox_to_anchor=(1, 0.4))
+    ax.legend(loc="lower left", bbox_to_anchor=(-0.05, 1), ncols=2, columnspacing=1)
     ax.set(ylim=(-4, 104), yticks=(0, 50, 100), xlabel=d["pairs"], ylabel=d["left"])
     return fig
 
