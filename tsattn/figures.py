@@ -167,8 +167,8 @@ def forest(ax, table: pd.DataFrame, order: list[str] | None = None, *, offset: f
                 mfc=color if filled else "white")
         if said:
             ax.annotate(said(r.change), (100 * np.nanmax([r.change, r.high]), y), (10, 0),
-                        textcoords="offset points", va="center", color=color,
-                        weight="bold" if filled else "normal")
+                        textcoords="offset points", va="center", color=color, bbox=dict(
+                            fc="white", ec="none", pad=1), weight="bold" if filled else "normal")
     if label:
         ax.plot([], [], "o", ms=14 if filled else 11, mec="0.3", mew=2,
                 mfc="0.3" if filled else "white", label=label)
