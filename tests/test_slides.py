@@ -107,7 +107,7 @@ def test_every_number_is_the_one_of_its_name(facts, stories, lang):
             for end, one in zip(("", ".low", ".high"), each, strict=False):
                 assert says(one, *facts.number(number + end), bool(unsigned)), f"{name}: {match[0]}"
         for condition in " ".join(conditions for _, conditions, _ in lines).split():
-            of.holds(condition)
+            facts.holds(condition)
     typed = "\n".join(written for lines in deck.values() for key, _, written in lines
                       if key not in ("~", "figure", "panel"))
     assert set(unanchored(re.sub(" ?%", " %", story.PLACE.sub(" ", typed)))) <= DESIGN

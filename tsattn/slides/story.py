@@ -14,9 +14,9 @@ A source is the name of a number, a query of ``compare.comparisons``, or – for
 ``{NAME}`` is a number of the report, ``{NAME:abs0}`` without its sign and decimals,
 ``{NAME!interval}`` with its 95 % interval, ``{CLAIM!verdict}`` a claim's verdict.
 
-``key [NAME NAME]: text`` holds only where all statements NAME do (``not-NAME``: where it does not).
-Of several titles the first that holds and can be filled is taken. What cannot be filled has not
-been run: it is left out, and the slide says so.
+``key [NAME NAME]: text`` holds only where all statements NAME do. Of several titles the first that
+holds and can be filled is taken. What cannot be filled has not been run: it is left out, and the
+slide says so.
 """
 
 from __future__ import annotations
@@ -93,11 +93,6 @@ class Story:
         words = text.spelt(text.figure(value, form, digits, sign), self.lang)
         return f"{words[1:]}배" if form == "times" and self.lang == "ko" else words
 
-    def holds(self, condition: str) -> bool:
-        """Whether it holds. Raises ``NotRun`` where the ledger cannot tell."""
-        name = condition.removeprefix("not-")
-        return self.facts.holds(name) == (name == condition)
-
     def number(self, match: re.Match) -> str:
         """What stands in a ``PLACE``. Raises ``UnknownName`` and ``NotRun``."""
         name, unsigned, digits, part = match.groups()
@@ -132,7 +127,7 @@ class Story:
                 continue
             question, asked = asked, ""
             try:
-                if not all(map(self.holds, conditions.split())):
+                if not all(map(self.facts.holds, conditions.split())):
                     continue
                 words = "" if key == "|" else self.fill(written)
             except NotRun:
