@@ -3,6 +3,9 @@
 import errno
 import json
 import re
+import subprocess
+import sys
+import time
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -157,6 +160,20 @@ def test_an_interrupted_sweep_continues(tmp_path, monkeypatch):
     assert main(command) == 0
     table = Ledger(tmp_path).read("runs")
     assert list(table.status) == ["complete"] * 2 and set(table.attention) == {"none"}
+
+
+def test_a_sweep_that_is_told_to_end_says_so_and_leaves_nothing_behind(tmp_path):
+    """SIGTERM, as `kill`, `timeout` and a cluster send it, while two processes train."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tsattn", "sweep", "--dataset", SYNTHETIC, "--seeds", "9", "--jobs",
+         "2", "--results", str(tmp_path)], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    while "missing" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(3)  # in which its processes start
+    process.terminate()
+    assert process.communicate(timeout=60)[1].rstrip().endswith(
+        "interrupted; the same command continues from here")
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize("command", ["report", "sweep", "verify"])
