@@ -154,7 +154,7 @@ def test_chapters_leave_out_what_does_not_fit_and_one_seed_has_an_interval(tmp_p
         assert "verdict lines are of 전력.csv.** The text between them was written about" in said
         assert "In one minute" not in said  # results of the report are set aside
         assert "ETTh1, 96 hours" not in said and "replicated?" not in said
-    assert re.search(r"changes by \S+ % \[\S+, \S+\] against softmax \(1 seed; brackets: 95 % "
+    assert re.search(r"changes by \S+ % \[\S+, \S+\] against softmax \(one seed; brackets: 95 % "
                      r"interval, for other times of this series, not other seeds\)", own)
     for said in (first, fourth, own):
         assert len(said) > 1000 and not re.search(r"\bnan|\b1 seeds", said)
@@ -235,7 +235,7 @@ def test_with_one_seed_the_interval_of_the_times_answers(low, high, said):
     answer = C.answer(one, "a")
     assert answer.startswith(said) and "not other seeds" in answer and "|" not in answer
     assert "a verdict needs 3 seeds and full training" in answer
-    assert "From 1 seed; a verdict needs 3." in text.line(one, "the error")
+    assert "From one seed; a verdict needs 3." in text.line(one, "the error")
 
 
 @pytest.mark.parametrize("shift, said", [

@@ -68,9 +68,8 @@ def decide(errors: dict[str, np.ndarray], block: int, apart=slice(None)) -> pd.D
     return table.assign(p=p, shown=p < LEVEL)
 
 
-def by_channel(ledger: Ledger, s: Settings) -> np.ndarray:
-    """Errors [W, C] of a run of ETTh1; where they were not kept apart, their mean in each."""
-    e = ledger.channel_errors(s)
+def by_channel(e: np.ndarray) -> np.ndarray:
+    """Errors [W, C] of a run of ETTh1; where they were not kept apart, [W], that mean in each."""
     return e if e.ndim == 2 else np.repeat(e[:, None], 7, 1)
 
 
@@ -92,14 +91,14 @@ def judged(ledger: Ledger, profile: str = "paper") -> pd.DataFrame:
     val = {arm: {rate: ledger.runs(of(arm, rate, "standard")).val_mse.to_numpy() for rate in rates}
            for arm in arms}
     chosen = best_rates(val)
-    picked = {arm: [of(arm, rate, split) for split in ("standard", "tail")]
-              for arm, rate in chosen.items()}
-    apart = np.all([[ledger.channel_errors(s).ndim == 2 for s in stretch]
-                    for both in picked.values() for stretch in both], axis=0)
+    picked = {arm: [[ledger.channel_errors(s) for s in of(arm, rate, split)]
+                    for split in ("standard", "tail")] for arm, rate in chosen.items()}
+    apart = np.all([[e.ndim == 2 for e in stretch] for both in picked.values()
+                    for stretch in both], axis=0)
     if apart.sum() < MIN_SEEDS:
         return pd.DataFrame()
-    errors = {arm: np.concatenate([np.stack([by_channel(ledger, s) for s in stretch])
-                                   for stretch in both], 1) for arm, both in picked.items()}
+    errors = {arm: np.concatenate([np.stack([*map(by_channel, stretch)]) for stretch in both], 1)
+              for arm, both in picked.items()}
     block = block_length(runs[0].seq_len, runs[0].pred_len, errors["softmax"].shape[1])
     table = decide(errors, block, apart)
     return table.assign(rate=table.arm.map(chosen), rate_of_softmax=chosen["softmax"])

@@ -22,7 +22,6 @@ from .claims import Facts
 from .claims.rules import CANNOT_TELL, NOT_RUN, THIS_SPLIT, UNSEEN, VERDICTS, Found, Number
 from .ledger import Ledger, write
 from .numbers import UnknownName
-from .progress import counted
 from .settings import ROOT
 from .statistics import MARGIN, MIN_SEEDS, interval
 
@@ -140,12 +139,16 @@ def scorecard(decided: list[Found], lang: str = "en", folder: str = "notebooks/"
 # -- verdicts and tables of the chapters
 
 
+def seeds_in_words(n: int) -> str:
+    return "one seed" if n == 1 else f"{n} seeds"
+
+
 def line(found: Found | None, shown: str) -> str:
     """The verdict on a claim with its number, which measures ``shown``, from however few seeds."""
     if found is None or found.number is None:
         return "Not run yet."
     word = verdict(found)
-    few = f" From {counted(found.seeds, 'seed')}; a verdict needs {MIN_SEEDS}." \
+    few = f" From {seeds_in_words(found.seeds)}; a verdict needs {MIN_SEEDS}." \
         if found.seeds < MIN_SEEDS else ""
     return f"{word[0].upper()}{word[1:]}: {shown}, {with_interval(found.number)}.{few}"
 
